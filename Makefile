@@ -1,0 +1,60 @@
+# The two commands of a newcomer: `make repro` and `make test`. Both set up what they need.
+SHELL := /bin/bash
+VENV  ?= .venv
+PY    := $(VENV)/bin/python
+DVC   := $(VENV)/bin/dvc
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export PYTHONPATH := $(CURDIR)
+export DVC_NO_ANALYTICS := 1
+export UV_COMPILE_BYTECODE := 1
+unexport PYTHONDONTWRITEBYTECODE
+export HF_HUB_OFFLINE ?= 1
+STAMP := $(VENV)/.installed
+
+.PHONY: repro setup test lint format lock track deps pretrain clean help
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+setup: $(STAMP) ## a virtual environment with the locked packages
+
+$(STAMP): requirements.lock pyproject.toml
+	@command -v uv >/dev/null || python3 -m pip install --quiet --user uv || python3 -m pip install --quiet uv
+	@UV=$$(command -v uv || echo "python3 -m uv"); \
+	test -x $(PY) || $$UV venv --quiet --python '>=3.11,<3.13' $(VENV); \
+	$$UV pip sync --quiet --python $(PY) requirements.lock && \
+	$$UV pip install --quiet --python $(PY) --no-deps -e .
+	@touch $(STAMP)
+
+repro: setup ## the whole pipeline: images to report
+	@$(DVC) repro
+	@$(PY) -m r2i.cli track
+	@$(PY) -m r2i.cli summary
+
+test: setup lint ## lint, types and tests
+	@$(PY) -m pytest
+
+lint: setup ## ruff and mypy
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+format: setup
+	@$(VENV)/bin/ruff format .
+	@$(VENV)/bin/ruff check --fix .
+
+lock: ## resolve pyproject.toml anew
+	@uv pip compile --quiet pyproject.toml --group dev --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --no-header --python 3.11 --universal -o requirements.lock
+
+track: setup ## record the current state of the pipeline in MLflow
+	@$(PY) -m r2i.cli track
+
+deps: setup ## what each stage imports, for dvc.yaml
+	@$(PY) tests/dag.py
+
+pretrain: setup ## make the mini checkpoint anew, from nothing (about an hour and a half on 2 cores)
+	@$(DVC) unfreeze pretrain && $(DVC) repro --single-item pretrain; $(DVC) freeze pretrain
+
+clean: ## remove what the pipeline wrote, keep the cache
+	@rm -rf data/*/ models/distilled models/sft metrics
