@@ -1,0 +1,301 @@
+"""Typed params: every key known, every unit stated, unknown keys refused.
+
+`params.yaml` holds `seed`, `profile` and `profiles: {mini, smoke, paper}`. A stage reads the
+section of its own name from the chosen profile; DVC tracks just that section.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from r2i.errors import ParamsError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Sampling(Section):
+    """How a model is asked."""
+
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    """0: greedy."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_tokens: Count = 64
+    """Longest reply, tokens; a reply cut there is `truncated`, never an answer."""
+
+
+class Endpoint(Section):
+    """A model that answers. `local`: in process; `openai`: any OpenAI-compatible server."""
+
+    kind: Literal["local", "openai"] = "local"
+    model: str = "models/mini"
+    """local: a folder or hub id; openai: the served model's name."""
+    base_url: str | None = None
+    """openai only, e.g. http://host:8000/v1."""
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the key; never the key itself."""
+    batch: Count = 256
+    """local: prompts in one forward pass."""
+    concurrency: Count = 48
+    """openai: requests in flight."""
+    timeout_s: Annotated[float, Field(gt=0)] = 300.0
+    """openai: seconds for one request, our own queue not counted."""
+    retries: Annotated[int, Field(ge=0)] = 5
+    """openai: further tries after 408, 409, 425, 429, 5xx, time-outs and broken connections."""
+
+    @model_validator(mode="after")
+    def _server_has_an_address(self) -> Self:
+        if self.kind == "openai" and not self.base_url:
+            raise ValueError("kind: openai needs base_url")
+        return self
+
+
+class Pool(Section):
+    """Where images come from. `rendered`: the mini world; `folder`: photographs, recursive."""
+
+    kind: Literal["rendered", "folder"]
+    name: str
+    path: str | None = None
+    """folder only."""
+    scenes: Count | None = None
+    """rendered only: how many to draw."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.kind == "folder" and not self.path:
+            raise ValueError("a pool of kind folder needs path")
+        if self.kind == "rendered" and not self.scenes:
+            raise ValueError("a pool of kind rendered needs scenes")
+        return self
+
+
+class Sample(Section):
+    pools: list[Pool]
+    images: Count
+    """Most images taken from all pools together."""
+    min_side: Annotated[int, Field(ge=1)]
+    """Shortest side allowed, pixels (the reference: over 1200)."""
+    max_aspect: Annotated[float, Field(ge=1)] = 4.0
+    """Longest side / shortest side."""
+    near_duplicate_bits: Annotated[int, Field(ge=-1, le=64)] = 4
+    """Images whose perceptual hashes differ by at most so many of 64 bits are one image; -1: off."""
+    shards: Count = 1
+
+
+class Crop(Section):
+    method: Literal["contours", "sam2"]
+    sam2_model: str = "facebook/sam2.1-hiera-large"
+    """sam2 only: hub id of the segmenter."""
+    min_score: Share = 0.75
+    max_area_share: Share = 0.10
+    """Largest box, share of the image."""
+    min_side: Count
+    """Shortest side of a box, pixels of the full image."""
+    max_iou: Share = 0.3
+    """Boxes that overlap a better one by more are dropped."""
+    per_image: Count
+    """Most regions kept from one image."""
+    margin: Share = 0.1
+    """Context added on every side, share of the box."""
+    square: bool = False
+    """Widen boxes to squares."""
+    upscale: Count = 2
+    """Lanczos factor for the crop that teachers see."""
+    shards: Count = 1
+
+
+class Question(Section):
+    prompts: str
+    """Style of the prompt files: mini | paper."""
+    teacher: Endpoint
+    per_crop: Count = 3
+    write: Sampling
+    validate_: bool = Field(default=True, alias="validate")
+    """Check each question on the original and the crop."""
+    check: Sampling
+
+
+class Teacher(Section):
+    name: str
+    """Stands on every answer."""
+    endpoint: Endpoint
+    samples: Count = 4
+
+
+class Answer(Section):
+    prompts: str
+    teachers: list[Teacher]
+    sampling: Sampling
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [teacher.name for teacher in self.teachers]
+        if len(set(names)) < len(names):
+            raise ValueError("teachers need different names")
+        return self
+
+
+class Vote(Section):
+    min_agreement: Count = 6
+    """Samples, of those asked for, that must give the same answer."""
+    judge: Literal["rules", "llm"] = "rules"
+    """`rules`: normalised agreement; `llm`: the same first, then a model for what they leave open."""
+    endpoint: Endpoint | None = None
+    """llm only."""
+    prompts: str = "paper"
+    sampling: Sampling = Sampling()
+
+    @model_validator(mode="after")
+    def _judge_has_a_model(self) -> Self:
+        if self.judge == "llm" and self.endpoint is None:
+            raise ValueError("judge: llm needs endpoint")
+        return self
+
+
+class Overlay(Section):
+    prompts: str
+    teacher: Endpoint
+    """Writes the distractors."""
+    distractors: Count = 3
+    write: Sampling
+    student: Endpoint
+    """Tries the boxed question, to measure how hard it is."""
+    tries: Count = 4
+    drop_at: Count = 2
+    """Rows that the student gets right so many times, of `tries`, are too easy."""
+    attempt: Sampling
+    expand: Share = 0.05
+    """The drawn box is larger than the region by this share of its size on every side."""
+    line: Count = 5
+    """Width of the outline, pixels of the full image."""
+    views: dict[Literal["boxed", "full", "crop"], Share]
+    """Share of kept questions that become a row of each view (the paper: boxed 1)."""
+    shards: Count = 1
+
+
+class Dapo(Section):
+    """Shared by both engines; DAPO (arXiv 2503.14476) as the reference runs it."""
+
+    lr: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    epochs: Annotated[float, Field(gt=0)] = 1
+    max_steps: int = -1
+    """Optimizer steps; -1: as many as `epochs` take."""
+    rollout_prompts: Count
+    """Prompts in one rollout batch."""
+    train_prompts: Count
+    """Prompts in one optimizer step."""
+    group_size: Annotated[int, Field(ge=2)] = 8
+    """Rollouts of each prompt."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    clip_low: Annotated[float, Field(gt=0)] = 0.2
+    clip_high: Annotated[float, Field(gt=0)] = 0.3
+    kl: Annotated[float, Field(ge=0)] = 0.0
+    dynamic_sampling: bool = True
+    """Replace groups whose rewards are all equal."""
+    max_prompt: Count
+    """Tokens, image tokens counted in."""
+    max_response: Count
+    """Tokens."""
+    overlong_buffer: Annotated[int, Field(ge=0)] = 0
+    """Tokens before max_response over which the length penalty grows from 0 to 1."""
+    freeze_vision: bool = False
+
+
+class Sft(Section):
+    """The control: supervised fine-tuning on the same rows."""
+
+    lr: Annotated[float, Field(gt=0)]
+    steps: Count
+    batch: Count
+
+
+class Train(Section):
+    engine: Literal["trl", "openrlhf"]
+    base: str
+    """Folder or hub id of the student."""
+    dapo: Dapo
+    sft: Sft
+    threads: Count = 2
+    """CPU threads; part of the result, since sums depend on it."""
+
+
+class Benchmark(Section):
+    source: Literal["rendered", "table"]
+    path: str | None = None
+    """table only: a Parquet file or folder with the columns of r2i.records.BENCHMARK."""
+    items: Count | None = None
+    """rendered only."""
+    margin: Share = 0.1
+    square: bool = False
+    upscale: Count = 2
+    expand: Share = 0.05
+    line: Count = 5
+
+
+class Evaluate(Section):
+    prompts: str
+    batch: Count = 256
+    views: list[Literal["full", "crop", "boxed"]] = ["full", "crop", "boxed"]
+    samples: Annotated[int, Field(ge=0)] = 8
+    """Sampled replies for each item in the full view, for pass@k; 0: none."""
+    max_tokens: Count
+    bootstrap: Count = 2000
+    """Draws of the clustered bootstrap."""
+
+
+class Report(Section):
+    gallery: Count = 12
+    """Rows of each kind shown."""
+
+
+class Profile(Section):
+    """One scale of the pipeline."""
+
+    sample: Sample
+    crop: Crop
+    question: Question
+    answer: Answer
+    vote: Vote
+    overlay: Overlay
+    train: Train
+    benchmark: Benchmark
+    evaluate: Evaluate
+    report: Report
+
+
+class Params(Section):
+    seed: int
+    profile: str
+    profiles: dict[str, Profile]
+
+    @property
+    def chosen(self) -> Profile:
+        return self.profiles[self.profile]
+
+    @model_validator(mode="after")
+    def _profile_exists(self) -> Self:
+        if self.profile not in self.profiles:
+            raise ValueError(f"no profile {self.profile!r}; there are: {', '.join(self.profiles)}")
+        return self
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check `params.yaml`. Raises ParamsError with the place and the fault of every bad key."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ParamsError(f"no {path}", "run from the repository's root or pass --params") from error
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is not YAML: {error}") from error
+    try:
+        return Params.model_validate(data)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors())
+        raise ParamsError(f"{path}: {faults}", "see r2i/params.py for what each key means") from error

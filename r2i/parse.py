@@ -1,0 +1,75 @@
+"""What the parsers of replies share: closed spans, `\\boxed{}`, JSON amid prose."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import json_repair
+
+
+class ReplyError(ValueError):
+    """A reply has not the form that was asked for: it goes into a row as `failed`, never as an answer."""
+
+
+def last_span(text: str, tag: str = "answer") -> str | None:
+    """What stands in the last `<tag>...</tag>`, as written; None where the last one is not closed.
+
+    A span opened after a closed one is a change of mind that was never finished: None, too.
+    """
+    opening, closing = f"<{tag}>", f"</{tag}>"
+    start = text.rfind(opening)
+    end = text.find(closing, start)
+    return text[start + len(opening) : end] if 0 <= start < end else None
+
+
+def last_boxed(text: str) -> str | None:
+    """What stands in the last `\\boxed{...}`, inner braces balanced; None where it is not closed."""
+    start = text.rfind("\\boxed{")
+    if start < 0:
+        return None
+    depth, begin = 1, start + len("\\boxed{")
+    for at in range(begin, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[at], 0)
+        if depth == 0:
+            return text[begin:at]
+    return None
+
+
+def read_json(text: str, opening: str, fits: Callable[[Any], bool]) -> Any:
+    """The last JSON value in `text` that starts with `opening` (`[` or `{`) and that `fits` accepts.
+
+    Prose, reasoning and code fences around it are skipped. Only where no strict JSON fits, or where
+    a later bracket was opened that strict JSON can't read, the text is repaired, and the repaired
+    value must fit, too. Raises ReplyError where nothing does.
+    """
+    decoder = json.JSONDecoder()
+    value, found, end, at, broken = None, False, 0, 0, []
+    while (start := text.find(opening, at)) >= 0:
+        try:
+            candidate, at = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            at = start + 1
+            broken.append(start)
+            continue
+        if fits(candidate):
+            value, found, end = candidate, True, at
+    revised = [start for start in broken if start >= end]
+    if found and not revised:
+        return value
+    for start in reversed((revised if found else broken)[-20:]):
+        repaired = _repair(text[start:], opening)
+        if fits(repaired):
+            return repaired
+    raise ReplyError("unparsable")
+
+
+def _repair(text: str, opening: str) -> Any:
+    end = text.rfind({"[": "]", "{": "}"}[opening])
+    text = text[: end + 1] if end > 0 else text
+    if not re.search(r"[\"'“”]", text):  # bracketed prose is no JSON
+        return None
+    try:
+        return json_repair.loads(text, skip_json_loads=True)
+    except (ValueError, RecursionError):
+        return None

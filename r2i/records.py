@@ -1,0 +1,150 @@
+"""The schema of every table, with the unit of every column that has one.
+
+Every row has `status` (`ok`, `rejected`: a rule dropped it, `failed`: it could not be processed)
+and `reason` (a short slug; empty for `ok`). A failed call is never an answer, a vote or a "no".
+"""
+
+import pyarrow as pa
+
+OK, REJECTED, FAILED = "ok", "rejected", "failed"
+
+
+def _f(name: str, kind: pa.DataType, doc: str = "") -> pa.Field:
+    return pa.field(name, kind, metadata={"doc": doc} if doc else None)
+
+
+_S, _I, _F, _B = pa.string(), pa.int32(), pa.float64(), pa.binary()
+_BOX = pa.list_(pa.int32())  # four numbers or null; a null of a fixed-size list can't be read back from Parquet
+_TEXTS = pa.list_(pa.string())
+_STATE = [
+    _f("status", _S, "ok | rejected | failed"),
+    _f("reason", _S, "short slug, empty for ok"),
+]
+_BOX_DOC = "xyxy, pixels of the full image, right and bottom exclusive"
+
+IMAGES = pa.schema([
+    _f("image_id", _S, "sha256 of the source file's bytes"),
+    _f("source", _S, "pool and path inside it"),
+    _f("format", _S, "as stored in the pool, e.g. JPEG"),
+    _f("mode", _S, "Pillow mode as stored in the pool"),
+    _f("width", _I, "pixels, upright (EXIF applied)"),
+    _f("height", _I, "pixels, upright (EXIF applied)"),
+    _f("phash", _S, "perceptual hash, 64 bits as hex"),
+    _f("image", _B, "JPEG bytes, RGB, upright; null unless ok"),
+    *_STATE,
+])  # fmt: skip
+
+REGIONS = pa.schema([
+    _f("region_id", _S, "hash of image_id and box"),
+    _f("image_id", _S),
+    _f("box", _BOX, _BOX_DOC),
+    _f("score", _F, "0 to 1, confidence that the box holds one object"),
+    _f("area_share", _F, "box area / image area"),
+    _f("crop", _B, "JPEG bytes of the box, upscaled; null unless ok"),
+    *_STATE,
+])  # fmt: skip
+
+_CALL = [
+    _f("model", _S, "model that replied"),
+    _f("prompt_sha256", _S, "of the prompt template's file"),
+    _f("reply_key", _S, "key of the reply in the store"),
+]
+
+QUESTIONS = pa.schema([
+    _f("question_id", _S, "hash of region_id and the normalised question"),
+    _f("region_id", _S),
+    _f("image_id", _S),
+    _f("question", _S),
+    _f("dimension", _S, "as named by the teacher"),
+    _f("checks", pa.list_(pa.bool_()), "verdicts in the order of r2i.question.reply.CHECKS; null if unchecked"),
+    *_CALL,
+    _f("check_key", _S, "key of the validation reply; empty if unchecked"),
+    *_STATE,
+])  # fmt: skip
+
+ANSWERS = pa.schema([
+    _f("answer_id", _S, "hash of question_id, teacher and sample"),
+    _f("question_id", _S),
+    _f("image_id", _S),
+    _f("teacher", _S, "name of the teacher in params"),
+    _f("sample", _I, "0 .. n-1"),
+    _f("reply", _S, "full text"),
+    _f("answer", _S, "parsed answer, markup removed; empty unless ok"),
+    *_CALL,
+    *_STATE,
+])  # fmt: skip
+
+VOTES = pa.schema([
+    _f("question_id", _S),
+    _f("region_id", _S),
+    _f("image_id", _S),
+    _f("question", _S),
+    _f("dimension", _S),
+    _f("answer", _S, "the most common answer, in its most common spelling"),
+    _f("agree", _I, "samples that agree with it"),
+    _f("valid", _I, "samples that are answers"),
+    _f("asked", _I, "samples asked for"),
+    _f("groups", pa.list_(pa.struct([("answer", _S), ("count", _I)])), "all groups, largest first"),
+    *_STATE,
+])  # fmt: skip
+
+TRAIN = pa.schema([
+    _f("row_id", _S, "hash of question_id and view"),
+    _f("question_id", _S),
+    _f("region_id", _S),
+    _f("image_id", _S),
+    _f("view", _S, "boxed | full | crop: what `image` shows"),
+    _f("image", _B, "JPEG bytes; null unless ok"),
+    _f("box", _BOX, _BOX_DOC),
+    _f("question", _S),
+    _f("options", _TEXTS, "in the order shown"),
+    _f("answer", _S, "text of the right option"),
+    _f("label", _S, "letter of the right option"),
+    _f("prompt", _S, "the whole text that goes with the image"),
+    _f("dimension", _S),
+    _f("agree", _I, "teacher samples that gave the answer"),
+    _f("right", _I, "student tries on the boxed image that were right"),
+    _f("tries", _I, "student tries that gave an answer"),
+    *_STATE,
+])  # fmt: skip
+
+BENCHMARK = pa.schema([
+    _f("item_id", _S),
+    _f("image_id", _S, "also the cluster for statistics"),
+    _f("image", _B, "JPEG bytes, full view"),
+    _f("crop", _B, "JPEG bytes, crop view"),
+    _f("boxed", _B, "JPEG bytes, full view with the box drawn"),
+    _f("box", _BOX, _BOX_DOC),
+    _f("question", _S),
+    _f("options", _TEXTS, "in the order shown; empty for open questions"),
+    _f("answer", _S, "gold answer"),
+    _f("label", _S, "letter of the gold option; empty for open questions"),
+    _f("dimension", _S),
+    _f("source", _S, "name of the benchmark"),
+    *_STATE,
+])  # fmt: skip
+
+PREDICTIONS = pa.schema([
+    _f("prediction_id", _S, "item, view and sample"),
+    _f("item_id", _S),
+    _f("image_id", _S),
+    _f("view", _S, "full | crop | boxed"),
+    _f("sample", _I, "0: greedy; 1 .. k: sampled at temperature 1"),
+    _f("reply", _S),
+    _f("predicted", _S, "what the reply was read as: a letter or a text"),
+    _f("rule", _S, "the rule that decided: letter | option_text | exact | number | none"),
+    _f("correct", pa.bool_()),
+    _f("dimension", _S),
+    *_STATE,
+])  # fmt: skip
+
+TRUTH = pa.schema([
+    _f("thing_id", _S),
+    _f("image_id", _S),
+    _f("box", _BOX, _BOX_DOC),
+    _f("color", _S),
+    _f("shape", _S),
+    _f("material", _S),
+    _f("mark", _S, "dimension of what the plate shows"),
+    _f("value", _S, "what the plate shows"),
+])  # fmt: skip

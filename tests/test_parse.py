@@ -1,0 +1,74 @@
+"""What the parsers of replies share."""
+
+import pytest
+
+from r2i.parse import ReplyError, last_boxed, last_span, read_json
+
+
+def is_numbers(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, int) for item in value)
+
+
+def test_the_last_closed_span_counts() -> None:
+    assert last_span("<answer>A</answer> no: <answer> B </answer> done") == " B "
+
+
+@pytest.mark.parametrize(
+    "text", ["B", "<answer>B", "B</answer>", "</answer>B<answer>", "<answer>A</answer> or <answer>B"]
+)
+def test_a_span_that_is_not_closed_is_none(text: str) -> None:
+    assert last_span(text) is None
+
+
+def test_an_inner_opening_starts_the_span_anew() -> None:
+    assert last_span("I put it in <answer>, so: <answer>B</answer></answer>") == "B"
+
+
+def test_boxed_keeps_inner_braces() -> None:
+    # the last one counts, and \text{...} inside it does not end it
+    assert last_boxed(r"\boxed{1} so \boxed{\text{dark blue}}.") == r"\text{dark blue}"
+
+
+def test_an_unclosed_box_is_none() -> None:
+    assert last_boxed(r"\boxed{1} so \boxed{\text{dark") is None
+
+
+def test_json_is_found_in_prose_and_fences() -> None:
+    assert read_json("Sure [sic]!\n```json\n[1, 2]\n```\nHope it helps.", "[", is_numbers) == [1, 2]
+
+
+def test_the_last_json_that_fits_counts() -> None:
+    assert read_json('[1] hm, rather [2, 3] and ["x"]', "[", is_numbers) == [2, 3]
+
+
+def test_strict_json_is_not_repaired() -> None:
+    # repaired, the whole text from the first bracket on would be another list
+    assert read_json('[0] "a", [4]', "[", is_numbers) == [4]
+
+
+def test_broken_json_is_repaired_and_must_fit() -> None:
+    def texts(value: object) -> bool:
+        return isinstance(value, list) and len(value) == 2 and all(isinstance(item, str) for item in value)
+
+    assert read_json("['red', 'blue',]", "[", texts) == ["red", "blue"]
+    with pytest.raises(ReplyError):
+        read_json("['red', 'blue', 'green',]", "[", texts)
+
+
+def test_a_revision_that_can_not_be_read_is_an_error_not_the_first_draft() -> None:
+    with pytest.raises(ReplyError):
+        read_json("[1, 2] no, wait: [3, maybe", "[", is_numbers)
+
+
+def test_prose_in_brackets_is_no_json() -> None:
+    def texts(value: object) -> bool:
+        return isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value)
+
+    with pytest.raises(ReplyError):
+        read_json("I can see nothing [sorry]", "[", texts)
+
+
+@pytest.mark.parametrize("text", ["", "[", "[" * 5000, "null", '{"a": 1}'])
+def test_hostile_texts_are_unparsable(text: str) -> None:
+    with pytest.raises(ReplyError):
+        read_json(text, "[", is_numbers)
