@@ -1,0 +1,123 @@
+"""Token by token: draws that depend on (seed, sample, step) alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from r2i.params import Sampling
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """A batch of prompts as the language model takes it, left padded."""
+
+    embeds: torch.Tensor  # (B, L, D)
+    mask: torch.Tensor  # (B, L), 1 where a token is
+    positions: torch.Tensor  # (3, B, L), multimodal rotary positions
+    deltas: torch.Tensor  # (B, 1), first position after the prompt minus its length
+    visual: torch.Tensor  # (B, L), True where an image token is
+    deepstack: list[torch.Tensor]  # a layer each, (image tokens, D)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Which ids end a reply, and a bias of -inf on those that are never said."""
+
+    ends: frozenset[int]
+    bias: torch.Tensor  # (V,), float32
+
+
+def draw_uniforms(seeds: Sequence[int], draws: int, steps: int) -> np.ndarray:
+    """(len(seeds) * draws, steps) numbers in [0, 1): row r holds sample r % draws of seed r // draws.
+
+    Philox is keyed by (seed, sample) and counts steps, so no number depends on what shares the call.
+    """
+    keys = ((seed, sample) for seed in seeds for sample in range(draws))
+    rows = [np.random.Generator(np.random.Philox(key=np.array(key, dtype=np.uint64))).random(steps) for key in keys]
+    return np.stack(rows)
+
+
+def choose(logits: torch.Tensor, sampling: Sampling, uniforms: torch.Tensor) -> torch.Tensor:
+    """The next token of each row: logits (R, V), uniforms (R,) float64 -> ids (R,).
+
+    Temperature, then top_p (the fewest most likely tokens that hold `top_p` of the mass), then the
+    inverse of the cumulative distribution in the order of ids: one number decides a step.
+    """
+    if sampling.temperature == 0:
+        return logits.argmax(dim=-1)
+    chances = torch.softmax(logits.double() / sampling.temperature, dim=-1)
+    if sampling.top_p < 1:
+        ordered, order = chances.sort(dim=-1, descending=True, stable=True)
+        spare = ordered.cumsum(dim=-1) - ordered >= sampling.top_p  # the mass before it is enough already
+        chances = chances.masked_fill(torch.zeros_like(spare).scatter(-1, order, spare), 0)
+    mass = chances.cumsum(dim=-1)
+    total = mass[:, -1:]
+    point = torch.minimum(uniforms[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
+    return torch.searchsorted(mass, point, right=True)[:, 0]
+
+
+@torch.inference_mode()
+def decode(
+    model: Any, prompts: Prompts, tokens: Tokens, sampling: Sampling, seeds: Sequence[int], draws: int
+) -> list[tuple[list[int], bool]]:
+    """`draws` replies to each prompt, prompt by prompt: their ids without the end, and whether they ended.
+
+    Prompts are read once; their cache is repeated for the samples. Rows that ended leave the batch
+    when half of it has.
+    """
+    device = prompts.embeds.device
+    uniforms = torch.from_numpy(draw_uniforms(seeds, draws, sampling.max_tokens)).to(device)
+    logits, cache = _read(model, prompts)
+    cache.batch_repeat_interleave(draws)
+    logits = logits.repeat_interleave(draws, dim=0)  # (R, V)
+    mask = prompts.mask.repeat_interleave(draws, dim=0)  # (R, L), grows by one each step
+    position = (prompts.mask.sum(-1, keepdim=True) + prompts.deltas).repeat_interleave(draws, dim=0)  # (R, 1)
+    said: list[list[int]] = [[] for _ in range(len(logits))]
+    ended = [False] * len(said)
+    rows = list(range(len(said)))  # the replies that the batch still holds
+    for step in range(sampling.max_tokens):
+        picked = choose(logits.float() + tokens.bias, sampling, uniforms[rows, step])
+        for row, token in zip(rows, picked.tolist(), strict=True):
+            if not ended[row]:
+                ended[row] = token in tokens.ends
+                said[row] += [] if ended[row] else [token]
+        going = [i for i, row in enumerate(rows) if not ended[row]]
+        if not going or step + 1 == sampling.max_tokens:
+            break
+        if 2 * len(going) <= len(rows):
+            keep = torch.tensor(going, device=device)
+            cache.batch_select_indices(keep)
+            mask, position, picked = mask[keep], position[keep], picked[keep]
+            rows = [rows[i] for i in going]
+        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+        logits = _step(model, picked, mask, position, cache)
+        position = position + 1
+    return list(zip(said, ended, strict=True))
+
+
+def _read(model: Any, prompts: Prompts) -> tuple[torch.Tensor, Any]:
+    """Logits (B, V) of the first token, and the cache of the prompts."""
+    out = model.model.language_model(
+        inputs_embeds=prompts.embeds,
+        attention_mask=prompts.mask,
+        position_ids=prompts.positions,
+        visual_pos_masks=prompts.visual if prompts.deepstack else None,
+        deepstack_visual_embeds=prompts.deepstack or None,
+        use_cache=True,
+    )
+    return model.lm_head(out.last_hidden_state[:, -1]), out.past_key_values
+
+
+def _step(model: Any, picked: torch.Tensor, mask: torch.Tensor, position: torch.Tensor, cache: Any) -> torch.Tensor:
+    """Logits (R, V) after the tokens `picked` (R,)."""
+    out = model.model.language_model(
+        inputs_embeds=model.get_input_embeddings()(picked[:, None]),
+        attention_mask=mask,
+        position_ids=position.expand(3, -1, -1),
+        past_key_values=cache,
+        use_cache=True,
+    )
+    return model.lm_head(out.last_hidden_state[:, -1])
