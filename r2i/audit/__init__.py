@@ -1,0 +1,1 @@
+"""What only a rendered world can tell: how often regions, questions, answers and labels are true."""

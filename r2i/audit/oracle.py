@@ -1,0 +1,87 @@
+"""The renderer's truth about a question that was asked on a region."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from r2i.boxes import iou
+from r2i.mini.language import QUESTIONS
+from r2i.mini.world import COLORS, SHAPES
+from r2i.tables import Row
+from r2i.text import same_answer
+
+SHOWS = 0.3  # least IoU of a region with the object that it is said to show
+
+
+class Asked(NamedTuple):
+    """What a question is about. `shape` is empty where the object is named by its colour alone."""
+
+    dimension: str
+    color: str
+    shape: str
+
+
+def parse_question(question: str | None) -> Asked | None:
+    """Read a question of the mini language; None for any other text."""
+    text = " ".join((question or "").casefold().split())
+    for dimension, template in QUESTIONS.items():
+        before, after = template.split("{}")
+        found = re.fullmatch(re.escape(before) + r"([a-z]+)(?: ([a-z]+))?" + re.escape(after), text)
+        if found and found[1] in COLORS and (found[2] is None if dimension == "shape" else found[2] in SHAPES):
+            return Asked(dimension, found[1], found[2] or "")
+    return None
+
+
+def is_named(thing: Row, asked: Asked) -> bool:
+    return thing["color"] == asked.color and asked.shape in ("", thing["shape"])
+
+
+def truth_of(thing: Row, dimension: str) -> str | None:
+    """The true answer about `thing` (records.TRUTH), or None where it shows nothing of `dimension`."""
+    if dimension in ("material", "shape"):
+        return str(thing[dimension])
+    return str(thing["value"]) if thing["mark"] == dimension else None
+
+
+class Oracle:
+    """Answers questions about regions of rendered images from the truth table.
+
+    `truth`: records.TRUTH. `regions`: records.REGIONS (region_id, image_id, box); a region shows
+    the object with which its box has the largest IoU, if that is at least `SHOWS`.
+    """
+
+    def __init__(self, truth: Iterable[Row], regions: Iterable[Row]) -> None:
+        self.things: defaultdict[str, list[Row]] = defaultdict(list)  # by image_id
+        for thing in truth:
+            self.things[thing["image_id"]].append(thing)
+        self._shown = {row["region_id"]: self._find(row) for row in regions if row["box"]}
+
+    def _find(self, region: Row) -> Row | None:
+        def overlap(thing: Row) -> float:
+            return iou(tuple(region["box"]), tuple(thing["box"]))
+
+        best = max(self.things[region["image_id"]], key=overlap, default=None)
+        return best if best is not None and overlap(best) >= SHOWS else None
+
+    def answer(self, row: Row) -> str | None:
+        """The true answer to `row["question"]` on `row["region_id"]`.
+
+        None where there is none: not a question of the mini language, nothing is shown, another
+        object is named than the one that is shown, or it shows nothing of what is asked.
+        """
+        asked = parse_question(row["question"])
+        shown = self._shown.get(row["region_id"])
+        if asked is None or shown is None or not is_named(shown, asked):
+            return None
+        return truth_of(shown, asked.dimension)
+
+    def is_unambiguous(self, row: Row) -> bool:
+        """Whether exactly one object of the whole scene bears the name in `row["question"]`."""
+        asked = parse_question(row["question"])
+        return asked is not None and sum(is_named(thing, asked) for thing in self.things[row["image_id"]]) == 1
+
+    def is_right(self, row: Row, answer: str) -> bool:
+        """Whether `answer` is the true answer; to a question without one, no answer is right."""
+        true = self.answer(row)
+        return true is not None and same_answer(true, answer)

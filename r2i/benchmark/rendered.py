@@ -1,0 +1,96 @@
+"""Held-out scenes of the mini world, with the renderer's truth as gold answers."""
+
+from collections import Counter
+
+import numpy as np
+
+from r2i.benchmark.views import boxed_view, crop_view
+from r2i.boxes import frame
+from r2i.ids import make_id, unit_of
+from r2i.images import jpeg_bytes, read_image, sha256
+from r2i.mcq import shuffle_options
+from r2i.mini.language import ask
+from r2i.mini.world import ANSWERS, DIMENSIONS, Scene, Thing, render_scene
+from r2i.params import Benchmark
+from r2i.records import OK
+from r2i.tables import Row
+
+BENCHMARK_SCENES = 2  # second word of every seed; the pools of `sample` draw theirs with another
+PER_SCENE = 2  # most items from one scene
+DISTRACTORS = 3
+SEEN_FIRST = 0.5  # share of items whose distractors are taken from the rest of the scene first
+
+
+def render_items(cfg: Benchmark, seed: int) -> list[Row]:
+    """`cfg.items` rows (records.BENCHMARK), as equal in number over the six dimensions as can be.
+
+    At most two items stand on one scene, of different dimensions, and none is about an object whose
+    name occurs twice in its scene.
+    """
+    wanted = _quotas(cfg.items or 0)
+    rows: list[Row] = []
+    number = 0
+    while wanted.total():
+        scene = render_scene(np.random.default_rng([seed, BENCHMARK_SCENES, number]))
+        data = jpeg_bytes(scene.image)
+        for thing, dimension in _pick_targets(scene, wanted, sha256(data)):
+            wanted[dimension] -= 1
+            rows.append(_make_row(scene, data, thing, dimension, cfg))
+        number += 1
+    return rows
+
+
+def _quotas(items: int) -> Counter[str]:
+    return Counter(DIMENSIONS[i % len(DIMENSIONS)] for i in range(items))
+
+
+def _pick_targets(scene: Scene, wanted: Counter[str], image_id: str) -> list[tuple[Thing, str]]:
+    """The targets of one scene: the dimensions most wanted first, one object for each."""
+    names = Counter(thing.name for thing in scene.things)
+    unique = [thing for thing in scene.things if names[thing.name] == 1]
+    targets: dict[str, Thing] = {}
+    for dimension in sorted(DIMENSIONS, key=lambda d: (-wanted[d], make_id(image_id, d))):
+        shown = [t for t in unique if t.truth(dimension) is not None and t not in targets.values()]
+        if wanted[dimension] > 0 and shown and len(targets) < PER_SCENE:
+            targets[dimension] = min(shown, key=lambda t: make_id(image_id, dimension, t.name))
+    return [(thing, dimension) for dimension, thing in targets.items()]
+
+
+def _make_row(scene: Scene, data: bytes, thing: Thing, dimension: str, cfg: Benchmark) -> Row:
+    image = read_image(data)
+    image_id, question, answer = sha256(data), ask(thing, dimension), str(thing.truth(dimension))
+    item_id = make_id(image_id, question)
+    distractors = pick_distractors(scene, thing, dimension, item_id)
+    options, label = shuffle_options(answer, distractors, item_id)
+    box = frame(thing.box, cfg.margin, cfg.square, *image.size)
+    return {
+        "item_id": item_id,
+        "image_id": image_id,
+        "image": data,
+        "crop": crop_view(image, box, cfg),
+        "boxed": boxed_view(image, box, cfg),
+        "box": list(box),
+        "question": question,
+        "options": options,
+        "answer": answer,
+        "label": label,
+        "dimension": dimension,
+        "source": "rendered",
+        "status": OK,
+        "reason": "",
+    }
+
+
+def pick_distractors(scene: Scene, thing: Thing, dimension: str, item_id: str) -> list[str]:
+    """Three wrong answers of the same kind.
+
+    For half of the items those that are true of other objects in the scene come first: choosing by
+    what is seen somewhere, instead of where it was asked, must not pay.
+    """
+    wrong = [value for value in ANSWERS[dimension] if value != thing.truth(dimension)]
+    # "distractor" keeps this hash apart from the one that orders the options: else the answer comes last
+    wrong.sort(key=lambda value: make_id(item_id, "distractor", value))
+    if unit_of(item_id, "seen first") < SEEN_FIRST:
+        seen = {other.truth(dimension) for other in scene.things}
+        wrong.sort(key=lambda value: value not in seen)  # stable: hashed order within both halves
+    return wrong[:DISTRACTORS]

@@ -1,0 +1,38 @@
+"""The three views of one benchmark item, and what describes a benchmark as a whole."""
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import mean, median
+from typing import Any
+
+from PIL import Image
+
+from r2i.boxes import Box, area_share
+from r2i.images import cut_crop, draw_box, jpeg_bytes, read_image
+from r2i.params import Benchmark
+from r2i.records import OK
+from r2i.tables import Row
+
+
+def crop_view(image: Image.Image, box: Box, cfg: Benchmark) -> bytes:
+    """JPEG bytes of the box alone, upscaled as the crops of the training data are."""
+    return jpeg_bytes(cut_crop(image, box, cfg.upscale))
+
+
+def boxed_view(image: Image.Image, box: Box, cfg: Benchmark) -> bytes:
+    """JPEG bytes of the full image with the box drawn as on the training rows."""
+    return jpeg_bytes(draw_box(image, box, cfg.expand, cfg.line))
+
+
+def summarise(rows: Sequence[Row]) -> dict[str, Any]:
+    """Items by dimension and by gold letter, median size of the region, accuracy of blind guessing."""
+    kept = [row for row in rows if row["status"] == OK]
+    shares = [area_share(tuple(row["box"]), *read_image(row["image"]).size) for row in kept if row["box"]]
+    return {
+        "images": len({row["image_id"] for row in kept}),
+        "dimension": dict(Counter(row["dimension"] for row in kept)),
+        "label": dict(Counter(row["label"] for row in kept)),
+        "with_box": len(shares),
+        "median_area_share": median(shares) if shares else None,
+        "chance": mean(1 / len(row["options"]) if row["options"] else 0.0 for row in kept) if kept else None,
+    }

@@ -1,0 +1,1 @@
+"""Images -> regions: boxes of single small objects, and their crops."""

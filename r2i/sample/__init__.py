@@ -1,0 +1,1 @@
+"""Image pools -> the images of a run: a seeded choice, with what was left out and why."""

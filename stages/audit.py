@@ -1,0 +1,20 @@
+"""Truth and all tables -> metrics: how often regions, questions, answers and labels are true."""
+
+from pathlib import Path
+
+from r2i import paths
+from r2i.metrics import write_metrics
+from r2i.params import load_params
+from r2i.stage import run_stage
+
+
+def main(params: Path = Path("params.yaml")) -> None:
+    """Compare every table with the renderer's truth, after the fact; nothing trains on this."""
+    from r2i.audit.load import audit_run
+
+    load_params(params)
+    write_metrics(paths.metrics("audit"), audit_run())
+
+
+if __name__ == "__main__":
+    run_stage(main)

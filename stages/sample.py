@@ -1,0 +1,29 @@
+"""Image pools -> images: a seeded choice without broken, small or repeated pictures."""
+
+from pathlib import Path
+
+from r2i import paths, records
+from r2i.metrics import count_statuses, require_ok, write_metrics
+from r2i.params import load_params
+from r2i.progress import track
+from r2i.stage import run_stage
+from r2i.tables import write_table
+
+
+def main(params: Path = Path("params.yaml")) -> None:
+    """Choose images from the pools; the truth of rendered ones goes to a table of its own."""
+    from r2i.sample.choose import choose_images, summarise
+    from r2i.sample.pools import list_offers
+
+    loaded = load_params(params)
+    cfg = loaded.chosen.sample
+    offers = [offer for pool in cfg.pools for offer in track(list_offers(pool, loaded.seed), f"sample {pool.name}")]
+    choice = choose_images(offers, cfg, loaded.seed)
+    require_ok(choice.rows, "image", "put other images into the pools or loosen the sample section in params.yaml")
+    write_table(paths.IMAGES, choice.rows, records.IMAGES, cfg.shards)
+    write_table(paths.TRUTH, choice.truth, records.TRUTH)
+    write_metrics(paths.metrics("sample"), {**count_statuses(choice.rows), **summarise(offers, choice)})
+
+
+if __name__ == "__main__":
+    run_stage(main)
