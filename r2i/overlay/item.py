@@ -1,0 +1,55 @@
+"""A kept question on its way to training rows."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from r2i.boxes import Box
+from r2i.errors import TableError
+from r2i.overlay.reply import plain_option
+from r2i.records import OK
+from r2i.tables import Row
+
+
+@dataclass
+class Item:
+    """Filled step by step: distractors, options, the boxed image, the student's tries.
+
+    `box`: xyxy, pixels of the full image. `right` of `tries`: graded student replies. An item that
+    is no longer ok is left alone by the steps that follow.
+    """
+
+    vote: Row
+    box: Box
+    answer: str
+    distractors: list[str] = field(default_factory=list)
+    rounds: int = 0
+    options: list[str] = field(default_factory=list)
+    label: str = ""
+    boxed: bytes | None = None
+    right: int = 0
+    tries: int = 0
+    status: str = OK
+    reason: str = ""
+
+    @property
+    def question_id(self) -> str:
+        return str(self.vote["question_id"])
+
+    def drop(self, status: str, reason: str) -> None:
+        """Take the item out, with a reason; its picture is no longer needed."""
+        self.status, self.reason, self.boxed = status, reason, None
+
+
+def make_items(votes: Sequence[Row], boxes: Mapping[str, Sequence[int]]) -> list[Item]:
+    """One item for each of `votes` (rows of VOTES that are ok). `boxes`: xyxy by region_id."""
+    items = []
+    for vote in votes:
+        if vote["region_id"] not in boxes:
+            raise TableError(f"no region {vote['region_id']} for a kept vote", "run `dvc repro crop` and what follows")
+        left, top, right, bottom = boxes[vote["region_id"]]
+        items.append(Item(vote, (left, top, right, bottom), plain_option(vote["answer"])))
+    return items
+
+
+def still_ok(items: Iterable[Item]) -> list[Item]:
+    return [item for item in items if item.status == OK]

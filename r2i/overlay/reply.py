@@ -1,0 +1,40 @@
+"""What the teacher replies when asked for wrong answers, and which of them can be options."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from r2i.parse import read_json
+from r2i.reward import LONGEST
+from r2i.text import is_no_answer, normalise, strip_markup
+
+
+def parse_distractors(text: str) -> list[str]:
+    """The strings of the last JSON list in `text`, stripped. Raises ReplyError where there is none."""
+    return [item.strip() for item in read_json(text, "[", _is_text_list)]
+
+
+def plain_option(text: str) -> str:
+    """An option without what would set it apart from the others: markup, line breaks, a final full stop."""
+    text = " ".join(strip_markup(text).split())
+    return text[:-1] if text.endswith(".") and text.count(".") == 1 else text
+
+
+def choose_distinct(answer: str, proposals: Iterable[str]) -> list[str]:
+    """`proposals` as plain options, in order, less those that equal the answer or an earlier one.
+
+    Equal by normal form: "Five" is "5". Stand-ins such as "none" are dropped, and so are texts that
+    no answer span could hold.
+    """
+    seen = {normalise(answer)}
+    chosen = []
+    for text in map(plain_option, proposals):
+        form = normalise(text)
+        if form in seen or is_no_answer(text) or len(text) > LONGEST:
+            continue
+        seen.add(form)
+        chosen.append(text)
+    return chosen
+
+
+def _is_text_list(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value)

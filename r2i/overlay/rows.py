@@ -1,0 +1,80 @@
+"""Training rows of the kept questions, one for each view."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from r2i.ids import make_id, unit_of
+from r2i.mcq import mcq_prompt
+from r2i.metrics import count_statuses, histogram
+from r2i.overlay.difficulty import boxed_prompt
+from r2i.overlay.item import Item, still_ok
+from r2i.params import Overlay
+from r2i.records import OK, REJECTED
+from r2i.tables import Row
+
+View = Literal["boxed", "full", "crop"]
+VIEWS: tuple[View, ...] = ("boxed", "full", "crop")
+
+
+def train_rows(
+    items: Sequence[Item], crops: Mapping[str, bytes], images: Mapping[str, bytes], params: Overlay, seed: int
+) -> list[Row]:
+    """Rows of TRAIN. A question that was dropped, or that drew no view (`no_view`), has one row without image.
+
+    A question gets the row of a view when its own number in [0, 1), a hash, is below the view's share.
+    """
+    rows = []
+    for item in items:
+        views = choose_views(item.question_id, params, seed) if item.status == OK else []
+        if item.status == OK and not views:
+            item.drop(REJECTED, "no_view")
+        shown: dict[View, bytes | None] = {
+            "boxed": item.boxed,
+            "full": images.get(item.vote["image_id"]),
+            "crop": crops[item.vote["region_id"]],
+        }
+        rows += [_row(item, view, shown[view], params.prompts) for view in views] or [_row(item, "boxed", None, "")]
+    return rows
+
+
+def choose_views(question_id: str, params: Overlay, seed: int) -> list[View]:
+    """The views that this question is trained in."""
+    return [view for view in VIEWS if unit_of(seed, "view", view, question_id) < params.views.get(view, 0.0)]
+
+
+def _row(item: Item, view: View, image: bytes | None, style: str) -> Row:
+    prompt = ""
+    if image is not None:
+        write = boxed_prompt if view == "boxed" else mcq_prompt
+        prompt = write(item.vote["question"], item.options, style)
+    same = ("question_id", "region_id", "image_id", "question", "dimension", "agree")
+    return {name: item.vote[name] for name in same} | {
+        "row_id": make_id(item.question_id, view),
+        "view": view,
+        "image": image,
+        "box": list(item.box),
+        "options": item.options,
+        "answer": item.answer,
+        "label": item.label,
+        "prompt": prompt,
+        "right": item.right,
+        "tries": item.tries,
+        "status": item.status,
+        "reason": item.reason,
+    }
+
+
+def summarise(items: Sequence[Item], rows: Sequence[Row], tries: int) -> dict[str, Any]:
+    """The funnel of questions and of rows, rows by view, letters of the right options, right tries of
+    the measured questions, and rounds of asking for distractors."""
+    kept = still_ok(items)
+    return {
+        **count_statuses(rows),
+        "questions": count_statuses({"status": item.status, "reason": item.reason} for item in items),
+        "rows_by_view": dict(Counter(row["view"] for row in rows if row["status"] == OK)),
+        "kept_by_dimension": histogram(item.vote["dimension"] for item in kept),
+        "labels": histogram(item.label for item in kept),
+        "right": histogram(item.right for item in items if item.tries == tries),
+        "distractor_rounds": histogram(item.rounds for item in items),
+    }

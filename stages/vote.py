@@ -1,0 +1,31 @@
+"""Vote on the teachers' answers; keep what they agree on."""
+
+from pathlib import Path
+
+from r2i import paths
+from r2i.metrics import write_metrics
+from r2i.params import load_params
+from r2i.records import ANSWERS, QUESTIONS, VOTES
+from r2i.stage import run_stage
+from r2i.tables import ok_rows, read_table, write_table
+from r2i.vote.collect import collect_votes, summarise
+
+COUNTED = ["answer_id", "question_id", "teacher", "answer", "status", "reason"]  # not the replies' long texts
+
+
+def main(params: Path = Path("params.yaml")) -> None:
+    """Group equivalent answers of all teachers; keep a question when enough samples agree."""
+    from r2i.endpoint import connect
+
+    loaded = load_params(params)
+    cfg, seed = loaded.chosen.vote, loaded.seed
+    questions = ok_rows(read_table(paths.QUESTIONS, QUESTIONS, "question"), paths.QUESTIONS, "question")
+    answers = read_table(paths.ANSWERS, ANSWERS, "answer", COUNTED)
+    judge = connect(cfg.endpoint) if cfg.judge == "llm" and cfg.endpoint else None
+    votes = collect_votes(questions, answers, cfg, seed, judge)
+    write_table(paths.VOTES, votes, VOTES)
+    write_metrics(paths.metrics("vote"), summarise(votes, answers))
+
+
+if __name__ == "__main__":
+    run_stage(main)

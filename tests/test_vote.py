@@ -1,0 +1,213 @@
+"""Voting."""
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+from teacher_fakes import FakeModel, failed, question_row
+
+from r2i.errors import ParamsError, TableError
+from r2i.params import Vote
+from r2i.parse import ReplyError
+from r2i.records import VOTES
+from r2i.tables import Row, read_table, write_table
+from r2i.vote.collect import collect_votes, summarise
+from r2i.vote.count import decide, group_answers, merge_groups, tally, worth_judging
+from r2i.vote.reply import parse_groups
+
+RULES = Vote(min_agreement=6)
+JUDGED = Vote.model_validate({"min_agreement": 6, "judge": "llm", "endpoint": {}})
+
+
+def samples(*answers: str | None) -> list[tuple[str, str, str]]:
+    """(answer, status, reason) of each sample; None: a call that failed; "-": a reply without an answer."""
+    lost, silent = ("", "failed", "timeout"), ("", "failed", "no_answer")
+    return [lost if text is None else silent if text == "-" else (text, "ok", "") for text in answers]
+
+
+def answer_rows(number: int, *answers: str | None) -> list[Row]:
+    return [
+        {
+            "answer_id": f"{number}-{place}", "question_id": question_row(number)["question_id"],
+            "teacher": "ab"[place % 2], "answer": answer, "status": status, "reason": reason,
+        }
+        for place, (answer, status, reason) in enumerate(samples(*answers))
+    ]  # fmt: skip
+
+
+def vote_on(*answers: str | None, params: Vote = RULES, judge: FakeModel | None = None) -> Row:
+    return collect_votes([question_row(1)], answer_rows(1, *answers), params, 0, judge)[0]
+
+
+def grouping(*groups: tuple[list[int], int]) -> str:
+    return "They mean: " + json.dumps({"groups": [{"answers": places, "count": count} for places, count in groups]})
+
+
+def test_spellings_of_one_answer_are_one_group() -> None:
+    groups = group_answers(["5", "five", "Five.", "**5**", "6"])
+    assert [(group.answer, group.count) for group in groups] == [("5", 4), ("6", 1)]
+
+
+def test_the_most_common_spelling_speaks_for_the_group() -> None:
+    assert group_answers(["Red", "red", "Red"])[0].answer == "Red"
+
+
+def test_groups_do_not_depend_on_the_order_of_answers() -> None:
+    answers = ["red", "Red", "blue", "Blue", "green"]
+    assert len({group_answers(order) for order in itertools.permutations(answers)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("answers", "outcome"),
+    [
+        (["5"] * 6 + ["6"] * 2, ("ok", "")),
+        (["5"] * 5 + ["6"] * 3, ("rejected", "no_agreement")),
+        # 5 agree and one call failed: had it agreed, there would be 6, so nothing is decided
+        (["5"] * 5 + ["6"] * 2 + [None], ("failed", "too_few_answers")),
+        # 3 agree and two calls failed: 3 + 2 < 6, whatever they would have said; 6 are valid
+        (["5"] * 3 + ["6"] * 3 + [None] * 2, ("rejected", "no_agreement")),
+        ([None] * 8, ("failed", "too_few_answers")),
+        # the teachers did reply, but 3 times without an answer: 5 valid are too few
+        (["5"] * 5 + ["-"] * 3, ("rejected", "too_few_answers")),
+        (["5"] * 6 + [None] * 2, ("ok", "")),
+    ],
+)
+def test_six_of_eight_must_agree(answers: list[str | None], outcome: tuple[str, str]) -> None:
+    assert decide(tally(samples(*answers)), 6) == outcome
+
+
+def test_a_tie_matters_where_both_reach_the_threshold() -> None:
+    four_each = tally(samples(*["5"] * 4, *["6"] * 4))
+    assert decide(four_each, 4) == ("rejected", "tie")
+    assert decide(four_each, 6) == ("rejected", "no_agreement")
+
+
+def test_defect_1_failed_calls_are_no_votes() -> None:
+    # even if the rows of failed calls held a text, eight of them would not be a consensus
+    rows = [
+        row | {"answer": "Error 500", "status": "failed", "reason": "server_error"}
+        for row in answer_rows(1, *"55555555")
+    ]
+    vote = collect_votes([question_row(1)], rows, RULES, 0)[0]
+    assert (vote["status"], vote["answer"], vote["agree"], vote["valid"], vote["asked"]) == ("failed", "", 0, 0, 8)
+
+
+def test_defect_21_truncated_replies_are_not_voted_on() -> None:
+    rows = answer_rows(1, *["5"] * 8)
+    rows = [
+        row | {"answer": "", "status": "failed", "reason": "truncated"} if n < 3 else row for n, row in enumerate(rows)
+    ]
+    assert collect_votes([question_row(1)], rows, RULES, 0)[0]["valid"] == 5
+
+
+def test_the_judge_joins_what_the_rules_can_not() -> None:
+    judge = FakeModel(lambda *_: grouping(([1, 2], 7), ([3], 1)))
+    vote = vote_on(*["navy"] * 4, *["dark blue"] * 3, "red", params=JUDGED, judge=judge)
+    # listed largest first: 1. navy (4), 2. dark blue (3), 3. red (1)
+    assert (vote["status"], vote["answer"], vote["agree"]) == ("ok", "navy", 7)
+    assert vote["groups"] == [{"answer": "navy", "count": 7}, {"answer": "red", "count": 1}]
+    assert "1. navy (given 4 times)\n2. dark blue (given 3 times)" in judge.asked[0].prompt
+    assert judge.asked[0].images == ()
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        ["5"] * 6 + ["6"] * 2,  # decided
+        ["5"] * 5 + ["-"] * 3,  # one group: nothing to join
+        ["5"] * 3 + ["6"] * 2 + ["-"] * 3,  # 3 + 2 < 6
+    ],
+)
+def test_the_judge_is_asked_only_where_it_could_decide(answers: list[str]) -> None:
+    assert not worth_judging(tally(samples(*answers)), 6)
+    judge = FakeModel(lambda *_: "never read")
+    vote_on(*answers, params=JUDGED, judge=judge)
+    assert judge.asked == []
+
+
+def test_without_a_judge_no_question_is_joined() -> None:
+    assert vote_on(*["navy"] * 4, *["dark blue"] * 4)["reason"] == "no_agreement"
+
+
+@pytest.mark.parametrize("text", ["", "They all agree: 8", "navy: 8 of 8", '{"groups": 8}', '{"count": 8}'])
+def test_defect_4_an_unparsed_judge_is_neither_zero_nor_kept(text: str) -> None:
+    vote = vote_on(*["navy"] * 4, *["dark blue"] * 4, params=JUDGED, judge=FakeModel(lambda *_: text))
+    assert (vote["status"], vote["reason"]) == ("failed", "judge_unparsable")
+
+
+def test_defect_1_a_judge_whose_call_failed_decides_nothing() -> None:
+    judge = FakeModel(lambda *_: failed("truncated", grouping(([1, 2], 8))))
+    assert vote_on(*["navy"] * 4, *["dark blue"] * 4, params=JUDGED, judge=judge)["reason"] == "judge_truncated"
+
+
+def test_defect_5_the_judges_own_words_never_reach_the_answer() -> None:
+    text = '** red. {"groups": [{"answers": [1, 2], "count": 8, "answer": "** red"}]}'
+    vote = vote_on(*["navy"] * 5, *["dark blue"] * 3, params=JUDGED, judge=FakeModel(lambda *_: text))
+    assert vote["answer"] == "navy"
+
+
+@pytest.mark.parametrize(
+    ("groups", "reason"),
+    [
+        ([([1, 2], 12)], "wrong_counts"),  # 12 of 8
+        ([([1], 8), ([2], 0)], "wrong_counts"),
+        ([([1], 5)], "not_a_partition"),  # an answer lost
+        ([([1, 2], 8), ([2], 3)], "not_a_partition"),  # an answer twice
+        ([([1, 2, 3], 8)], "not_a_partition"),  # an answer that nobody gave
+        ([([0, 1], 8)], "not_a_partition"),
+        ([], "not_a_partition"),
+    ],
+)
+def test_defect_6_counts_must_add_up(groups: list[tuple[list[int], int]], reason: str) -> None:
+    with pytest.raises(ReplyError, match=reason):
+        parse_groups(grouping(*groups), [5, 3])
+
+
+def test_defect_6_true_is_no_number() -> None:
+    with pytest.raises(ReplyError):
+        parse_groups('{"groups": [{"answers": [true, 2], "count": 8}]}', [5, 3])
+
+
+def test_defect_7_the_judges_conclusion_beats_its_draft() -> None:
+    text = grouping(([1, 2], 8)) + "\nBut navy is not sky blue:\n" + grouping(([1], 5), ([2], 3))
+    assert parse_groups(text, [5, 3]) == [[0], [1]]
+
+
+def test_defect_8_none_can_not_become_a_consensus() -> None:
+    # the answer room fails "None" samples; they arrive here as "-"
+    vote = vote_on(*["-"] * 7, "5")
+    assert (vote["status"], vote["reason"], vote["agree"]) == ("rejected", "too_few_answers", 1)
+
+
+def test_merged_groups_are_ordered_again() -> None:
+    groups = group_answers(["a1"] * 3 + ["b"] * 4 + ["a2"] * 2)
+    merged = merge_groups(groups, [[0], [1, 2]])  # b 4; a1 3 + a2 2
+    assert [(group.answer, group.count) for group in merged] == [("a1", 5), ("b", 4)]
+
+
+def test_a_question_without_answer_rows_is_an_error() -> None:
+    with pytest.raises(TableError):
+        collect_votes([question_row(1), question_row(2)], answer_rows(1, *["5"] * 8), RULES, 0)
+
+
+def test_a_threshold_nobody_can_reach_is_an_error() -> None:
+    with pytest.raises(ParamsError, match="min_agreement"):
+        vote_on("5", "5", "5", "5")
+
+
+def test_defect_18_votes_do_not_depend_on_row_order() -> None:
+    questions = [question_row(1), question_row(2)]
+    rows = answer_rows(1, *["5"] * 7, "6") + answer_rows(2, *["Red"] * 4, *["red"] * 4)
+    assert collect_votes(questions, rows, RULES, 0) == collect_votes(questions, rows[::-1], RULES, 0)
+
+
+def test_rows_fit_their_table_and_are_counted(tmp_path: Path) -> None:
+    rows = answer_rows(1, *["5"] * 7, "6") + answer_rows(2, *["red", "blue"] * 4)
+    votes = collect_votes([question_row(1), question_row(2)], rows, RULES, 0)
+    write_table(tmp_path / "votes", votes, VOTES)
+    found = summarise(read_table(tmp_path / "votes", VOTES, "vote"), rows)
+    assert found["agree"] == {"4": 1, "7": 1} and found["kept_by_dimension"] == {"ocr": 1}
+    # teacher a (even places): 4 + 0 of 8 equal the winners 5 and blue; teacher b: 3 + 4 of 8
+    assert found["teacher_agreement"] == {"a": 4 / 8, "b": 7 / 8}
+    assert found["teachers_differ"] == 1  # a says red, b says blue
