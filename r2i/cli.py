@@ -1,0 +1,112 @@
+"""`r2i`: what is done with a finished run, beside the pipeline."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from r2i import paths
+from r2i.errors import R2IError
+
+if TYPE_CHECKING:
+    from r2i.report.gather import Step
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """An R2IError becomes its cause and remedy on stderr and exit code 1."""
+    try:
+        yield
+    except R2IError as error:
+        print(f"error: {error.cause}", file=sys.stderr)
+        if error.remedy:
+            print(f"  -> {error.remedy}", file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+@app.command("track")
+def track_run() -> None:
+    """Write the run that dvc.lock describes to MLflow. A server that is down is a warning."""
+    from r2i.tracking import TrackingUnavailable, track
+
+    with explained():
+        try:
+            tracked = track()
+        except TrackingUnavailable as error:
+            print(f"warning: the run was not tracked: {error}", file=sys.stderr)
+            return
+    print(f"{'tracked' if tracked.new else 'already tracked'} as run {tracked.run_id} in {tracked.uri}")
+
+
+@app.command()
+def summary() -> None:
+    """Print the funnel, base against distilled, and where the report is."""
+    from r2i.report.gather import read_funnel, read_json
+
+    console = Console()
+    with explained():
+        scores = read_json(paths.metrics("evaluate"))
+        if not scores:
+            raise R2IError(f"no {paths.metrics('evaluate')}: nothing has been scored here", "run `make repro`")
+        console.print(funnel_table(read_funnel()))
+        console.print(score_table(scores))
+        console.print(gap_line(scores), soft_wrap=True)
+    if paths.REPORT.is_file():
+        console.print(f"report: {paths.REPORT.resolve()}", soft_wrap=True, highlight=False)
+
+
+@app.callback()
+def _root() -> None:
+    """What is done with a finished run, beside the pipeline."""
+
+
+def funnel_table(steps: "list[Step]") -> Table:
+    """One line for each step: rows kept, rejected, failed, and the most common reason."""
+    table = Table(title="From images to training rows", title_justify="left")
+    table.add_column("stage")
+    for name in ("kept", "rejected", "failed"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    table.add_column("most often")
+    for step in steps:
+        reasons = sorted(step.reasons.items(), key=lambda pair: (-pair[1], pair[0]))
+        often = f"{reasons[0][0].partition(': ')[2].replace('_', ' ')} ({reasons[0][1]:,})" if reasons else ""
+        counts = [f"{step.status.get(name, 0):,}" for name in ("ok", "rejected", "failed")]
+        table.add_row(step.stage, *counts, step.unit, often)
+    return table
+
+
+def score_table(scores: dict[str, Any]) -> Table:
+    """Accuracy of every model in every view, with its 95 % interval."""
+    from r2i.report.charts import NAMES, ci, percent
+
+    models = [name for name in NAMES if name in scores["views"]["full"]]
+    table = Table(title=f"{scores['items']:,} benchmark items", title_justify="left")
+    table.add_column("view")
+    for model in models:
+        table.add_column(NAMES[model].lower(), justify="right")
+    for view in [name for name in ("full", "crop", "boxed") if name in scores["views"]]:
+        cells = scores["views"][view]
+        table.add_row(view, *(f"{percent(cells[m]['accuracy'])} {ci(cells[m]['ci95'])}" for m in models))
+    return table
+
+
+def gap_line(scores: dict[str, Any]) -> str:
+    """`zooming gap 45.2 -> 12.1 points (change -33.1 [-36.0, -30.2]), full view +31.8 [...]`."""
+    from r2i.report.charts import ci, points
+
+    gap, gain = scores["gap"], scores["full_gain"]
+    before, after = (points(gap[name]).removeprefix("+") for name in ("base", "distilled"))
+    change = f"{points(gap['change'])} {ci(gap['ci95'], True)}"
+    full = f"{points(gain['value'])} {ci(gain['ci95'], True)}"
+    return f"zooming gap {before} → {after} points (change {change}); full view {full}".replace("[", r"\[")
+
+
+if __name__ == "__main__":
+    app()

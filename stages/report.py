@@ -1,0 +1,20 @@
+"""Write the report of a finished run."""
+
+from pathlib import Path
+
+from r2i import paths
+from r2i.params import load_params
+from r2i.stage import run_stage
+
+
+def main(params: Path = Path("params.yaml")) -> None:
+    """Write data/report/report.html: one page that opens offline."""
+    from r2i.report.gather import gather
+    from r2i.report.page import write_report
+
+    run = load_params(params)
+    write_report(paths.REPORT, gather(run.seed, run.chosen.report.gallery), run.profile)
+
+
+if __name__ == "__main__":
+    run_stage(main)

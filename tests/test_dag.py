@@ -1,0 +1,65 @@
+"""dvc.yaml names the code that each stage imports, no less and no more."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from dag import ROOT, deps_lines
+
+DAG = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+STAGES = {name: stage.get("do", stage) for name, stage in DAG.items()}
+
+
+def code_deps(stage: dict) -> set[str]:
+    return {dep for dep in stage["deps"] if dep.startswith(("r2i/", "stages/"))}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_depends_on_the_code_it_imports_and_on_no_other(name: str) -> None:
+    assert code_deps(STAGES[name]) == set(deps_lines(ROOT / "stages" / f"{name}.py"))
+
+
+def test_every_stage_script_is_a_stage_and_every_stage_has_its_script() -> None:
+    assert set(STAGES) == {path.stem for path in (ROOT / "stages").glob("*.py")}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_is_rerun_when_the_params_it_reads_change(name: str) -> None:
+    source = (ROOT / "stages" / f"{name}.py").read_text(encoding="utf-8")
+    read = set(re.findall(r"\.chosen\.(\w+)", source)) | set(re.findall(r"\bprofile\.(\w+)", source))
+    named = {param.split("}.")[1].split(".")[0] for param in STAGES[name].get("params", []) if "profiles." in param}
+    assert read == named
+
+
+def test_no_stage_before_the_audit_can_see_the_truth() -> None:
+    for name, stage in STAGES.items():
+        sees = any(dep.startswith("data/truth") for dep in stage["deps"])
+        assert sees == (name == "audit"), name
+
+
+def test_no_expensive_stage_has_outputs_outside_the_cache() -> None:
+    """`cache: false` keeps a stage out of the run-cache: other labs would have to run it again."""
+    cheap = {"score", "audit", "pretrain"}
+    for name, stage in STAGES.items():
+        uncached = [out for out in stage.get("outs", []) + stage.get("metrics", []) if isinstance(out, dict)]
+        assert not uncached or name in cheap, name
+
+
+def test_rooms_do_not_import_each_other() -> None:
+    """Imports flow one way: stages -> rooms -> core. `endpoint` and `mini` may be used by rooms."""
+    rooms = {"sample", "crop", "question", "answer", "vote", "overlay", "train", "benchmark", "evaluate", "score"}
+    rooms |= {"report", "audit"}
+    for path in (ROOT / "r2i").rglob("*.py"):
+        room = path.relative_to(ROOT / "r2i").parts[0]
+        imports = set(re.findall(r"(?:from|import) r2i\.(\w+)", path.read_text(encoding="utf-8")))
+        foreign = (imports & rooms) - {room} if room != "cli.py" else set()
+        assert not foreign, f"{path} imports {foreign}"
+
+
+def test_the_imports_are_found_inside_functions_too(tmp_path: Path) -> None:
+    from dag import imported
+
+    script = tmp_path / "script.py"
+    script.write_text("def main():\n    from r2i.boxes import iou\n")
+    assert ROOT / "r2i" / "boxes.py" in imported(script)
