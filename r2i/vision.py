@@ -1,8 +1,8 @@
-"""Vision attention of equal-sized images in one call.
+"""The vision tower of a Qwen3-VL, computing the same with less work.
 
-Transformers' Qwen3-VL loops over the images of a batch when flash attention is absent. Where all
-images of a batch have the same number of patches (always, in mini) one batched call computes the
-same thing several times faster on a CPU.
+Transformers loops over the images of a batch when flash attention is absent; where all images have
+the same number of patches (always, in mini) one batched call does. And a group of rollouts shows
+the same image several times; it needs to be encoded once.
 """
 
 import types
@@ -42,3 +42,44 @@ def _forward(
     scores = (q @ k.transpose(-1, -2)) * self.scaling  # (images, heads, patches, patches)
     out = scores.softmax(dim=-1).to(v.dtype) @ v  # (images, heads, patches, head dim)
     return self.proj(out.transpose(1, 2).reshape(total, width))
+
+
+def encode_repeats_once(model: torch.nn.Module) -> torch.nn.Module:
+    """Let a Qwen3-VL `model` encode images that stand several times in a batch once, in place. Returns it."""
+    core: Any = model.model
+    encode = core.get_image_features
+
+    def get_image_features(pixel_values: torch.Tensor, image_grid_thw: torch.Tensor, **kwargs: Any) -> Any:
+        first, where = _repeats(pixel_values, image_grid_thw)
+        if len(first) == len(where):
+            return encode(pixel_values, image_grid_thw, **kwargs)
+        images = len(where)
+        pixels = pixel_values.view(images, -1, pixel_values.shape[-1])[first].flatten(0, 1)
+        out = encode(pixels, image_grid_thw[first], **kwargs)
+        out.pooler_output = tuple(out.pooler_output[i] for i in where.tolist())
+        out.deepstack_features = [
+            layer.view(len(first), -1, layer.shape[-1])[where].flatten(0, 1) for layer in out.deepstack_features
+        ]
+        return out
+
+    core.get_image_features = get_image_features
+    return model
+
+
+def _repeats(pixels: torch.Tensor, grids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Indices of the distinct images, and for each image the place of its like among them.
+
+    pixels (images * patches, values), grids (images, 3). Images of different grids all count as
+    distinct; equality is of every value, a probe of about 64 only sorts out candidates.
+    """
+    images = len(grids)
+    everyone = torch.arange(images)
+    if not bool((grids == grids[0]).all()):
+        return everyone, everyone
+    flat = pixels.view(images, -1)
+    probe = flat[:, :: max(1, flat.shape[1] // 64)]
+    _, where = torch.unique(probe, dim=0, return_inverse=True)
+    first = torch.full((int(where.max()) + 1,), images).scatter_reduce(0, where, everyone, "amin")
+    if not torch.equal(flat, flat[first[where]]):  # alike in the probe alone
+        return everyone, everyone
+    return first, where

@@ -102,13 +102,13 @@ class Eyes:
             except ImageError as error:
                 found[name] = error
         if pictures:
-            fresh = dict(zip(pictures, self._encode(list(pictures.values())), strict=True))
+            fresh = dict(zip(pictures, self.encode(list(pictures.values())), strict=True))
             found |= fresh
             self._keep(fresh)
         return found
 
     @torch.inference_mode()
-    def _encode(self, pictures: list[Any]) -> list[Seen]:
+    def encode(self, pictures: list[Any]) -> list[Seen]:
         inputs = self.processor.image_processor(images=pictures, return_tensors="pt").to(self.model.device)
         grids = inputs["image_grid_thw"]
         pixels = inputs["pixel_values"].to(self.model.dtype)
@@ -134,9 +134,10 @@ def _readable(data: bytes) -> Any:
 class LocalModel:
     """A folder or hub id, asked `batch` samples at a time."""
 
-    def __init__(self, folder: str | Path, batch: int = 256) -> None:
+    def __init__(self, folder: str | Path, batch: int = 256, loaded: tuple[Any, Any] | None = None) -> None:
+        """`loaded`: a model and processor already in memory, e.g. one that is being trained."""
         self.name, self.batch = str(folder), batch
-        self.model, self.processor = load_local(folder)
+        self.model, self.processor = loaded or load_local(folder)
         self.eyes = Eyes(self.model, self.processor)
         self.tokens = _tokens(self.model, self.processor)
         self.texts: dict[tuple[str, int], str] = {}
@@ -177,10 +178,8 @@ class LocalModel:
                 ready.append((index, [view for view in views if isinstance(view, Seen)]))
         if not ready:
             return
-        n, sampling = requests[batch[0]].n, requests[batch[0]].sampling
-        prompts = self._prompts([(requests[index], views) for index, views in ready])
-        seeds = [requests[index].seed for index, _ in ready]
-        said = decode(self.model, prompts, self.tokens, sampling, seeds, n)
+        n = requests[batch[0]].n
+        said = self.sample([(requests[index], views) for index, views in ready])
         texts = self.processor.tokenizer.batch_decode(
             [ids for ids, _ in said], skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
@@ -188,6 +187,12 @@ class LocalModel:
             rows = range(at * n, at * n + n)
             reasons = ["" if said[r][1] and texts[r].strip() else "empty" if said[r][1] else "truncated" for r in rows]
             yield index, [self._reply(requests[index], i, texts[r], reasons[i]) for i, r in enumerate(rows)]
+
+    def sample(self, asked: list[tuple[Request, list[Seen]]]) -> list[tuple[list[int], bool]]:
+        """Token ids of the replies, prompt by prompt, and whether they ended; all ask for one sampling and n."""
+        request = asked[0][0]
+        seeds = [request.seed for request, _ in asked]
+        return decode(self.model, self._prompts(asked), self.tokens, request.sampling, seeds, request.n)
 
     def _reply(self, request: Request, sample: int, text: str, reason: str) -> Reply:
         return Reply(text, FAILED if reason else OK, reason, request.key(self.name, sample), self.name)
@@ -204,7 +209,7 @@ class LocalModel:
     def _prompts(self, asked: list[tuple[Request, list[Seen]]]) -> Prompts:
         """Render, tokenise and embed, with every image's features in the place of its tokens."""
         device, core = self.model.device, self.model.model
-        texts = [self._text(request, views) for request, views in asked]
+        texts = [self.text(request, views) for request, views in asked]
         inputs = self.processor.tokenizer(texts, padding=True, padding_side="left", return_tensors="pt").to(device)
         ids, mask = inputs["input_ids"], inputs["attention_mask"]
         views = [view for _, row in asked for view in row]
@@ -219,7 +224,7 @@ class LocalModel:
             embeds = embeds.masked_scatter(visual[..., None].expand_as(embeds), layers[0].to(embeds.dtype))
         return Prompts(embeds, mask, positions, deltas, visual, layers[1:])
 
-    def _text(self, request: Request, views: Sequence[Seen]) -> str:
+    def text(self, request: Request, views: Sequence[Seen]) -> str:
         """The chat template, with one image token for each feature."""
         asked = (request.prompt, len(views))
         if asked not in self.texts:

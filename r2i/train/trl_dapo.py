@@ -8,8 +8,11 @@ negative advantage; with the few optimizer steps per rollout used here none does
 out (recorded in metrics as `dual_clip: none`).
 """
 
+import os
 from pathlib import Path
 from typing import Any
+
+os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"  # rollout_func is marked experimental; TRL is pinned
 
 import torch
 from transformers import PrinterCallback
@@ -20,7 +23,9 @@ from r2i.params import Dapo
 from r2i.tables import Row
 from r2i.train.log import JsonLog, Say
 from r2i.train.reward import accuracy_reward, format_reward, overlong_penalty
+from r2i.train.rollout import Rollouts
 from r2i.train.rows import in_training_order, rl_dataset
+from r2i.vision import encode_repeats_once
 
 
 def trl_config(dapo: Dapo, seed: int, folder: Path) -> GRPOConfig:
@@ -156,6 +161,7 @@ def train_dapo(
     config = trl_config(dapo, seed_of(seed, "dapo"), scratch)
     config.reward_weights = [1.0, 1.0, 0.0]  # format is logged, not trained on
     json_log = JsonLog(log, KEYS, say)
+    encode_repeats_once(model)
     if dapo.freeze_vision:
         model.model.visual.requires_grad_(False)
     trainer = DapoTrainer(
@@ -165,6 +171,7 @@ def train_dapo(
         train_dataset=rl_dataset(in_training_order(rows, seed)),
         processing_class=processor,
         callbacks=[json_log],
+        rollout_func=Rollouts(model, processor, dapo, seed),
     )
     trainer.remove_callback(PrinterCallback)
     trainer.dynamic_sampling = dapo.dynamic_sampling

@@ -1,0 +1,55 @@
+"""Rollouts for TRL: each prompt and image is read once for its whole group.
+
+TRL's own path repeats every prompt and its image `group_size` times before it reads them. This one
+goes through the same decoding loop as the teachers' (r2i/endpoint/decode.py): draws depend on the
+seed, the step and the prompt alone, and marks of images and videos are never sampled.
+"""
+
+from typing import Any
+
+from r2i.endpoint.base import Request
+from r2i.endpoint.local import LocalModel
+from r2i.ids import seed_of
+from r2i.images import sha256
+from r2i.params import Dapo, Sampling
+
+
+class Rollouts:
+    """TRL's `rollout_func`: conversations in, token ids out."""
+
+    def __init__(self, model: Any, processor: Any, dapo: Dapo, seed: int) -> None:
+        self.policy = LocalModel("policy", loaded=(model, processor))
+        self.dapo, self.seed = dapo, seed
+        self.sampling = Sampling(temperature=dapo.temperature, max_tokens=dapo.max_response)
+        self.end = processor.tokenizer.eos_token_id
+
+    def __call__(self, prompts: list[Any], trainer: Any) -> dict[str, Any]:
+        """`prompts`: conversations of one image each, every one `group_size` times in a row."""
+        group = self.dapo.group_size
+        asked = [_read(prompt) for prompt in prompts[::group]]
+        views = self.policy.eyes.encode([picture for _, picture in asked])
+        step = trainer.state.global_step
+        pairs = [
+            (Request(text, (), self.sampling, self._seed(step, text, picture), group), [view])
+            for (text, picture), view in zip(asked, views, strict=True)
+        ]
+        said = self.policy.sample(pairs)
+        texts = [self.policy.text(request, seen) for request, seen in pairs]
+        ids = self.policy.processor.tokenizer(texts)["input_ids"]
+        self.policy.texts.clear()
+        return {
+            "prompt_ids": [row for row in ids for _ in range(group)],
+            "completion_ids": [[*tokens, self.end] if ended else tokens for tokens, ended in said],
+            "logprobs": None,
+        }
+
+    def _seed(self, step: int, text: str, picture: Any) -> int:
+        return seed_of(self.seed, "rollout", step, text, sha256(picture.tobytes()))
+
+
+def _read(prompt: list[dict[str, Any]]) -> tuple[str, Any]:
+    """The text and the picture of a conversation of one user message."""
+    parts = prompt[0]["content"]
+    text = "".join(part["text"] for part in parts if part["type"] == "text")
+    (picture,) = (part["image"] for part in parts if part["type"] == "image")
+    return text, picture.convert("RGB")
