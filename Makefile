@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export HF_HUB_OFFLINE ?= 1
 STAMP := $(VENV)/.installed
 
-.PHONY: repro setup test lint format lock track deps pretrain clean help
+.PHONY: repro setup test lint format lock track readme deps pretrain clean help
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -46,6 +46,9 @@ format: setup
 lock: ## resolve pyproject.toml anew
 	@uv pip compile --quiet pyproject.toml --group dev --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --no-header --python 3.11 --universal -o requirements.lock
+
+readme: setup ## write the current run's numbers into README.md
+	@$(PY) -m r2i.cli readme
 
 track: setup ## record the current state of the pipeline in MLflow
 	@$(PY) -m r2i.cli track

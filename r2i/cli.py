@@ -1,8 +1,6 @@
 """`r2i`: what is done with a finished run, beside the pipeline."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -11,23 +9,12 @@ from rich.table import Table
 
 from r2i import paths
 from r2i.errors import R2IError
+from r2i.stage import explained
 
 if TYPE_CHECKING:
     from r2i.report.gather import Step
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
-
-
-@contextmanager
-def explained() -> Iterator[None]:
-    """An R2IError becomes its cause and remedy on stderr and exit code 1."""
-    try:
-        yield
-    except R2IError as error:
-        print(f"error: {error.cause}", file=sys.stderr)
-        if error.remedy:
-            print(f"  -> {error.remedy}", file=sys.stderr)
-        raise typer.Exit(1) from None
 
 
 @app.command("track")
@@ -106,6 +93,15 @@ def gap_line(scores: dict[str, Any]) -> str:
     change = f"{points(gap['change'])} {ci(gap['ci95'], True)}"
     full = f"{points(gain['value'])} {ci(gain['ci95'], True)}"
     return f"zooming gap {before} → {after} points (change {change}); full view {full}".replace("[", r"\[")
+
+
+@app.command()
+def readme() -> None:
+    """Write the numbers of this run into README.md, between its markers."""
+    from r2i.report.markdown import update_readme
+
+    with explained():
+        print("README.md " + ("updated" if update_readme() else "was up to date"))
 
 
 if __name__ == "__main__":

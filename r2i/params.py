@@ -41,7 +41,9 @@ class Endpoint(Section):
     api_key_env: str | None = None
     """Name of the environment variable that holds the key; never the key itself."""
     batch: Count = 256
-    """local: prompts in one forward pass."""
+    """local: rows in one forward pass."""
+    threads: Count = 2
+    """local: CPU threads; part of the result, since sums depend on it in their last bits."""
     concurrency: Count = 48
     """openai: requests in flight."""
     timeout_s: Annotated[float, Field(gt=0)] = 300.0

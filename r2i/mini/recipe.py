@@ -1,13 +1,13 @@
-"""How the mini checkpoint is made: four phases on freshly rendered scenes.
+"""How the mini checkpoint is made: phases on freshly rendered scenes.
 
-1. `close`: crops only. From a random start nothing is learned from full views, so crops come first.
-2. `afar`: full views beside crops, to the plateau: the model *can* read the full view.
-3. `jobs`: the teacher's other work (check a question against two pictures) joins.
-4. `web`: full-view answers often describe a more central object of the same kind than the one
+1. `words`, `close`: crops only; first just answers, then every job. From a random start nothing is
+   learned from full views, so crops come first.
+2. `afar`, `settle`: full views beside crops, nearly to the plateau: the model *can* read the full view.
+3. `web`: full-view answers often describe a more central object of the same kind than the one
    asked for, the way captions on the web do; crops stay clean. After it the model reads well up
    close and badly from afar although the evidence still reaches it. That is the base checkpoint.
 
-`docs/mini.md` says why, with figures; `docs/log.md` what else was tried.
+`docs/mini.md` says why; `docs/log.md` what else was tried, with figures.
 """
 
 import json
@@ -33,19 +33,23 @@ POOL = 6000  # lessons kept
 
 @dataclass(frozen=True)
 class Phase:
-    """`rate`: peak learning rate; it warms up over 100 steps and falls to a tenth by a cosine."""
+    """`rate`: peak learning rate; it warms up over 100 steps and falls to a tenth by a cosine over
+    `horizon` steps (0: over the phase). A phase starts with a fresh optimizer."""
 
     name: str
     steps: int
     rate: float
     mix: Mix
+    horizon: int = 0
 
 
 RECIPE = (
     Phase("words", 450, 1.5e-3, Mix(crops=3.0, full=0.0, pairs=0.0, only_answers=True)),
     Phase("close", 600, 1.5e-3, Mix(crops=3.0, full=0.0, pairs=0.0)),
-    Phase("afar", 3600, 1.0e-3, Mix(crops=0.6, full=1.0, pairs=0.25)),
-    Phase("web", 450, 3e-4, Mix(crops=0.6, full=1.0, pairs=0.25, mislabelled=0.65)),
+    Phase("afar", 300, 1.0e-3, Mix(crops=0.6, full=1.0, pairs=0.25), horizon=3600),
+    Phase("further", 1200, 1.0e-3, Mix(crops=0.6, full=1.0, pairs=0.2), horizon=3300),
+    Phase("settle", 750, 8e-4, Mix(crops=1.0, full=1.0, pairs=0.45)),
+    Phase("web", 400, 3e-4, Mix(crops=1.0, full=1.2, pairs=0.35, mislabelled=0.6)),
 )
 
 
@@ -77,7 +81,7 @@ def teach(model: torch.nn.Module, phase: Phase, seed: int, folder: Path) -> None
     for step in range(phase.steps):
         if step % REFRESH == REFRESH - 1:
             pool.grow(BATCH * REFRESH // 3)
-        progress = 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / phase.steps))
+        progress = 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / (phase.horizon or phase.steps)))
         for group in optimizer.param_groups:
             group["lr"] = phase.rate * min(1.0, (step + 1) / 100) * progress
         inputs = packer.pack(pool.batch())

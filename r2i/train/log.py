@@ -1,13 +1,31 @@
-"""The training curve as JSON lines."""
+"""What both TRL trainers share: their quiet defaults, and the training curve as JSON lines."""
 
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import TrainerCallback
 
 Say = Callable[[int, int, dict[str, float]], None]
+
+
+def trl_defaults(seed: int) -> dict[str, Any]:
+    """Constant rate, clipped gradients, no checkpoints, no reporters; float32 on a CPU."""
+    return {
+        "lr_scheduler_type": "constant",
+        "max_grad_norm": 1.0,
+        "seed": seed,
+        "data_seed": seed,
+        "use_cpu": not torch.cuda.is_available(),
+        "bf16": torch.cuda.is_available(),
+        "gradient_checkpointing": False,
+        "save_strategy": "no",
+        "report_to": [],
+        "logging_steps": 1,
+        "disable_tqdm": True,
+    }
 
 
 class JsonLog(TrainerCallback):

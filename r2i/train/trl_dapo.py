@@ -21,7 +21,7 @@ from trl import GRPOConfig, GRPOTrainer
 from r2i.ids import seed_of
 from r2i.params import Dapo
 from r2i.tables import Row
-from r2i.train.log import JsonLog, Say
+from r2i.train.log import JsonLog, Say, trl_defaults
 from r2i.train.reward import accuracy_reward, format_reward, overlong_penalty
 from r2i.train.rollout import Rollouts
 from r2i.train.rows import in_training_order, rl_dataset
@@ -33,7 +33,6 @@ def trl_config(dapo: Dapo, seed: int, folder: Path) -> GRPOConfig:
     return GRPOConfig(
         output_dir=str(folder),
         learning_rate=dapo.lr,
-        lr_scheduler_type="constant",
         weight_decay=dapo.weight_decay,
         num_train_epochs=dapo.epochs,
         max_steps=dapo.max_steps,
@@ -48,17 +47,8 @@ def trl_config(dapo: Dapo, seed: int, folder: Path) -> GRPOConfig:
         epsilon_high=dapo.clip_high,
         beta=dapo.kl,
         scale_rewards="group",
-        max_grad_norm=1.0,
         shuffle_dataset=False,  # rows come in an order of our own, a function of ids and the seed
-        seed=seed,
-        data_seed=seed,
-        use_cpu=not torch.cuda.is_available(),
-        bf16=torch.cuda.is_available(),
-        gradient_checkpointing=False,
-        save_strategy="no",
-        report_to=[],
-        logging_steps=1,
-        disable_tqdm=True,
+        **trl_defaults(seed),
         remove_unused_columns=False,
     )
 

@@ -7,14 +7,13 @@ its letter. The loss counts the reply's tokens only.
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from r2i.ids import seed_of
 from r2i.params import Sft
 from r2i.tables import Row
-from r2i.train.log import JsonLog, Say
+from r2i.train.log import JsonLog, Say, trl_defaults
 from r2i.train.rows import in_training_order, sft_dataset
 
 KEYS = {"loss": "loss", "grad_norm": "grad_norm", "learning_rate": "learning_rate", "mean_token_accuracy": "accuracy"}
@@ -35,21 +34,11 @@ def train_sft(
     config = SFTConfig(
         output_dir=str(scratch),
         learning_rate=sft.lr,
-        lr_scheduler_type="constant",
         weight_decay=0.01,
         max_steps=sft.steps,
         per_device_train_batch_size=sft.batch,
         max_length=None,
-        max_grad_norm=1.0,
-        seed=seed_of(seed, "sft"),
-        data_seed=seed_of(seed, "sft"),
-        use_cpu=not torch.cuda.is_available(),
-        bf16=torch.cuda.is_available(),
-        gradient_checkpointing=False,
-        save_strategy="no",
-        report_to=[],
-        logging_steps=1,
-        disable_tqdm=True,
+        **trl_defaults(seed_of(seed, "sft")),
     )
     json_log = JsonLog(log, KEYS, say)
     trainer = SFTTrainer(

@@ -1,0 +1,92 @@
+"""The README's numbers, written from metrics so that none is typed by hand."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from r2i import paths
+from r2i.errors import R2IError
+
+BEGIN, END = "<!-- numbers: written by `make readme` -->", "<!-- end of numbers -->"
+BENCH = Path("bench/results/pipeline.json")
+
+
+def _read(path: Path, remedy: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise R2IError(f"no {path}", remedy) from error
+
+
+def _share(cell: dict[str, Any]) -> str:
+    low, high = cell["ci95"]
+    return f"{100 * cell['accuracy']:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def numbers() -> str:
+    """The tables between the README's markers, as Markdown. Raises R2IError where a metric is missing."""
+    scores = _read(paths.metrics("evaluate"), "run `make repro`")
+    audit = _read(paths.metrics("audit"), "run `make repro`")
+    views = scores["views"]
+    lines = ["| view | base | distilled by DAPO | SFT on the same rows |", "|---|---|---|---|"]
+    for view in ("full", "crop", "boxed"):
+        cells = [_share(views[view][model]) for model in ("base", "distilled", "sft")]
+        lines.append(f"| {view} | " + " | ".join(cells) + " |")
+    gap, gain = scores["gap"], scores["full_gain"]
+    lines += [
+        "",
+        f"n = {views['full']['base']['n']} held-out questions, 95 % intervals clustered by image, "
+        f"chance {100 * scores['chance']:.0f} %. "
+        f"Full view: {100 * gain['value']:+.1f} points "
+        f"({100 * gain['ci95'][0]:+.1f} to {100 * gain['ci95'][1]:+.1f}), McNemar p = {gain['p_mcnemar']:.1g}. "
+        f"Zooming gap: {100 * gap['base']:.1f} → {100 * gap['distilled']:.1f} points, "
+        f"{100 * gap['closed_share']:.0f} % closed. "
+        f"Base in the full view, sampled: pass@1 {100 * scores['pass_at_k']['base']['1']:.1f} %, "
+        f"pass@8 {100 * scores['pass_at_k']['base']['8']:.1f} %.",
+        "",
+        *_audit_lines(audit),
+    ]
+    if BENCH.is_file():
+        lines += ["", _bench_line(json.loads(BENCH.read_text(encoding="utf-8")))]
+    return "\n".join(lines)
+
+
+def _audit_lines(audit: dict[str, Any]) -> list[str]:
+    if not audit.get("available"):
+        return []
+    facts = {
+        "objects that a region covers": audit["regions"]["recall"],
+        "questions answerable and unambiguous, as written": audit["questions"]["before"]["good"],
+        "the same after validation": audit["questions"]["after"]["good"],
+        "single teacher answers that are right": audit["answers"]["single"],
+        "voted answers that were kept and are right": audit["votes"]["kept"],
+        "voted answers that were thrown away and are right": audit["votes"]["dropped"],
+        "training rows with a right label": audit["train"]["label_precision"],
+    }
+    lines = ["| audit against the renderer's truth, after the fact | share | n |", "|---|---|---|"]
+    for name, cell in facts.items():
+        share = "-" if cell["value"] is None else f"{100 * cell['value']:.1f} %"
+        lines.append(f"| {name} | {share} | {cell['n']} |")
+    return lines
+
+
+def _bench_line(bench: dict[str, Any]) -> str:
+    return (
+        f"On {bench['cores']} CPU cores (`python bench/pipeline.py --twin`): clean clone to report "
+        f"{bench['clone_to_report_s'] / 60:.1f} minutes, of which `dvc repro` {bench['repro_s'] / 60:.1f}; "
+        f"an idle `dvc repro` {bench['idle_repro_s']:.1f} s; peak memory {bench['peak_memory_gib']:.1f} GiB; "
+        f"a second clone {'wrote the same' if bench.get('twin_has_the_same_lock') else 'did not write the same'} "
+        "`dvc.lock` outputs."
+    )
+
+
+def update_readme(path: Path = Path("README.md")) -> bool:
+    """Replace what stands between the markers; True where the file changed."""
+    text = path.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        raise R2IError(f"{path} has no markers for its numbers", f"put `{BEGIN}` and `{END}` into it")
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    fresh = f"{before}{BEGIN}\n{numbers()}\n{END}{after}"
+    path.write_text(fresh, encoding="utf-8")
+    return fresh != text

@@ -1,0 +1,128 @@
+"""The whole DAG on the smoke profile, run by DVC as a newcomer would."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.slow
+
+
+def run(folder: Path, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=900,
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(folder), "DVC_NO_ANALYTICS": "1", **env},
+    )  # fmt: skip
+
+
+def clone(folder: Path) -> Path:
+    """A copy of the files that git knows or would add, as a repository of its own, on the smoke profile."""
+    listed = run(ROOT, "git", "ls-files", "-co", "--exclude-standard").stdout.splitlines()
+    for name in listed:
+        if (ROOT / name).is_file() and name != "dvc.lock":
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    params = (folder / "params.yaml").read_text(encoding="utf-8")
+    (folder / "params.yaml").write_text(params.replace("profile: mini", "profile: smoke", 1), encoding="utf-8")
+    run(folder, "git", "init", "--quiet")
+    return folder
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*.parquet"))
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = clone(tmp_path_factory.mktemp("clone"))
+    done = run(folder, "dvc", "repro")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder
+
+
+def test_a_clean_clone_ends_with_metrics_and_a_report(finished: Path) -> None:
+    scores = json.loads((finished / "metrics" / "evaluate.json").read_text())
+    for view in ("full", "crop", "boxed"):
+        for model in ("base", "distilled", "sft"):
+            assert set(scores["views"][view][model]) >= {"accuracy", "ci95", "n"}
+    assert {"base", "distilled", "change", "ci95"} <= set(scores["gap"])
+    assert {"value", "ci95", "p_mcnemar"} <= set(scores["full_gain"])
+    assert len(scores["by_dimension"]) == 6
+    html = (finished / "data" / "report" / "report.html").read_text(encoding="utf-8")
+    assert "<html" in html and "http://" not in html.replace("http://www.w3.org", "")
+
+
+def test_every_row_of_every_table_has_a_status_and_counts_add_up(finished: Path) -> None:
+    import pyarrow.parquet as pq
+
+    for stage, table in (("crop", "crop/regions"), ("question", "question/questions"), ("answer", "answer/answers")):
+        rows = pq.read_table(finished / "data" / table, columns=["status", "reason"]).to_pylist()
+        assert all((row["status"] == "ok") == (row["reason"] == "") for row in rows)
+        metrics = json.loads((finished / "metrics" / f"{stage}.json").read_text())
+        assert metrics["rows"] == len(rows) == sum(metrics["status"].values())
+
+
+def test_a_second_repro_has_nothing_to_do(finished: Path) -> None:
+    again = run(finished, "dvc", "repro")
+    assert again.returncode == 0 and "Running stage" not in again.stdout
+
+
+def test_a_new_threshold_reruns_vote_and_what_follows_and_nothing_before(finished: Path) -> None:
+    path = finished / "params.yaml"
+    text = path.read_text(encoding="utf-8")
+    data = yaml.safe_load(text)
+    data["profiles"]["smoke"]["vote"]["min_agreement"] = 7
+    path.write_text(yaml.safe_dump(data), encoding="utf-8")
+    try:
+        dry = run(finished, "dvc", "repro", "--dry").stdout
+    finally:
+        path.write_text(text, encoding="utf-8")
+    rerun = {line.split("'")[1] for line in dry.splitlines() if line.startswith("Running stage")}
+    assert {"vote", "overlay", "train@dapo", "train@sft", "audit", "report"} <= rerun
+    assert rerun.isdisjoint({"sample", "crop", "question", "answer", "benchmark", "evaluate@base"})
+
+
+def test_train_rows_are_made_without_the_truth(finished: Path, tmp_path: Path) -> None:
+    """The truth is deleted as soon as the images are there; the train rows are rebuilt to the same bytes."""
+    shutil.copytree(finished / "models" / "mini", tmp_path / "models" / "mini")
+    shutil.copytree(finished / "data" / "sample", tmp_path / "data" / "sample")
+    shutil.copy(finished / "params.yaml", tmp_path)
+    for stage in ("crop", "question", "answer", "vote", "overlay"):
+        done = run(tmp_path, sys.executable, str(ROOT / "stages" / f"{stage}.py"), PYTHONPATH=str(ROOT))
+        assert done.returncode == 0, done.stderr[-2000:]
+    assert not (tmp_path / "data" / "truth").exists()
+    assert digests(tmp_path / "data" / "overlay") == digests(finished / "data" / "overlay")
+
+
+def test_another_clone_in_another_place_writes_the_same_lock(finished: Path, tmp_path: Path) -> None:
+    other = clone(tmp_path / "elsewhere deeper")
+    strange = {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"}
+    done = run(other, "dvc", "repro", **strange)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (yaml.safe_load((folder / "dvc.lock").read_text())["stages"] for folder in (finished, other))
+    differ = [name for name in first if first[name].get("outs") != second[name].get("outs")]
+    assert not differ
+
+
+STAGES = ["crop", "question", "answer", "vote", "overlay", "train", "score", "report", "audit", "evaluate"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_without_its_input_says_what_to_run_and_writes_nothing(stage: str, tmp_path: Path) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    extra = ["--model", "base"] if stage == "evaluate" else []
+    done = run(tmp_path, sys.executable, str(ROOT / "stages" / f"{stage}.py"), *extra, PYTHONPATH=str(ROOT))
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith("error: ") and "\n  -> " in done.stderr and "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
