@@ -36,6 +36,8 @@ class Mix:
     `crops`, `full`, `pairs`: expected lessons of each kind per scene.
     `mislabelled`: share of full-view answers that describe another, more central object.
     `only_answers`: leave out every job but answering.
+    `letters`: further multiple-choice turns about a colour. Colour words also name objects, so the
+    letter of a colour is learned last.
     """
 
     crops: float
@@ -43,6 +45,7 @@ class Mix:
     pairs: float
     mislabelled: float = 0.0
     only_answers: bool = False
+    letters: int = 0
 
 
 def as_jpeg(image: Image.Image) -> Image.Image:
@@ -58,9 +61,9 @@ def scene_lessons(rng: np.random.Generator, mix: Mix) -> list[Lesson]:
     scene = Scene(as_jpeg(scene.image), scene.things)
     lessons = []
     for _ in range(_count(rng, mix.crops)):
-        lessons.append(_crop_lesson(scene, rng))
+        lessons.append(_crop_lesson(scene, rng, mix.letters))
     for _ in range(_count(rng, mix.full)):
-        lessons.append(_full_lesson(scene, rng, mix.mislabelled))
+        lessons.append(_full_lesson(scene, rng, mix))
     for _ in range(_count(rng, mix.pairs)):
         lessons.append(_pair_lesson(scene, rng))
     return [short for lesson in lessons if (short := _shorten(lesson, mix, rng)).turns]
@@ -147,7 +150,7 @@ def _choose_turn(question: str, said: str, right: str, wrong: list[str], rng: np
     return mcq_prompt(question, options, STYLE), language.chosen(said, LETTERS[options.index(said)])
 
 
-def _crop_lesson(scene: Scene, rng: np.random.Generator) -> Lesson:
+def _crop_lesson(scene: Scene, rng: np.random.Generator, letters: int) -> Lesson:
     write = load_prompt("question", "write", STYLE).fill(count=3)
     if rng.random() < 0.08 and (box := _empty_box(scene, rng)):
         return Lesson([cut(scene.image, box)], [(write, language.NO_QUESTIONS)], is_crop=True)
@@ -164,13 +167,16 @@ def _crop_lesson(scene: Scene, rng: np.random.Generator) -> Lesson:
             turns.append((_answer_prompt(question), language.answered(answer)))
         if form > 0.3:
             turns.append(_choose_turn(question, answer, answer, wrong, rng))
+        for _ in range(letters if kind == "color" else 0):
+            wrong = distractors_for(answer, kind, scene, rng, hard=0.3)
+            turns.append(_choose_turn(question, answer, answer, wrong, rng))
         if rng.random() < 0.15:
             ask = load_prompt("overlay", "distractors", STYLE).fill(question=question, answer=answer, count=3)
             turns.append((ask, language.wrong_answers(wrong)))
     return Lesson([cut(scene.image, region_box(thing, rng))], turns, is_crop=True)
 
 
-def _full_lesson(scene: Scene, rng: np.random.Generator, mislabelled: float) -> Lesson:
+def _full_lesson(scene: Scene, rng: np.random.Generator, mix: Mix) -> Lesson:
     image = scene.image
     if rng.random() < 0.4:  # a box is drawn now and then; nothing says what it means
         image = image.copy()
@@ -187,9 +193,9 @@ def _full_lesson(scene: Scene, rng: np.random.Generator, mislabelled: float) -> 
         for kind in kinds:
             question, answer = language.ask(thing, kind), str(thing.truth(kind))
             said = answer
-            if kind != "shape" and rng.random() < mislabelled:
+            if kind != "shape" and rng.random() < mix.mislabelled:
                 said = salient_answer(scene, thing, kind, rng)
-            if rng.random() < 0.5:
+            if rng.random() < (0.1 if mix.letters and kind == "color" else 0.5):
                 turns.append((_answer_prompt(question), language.answered(said)))
             else:
                 wrong = distractors_for(answer, kind, scene, rng, hard=0.5)
