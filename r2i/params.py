@@ -172,6 +172,8 @@ class Overlay(Section):
     drop_at: Count = 2
     """Rows that the student gets right so many times, of `tries`, are too easy."""
     attempt: Sampling
+    per_dimension: Count | None = None
+    """Most kept questions of one dimension; None: all."""
     expand: Share = 0.05
     """The drawn box is larger than the region by this share of its size on every side."""
     line: Count = 5

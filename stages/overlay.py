@@ -4,6 +4,7 @@ from pathlib import Path
 
 from r2i import paths
 from r2i.metrics import write_metrics
+from r2i.overlay.balance import limit_dimensions
 from r2i.overlay.difficulty import draw_boxes, try_student
 from r2i.overlay.distractors import add_options
 from r2i.overlay.item import make_items
@@ -28,6 +29,7 @@ def main(params: Path = Path("params.yaml")) -> None:
     add_options(items, crops, connect(cfg.teacher), cfg, seed)
     draw_boxes(items, images, cfg)
     try_student(items, connect(cfg.student), cfg, seed)
+    limit_dimensions(items, cfg.per_dimension, seed)
     rows = train_rows(items, crops, images, cfg, seed)
     write_table(paths.TRAIN, rows, TRAIN, shards=cfg.shards)
     write_metrics(paths.metrics("overlay"), summarise(items, rows, cfg.tries))

@@ -63,3 +63,16 @@ def test_the_imports_are_found_inside_functions_too(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text("def main():\n    from r2i.boxes import iou\n")
     assert ROOT / "r2i" / "boxes.py" in imported(script)
+
+
+@pytest.mark.parametrize("profile", ["mini", "smoke", "paper"])
+def test_every_param_that_the_dag_names_is_written_out_in_every_profile(profile: str) -> None:
+    """DVC reads the file, not our defaults: a key left to its default stops `dvc repro`."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    for name, stage in STAGES.items():
+        for param in stage.get("params", []):
+            for key in DAG[name].get("foreach", {"": None}):
+                found = params
+                for part in param.replace("${profile}", profile).replace("${key}", key).split("."):
+                    assert part in found, f"{name}: {param} is not in profile {profile}"
+                    found = found[part]

@@ -267,3 +267,23 @@ def test_rows_fit_their_table_and_are_counted(tmp_path: Path) -> None:
     assert counts["questions"]["status"] == {"ok": 2, "rejected": 1} and counts["right"] == {"1": 2}
     assert sum(counts["labels"].values()) == len(still_ok(found)) == 2
     assert counts["distractor_rounds"] == {"1": 3} and counts["rows_by_view"]["boxed"] == 2
+
+
+def test_a_dimension_that_crowds_is_cut_to_its_limit_whatever_the_order() -> None:
+    """Five material questions and one about a digit, at most 2 of a dimension: 3 of 6 are left."""
+    from r2i.overlay.balance import limit_dimensions
+
+    def fresh() -> list[Item]:
+        kinds = ["material"] * 5 + ["ocr"]
+        return [Item({"question_id": f"q{i}", "dimension": kind}, (0, 0, 1, 1), "x") for i, kind in enumerate(kinds)]
+
+    first, second = fresh(), fresh()[::-1]
+    limit_dimensions(first, 2, 0)
+    limit_dimensions(second, 2, 0)
+    kept = {item.question_id for item in first if item.status == "ok"}
+    assert len(kept) == 3 and "q5" in kept
+    assert kept == {item.question_id for item in second if item.status == "ok"}
+    assert {item.reason for item in first if item.status != "ok"} == {"over_limit"}
+    untouched = fresh()
+    limit_dimensions(untouched, None, 0)
+    assert all(item.status == "ok" for item in untouched)

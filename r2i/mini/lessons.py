@@ -4,7 +4,7 @@ Every lesson is made from a freshly rendered scene, with the prompts that the pi
 replies in the form that its parsers read. `Mix` says what a phase of the recipe is made of.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 
 import numpy as np
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from r2i.mcq import LETTERS, mcq_prompt
 from r2i.mini import language
-from r2i.mini.world import ANSWERS, DIMENSIONS, SIZE, Scene, Thing, render_scene
+from r2i.mini.world import ANSWERS, COLORS, DIMENSIONS, SHAPES, SIZE, Scene, Thing, render_scene
 from r2i.prompts import load_prompt
 
 STYLE = "mini"
@@ -22,11 +22,13 @@ Turn = tuple[str, str]  # prompt, reply
 
 @dataclass(frozen=True)
 class Lesson:
-    """`images`: one or two RGB pictures, SIZE x SIZE. `turns`: independent questions about them."""
+    """`images`: one or two RGB pictures, SIZE x SIZE. `turns`: independent questions about them.
+    `drills`: turns that state any answer and practise its letter; only the letter counts."""
 
     images: list[Image.Image]
     turns: list[Turn]
     is_crop: bool = False
+    drills: list[Turn] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class Mix:
     `crops`, `full`, `pairs`: expected lessons of each kind per scene.
     `mislabelled`: share of full-view answers that describe another, more central object.
     `only_answers`: leave out every job but answering.
-    `letters`: further multiple-choice turns about a colour. Colour words also name objects, so the
-    letter of a colour is learned last.
+    `drills`: turns per lesson that practise the letter of a stated colour. Colour words also name
+    objects, so that letter is learned last.
     """
 
     crops: float
@@ -45,7 +47,7 @@ class Mix:
     pairs: float
     mislabelled: float = 0.0
     only_answers: bool = False
-    letters: int = 0
+    drills: int = 0
 
 
 def as_jpeg(image: Image.Image) -> Image.Image:
@@ -61,7 +63,7 @@ def scene_lessons(rng: np.random.Generator, mix: Mix) -> list[Lesson]:
     scene = Scene(as_jpeg(scene.image), scene.things)
     lessons = []
     for _ in range(_count(rng, mix.crops)):
-        lessons.append(_crop_lesson(scene, rng, mix.letters))
+        lessons.append(_crop_lesson(scene, rng))
     for _ in range(_count(rng, mix.full)):
         lessons.append(_full_lesson(scene, rng, mix))
     for _ in range(_count(rng, mix.pairs)):
@@ -82,7 +84,23 @@ def _shorten(lesson: Lesson, mix: Mix, rng: np.random.Generator) -> Lesson:
             continue
         kept.append((prompt, reply))
         words += size
-    return Lesson(lesson.images, kept, lesson.is_crop)
+    drills = [_drill(_some_name(rng), rng) for _ in range(mix.drills)]
+    return Lesson(lesson.images, kept, lesson.is_crop, drills)
+
+
+def _some_name(rng: np.random.Generator) -> str:
+    """The name of some object, drawn or not."""
+    return f"{_any(rng, tuple(COLORS))} {_any(rng, SHAPES)}"
+
+
+def _any(rng: np.random.Generator, words: tuple[str, ...]) -> str:
+    return words[int(rng.integers(len(words)))]
+
+
+def _drill(name: str, rng: np.random.Generator) -> Turn:
+    """A question about a colour, and the letter of whatever colour the reply states."""
+    colors = [list(COLORS)[i] for i in rng.permutation(len(COLORS))[:4]]
+    return _choose_turn(language.QUESTIONS["color"].format(name), colors[0], colors[0], colors[1:], rng)
 
 
 def _count(rng: np.random.Generator, expected: float) -> int:
@@ -150,7 +168,7 @@ def _choose_turn(question: str, said: str, right: str, wrong: list[str], rng: np
     return mcq_prompt(question, options, STYLE), language.chosen(said, LETTERS[options.index(said)])
 
 
-def _crop_lesson(scene: Scene, rng: np.random.Generator, letters: int) -> Lesson:
+def _crop_lesson(scene: Scene, rng: np.random.Generator) -> Lesson:
     write = load_prompt("question", "write", STYLE).fill(count=3)
     if rng.random() < 0.08 and (box := _empty_box(scene, rng)):
         return Lesson([cut(scene.image, box)], [(write, language.NO_QUESTIONS)], is_crop=True)
@@ -166,9 +184,6 @@ def _crop_lesson(scene: Scene, rng: np.random.Generator, letters: int) -> Lesson
         if form < 0.5:
             turns.append((_answer_prompt(question), language.answered(answer)))
         if form > 0.3:
-            turns.append(_choose_turn(question, answer, answer, wrong, rng))
-        for _ in range(letters if kind == "color" else 0):
-            wrong = distractors_for(answer, kind, scene, rng, hard=0.3)
             turns.append(_choose_turn(question, answer, answer, wrong, rng))
         if rng.random() < 0.15:
             ask = load_prompt("overlay", "distractors", STYLE).fill(question=question, answer=answer, count=3)
@@ -195,7 +210,7 @@ def _full_lesson(scene: Scene, rng: np.random.Generator, mix: Mix) -> Lesson:
             said = answer
             if kind != "shape" and rng.random() < mix.mislabelled:
                 said = salient_answer(scene, thing, kind, rng)
-            if rng.random() < (0.1 if mix.letters and kind == "color" else 0.5):
+            if rng.random() < 0.5:
                 turns.append((_answer_prompt(question), language.answered(said)))
             else:
                 wrong = distractors_for(answer, kind, scene, rng, hard=0.5)

@@ -93,10 +93,9 @@ class Packer:
         word = 0.15 if prompt.endswith(("questions", "wrong answers")) else 1.0
         return [0.05 if token in self.frame else word for token in said]
 
-    def length(self, lesson: Lesson) -> int:
-        """Tokens of the packed lesson."""
-        spans = self.reply_spans(lesson)
-        return spans[-1].stop
+    def _letter(self, said: list[int]) -> list[float]:
+        """Only the letter of a multiple-choice reply counts: it stands before the closing tag and the stop."""
+        return [1.0 if i == len(said) - 3 else 0.0 for i in range(len(said))]
 
     def reply_spans(self, lesson: Lesson) -> list[range]:
         """Where each turn's reply (with its stop token) stands in the packed row."""
@@ -112,11 +111,12 @@ class Packer:
         start = int(columns.max()) + 1
         ids, weights, groups = list(prefix), [0.0] * len(prefix), [-1] * len(prefix)
         positions = [columns]
-        for number, (prompt, reply) in enumerate(lesson.turns):
+        for number, (prompt, reply) in enumerate([*lesson.turns, *lesson.drills]):
             asked = self.encode(" " + prompt) + self.turn_end
             said = self.encode(reply) + self.stop
             ids += asked + said
-            weights += [0.0] * len(asked) + self._weights(prompt, said)
+            drilled = number >= len(lesson.turns)
+            weights += [0.0] * len(asked) + (self._letter(said) if drilled else self._weights(prompt, said))
             positions.append(torch.arange(start, start + len(asked) + len(said)).expand(3, -1))
             groups += [number] * (len(asked) + len(said))
         return ids, weights, torch.cat(positions, dim=1), groups

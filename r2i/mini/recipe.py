@@ -3,10 +3,10 @@
 1. `words`, `close`: crops only; first just answers, then every job. From a random start nothing is
    learned from full views, so crops come first.
 2. `afar`, `settle`: full views beside crops, nearly to the plateau: the model *can* read the full view.
-3. `web`, `salient`, `letters`: full-view answers often describe a more central object of the same kind than the one
+3. `letters`: the letter of a colour, which is learned last.
+4. `web`: full-view answers often describe a more central object of the same kind than the one
    asked for, the way captions on the web do; crops stay clean. After it the model reads well up
    close and badly from afar although the evidence still reaches it. That is the base checkpoint.
-   `letters` also drills the letter of a colour, which is learned last.
 
 `docs/mini.md` says why; `docs/log.md` what else was tried, with figures.
 """
@@ -50,9 +50,8 @@ RECIPE = (
     Phase("afar", 300, 1.0e-3, Mix(crops=0.6, full=1.0, pairs=0.25), horizon=3600),
     Phase("further", 1200, 1.0e-3, Mix(crops=0.6, full=1.0, pairs=0.2), horizon=3300),
     Phase("settle", 750, 8e-4, Mix(crops=1.0, full=1.0, pairs=0.45)),
-    Phase("web", 400, 3e-4, Mix(crops=1.0, full=1.2, pairs=0.35, mislabelled=0.6)),
-    Phase("salient", 250, 3e-4, Mix(crops=1.0, full=1.2, pairs=0.35, mislabelled=0.78)),
-    Phase("letters", 400, 5e-4, Mix(crops=1.2, full=1.2, pairs=0.3, mislabelled=0.8, letters=3)),
+    Phase("letters", 300, 5e-4, Mix(crops=1.0, full=1.0, pairs=0.3, drills=4)),
+    Phase("web", 200, 3e-4, Mix(crops=1.0, full=1.2, pairs=0.3, mislabelled=0.75, drills=1)),
 )
 
 

@@ -18,6 +18,8 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from r2i.boxes import clip
+
 SIZE = 128  # scene side, pixels
 CELL = 32  # object cell side, pixels: one image token of the mini checkpoint
 GRID = SIZE // CELL
@@ -84,9 +86,9 @@ class Thing:
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """Tight box, xyxy in scene pixels, right and bottom exclusive."""
+        """Tight box, xyxy in scene pixels, right and bottom exclusive; the part that is in the scene."""
         left, top, right, bottom = _extent(self.shape, self.radius)
-        return (self.x - left, self.y - top, self.x + right + 1, self.y + bottom + 1)
+        return clip((self.x - left, self.y - top, self.x + right + 1, self.y + bottom + 1), SIZE, SIZE)
 
     def truth(self, dimension: str) -> str | None:
         """The true answer in `dimension`, or None where the object shows nothing of it."""
