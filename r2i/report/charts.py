@@ -10,6 +10,7 @@ WIDTH, HEIGHT = 300.0, 96.0  # of a curve's view box; it is stretched to its pla
 CURVES = {  # key of a training step -> (title, whether it is a share of 1)
     "reward": ("Reward", False),
     "accuracy": ("Accuracy of rollouts", True),
+    "token_accuracy": ("Accuracy of tokens", True),
     "format": ("Closed answer span", True),
     "kept_groups": ("Groups with mixed rewards", False),
     "response_length": ("Reply length, tokens", False),

@@ -72,12 +72,17 @@ def _audit_lines(audit: dict[str, Any]) -> list[str]:
 
 def _bench_line(bench: dict[str, Any]) -> str:
     return (
-        f"On {bench['cores']} CPU cores (`python bench/pipeline.py --twin`): clean clone to report "
+        f"On {bench['cores']} CPU cores (`python bench/pipeline.py`): clean clone to report "
         f"{bench['clone_to_report_s'] / 60:.1f} minutes, of which `dvc repro` {bench['repro_s'] / 60:.1f}; "
         f"an idle `dvc repro` {bench['idle_repro_s']:.1f} s; peak memory {bench['peak_memory_gib']:.1f} GiB; "
-        f"a second clone {'wrote the same' if bench.get('twin_has_the_same_lock') else 'did not write the same'} "
-        "`dvc.lock` outputs."
+        + _lock_words(bench["stages_that_differ_from_the_committed_lock"])
     )
+
+
+def _lock_words(differ: list[str]) -> str:
+    if not differ:
+        return "the clone, in another place, time zone and locale, wrote the outputs of the committed `dvc.lock`."
+    return f"the clone's outputs differ from the committed `dvc.lock` in: {', '.join(differ)}."
 
 
 def update_readme(path: Path = Path("README.md")) -> bool:

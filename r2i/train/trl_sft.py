@@ -16,7 +16,12 @@ from r2i.tables import Row
 from r2i.train.log import JsonLog, Say, trl_defaults
 from r2i.train.rows import in_training_order, sft_dataset
 
-KEYS = {"loss": "loss", "grad_norm": "grad_norm", "learning_rate": "learning_rate", "mean_token_accuracy": "accuracy"}
+KEYS = {
+    "loss": "loss",
+    "grad_norm": "grad_norm",
+    "learning_rate": "learning_rate",
+    "mean_token_accuracy": "token_accuracy",
+}
 
 
 def train_sft(
