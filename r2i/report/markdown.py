@@ -38,7 +38,7 @@ def numbers() -> str:
         f"n = {views['full']['base']['n']} held-out questions, 95 % intervals clustered by image, "
         f"chance {100 * scores['chance']:.0f} %. "
         f"Full view: {100 * gain['value']:+.1f} points "
-        f"({100 * gain['ci95'][0]:+.1f} to {100 * gain['ci95'][1]:+.1f}), McNemar p = {gain['p_mcnemar']:.1g}. "
+        f"({100 * gain['ci95'][0]:+.1f} to {100 * gain['ci95'][1]:+.1f}), McNemar {_p_words(gain['p_mcnemar'])}. "
         f"Zooming gap: {100 * gap['base']:.1f} → {100 * gap['distilled']:.1f} points, "
         f"{100 * gap['closed_share']:.0f} % closed. "
         f"Base in the full view, sampled: pass@1 {100 * scores['pass_at_k']['base']['1']:.1f} %, "
@@ -77,6 +77,10 @@ def _bench_line(bench: dict[str, Any]) -> str:
         f"an idle `dvc repro` {bench['idle_repro_s']:.1f} s; peak memory {bench['peak_memory_gib']:.1f} GiB; "
         + _lock_words(bench["stages_that_differ_from_the_committed_lock"])
     )
+
+
+def _p_words(p: float) -> str:
+    return f"p = {p:.2g}" if p >= 0.0001 else "p < 0.0001"
 
 
 def _lock_words(differ: list[str]) -> str:
