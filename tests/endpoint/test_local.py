@@ -182,13 +182,13 @@ def test_a_picture_that_cannot_be_read_fails_its_own_request_alone(model: LocalM
 def test_an_image_is_encoded_once_however_often_it_is_shown(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = LocalModel(checkpoint, batch=2)
     encoded: list[int] = []
-    encode = model.eyes._encode
+    encode = model.eyes.encode
 
     def counting(pictures: list[Image.Image]) -> list[Seen]:
         encoded.append(len(pictures))
         return encode(pictures)
 
-    monkeypatch.setattr(model.eyes, "_encode", counting)
+    monkeypatch.setattr(model.eyes, "encode", counting)
     shown = (noise(0), noise(1))
     model.complete([Request(prompt, shown, GREEDY, 0) for prompt in ASKED])
     assert sum(encoded) == 2
