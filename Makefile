@@ -56,7 +56,7 @@ track: setup ## record the current state of the pipeline in MLflow
 deps: setup ## what each stage imports, for dvc.yaml
 	@$(PY) tests/dag.py
 
-pretrain: setup ## make the mini checkpoint anew, from nothing (about an hour and a half on 2 cores)
+pretrain: setup ## make the mini checkpoint anew, from nothing (about an hour on 2 cores)
 	@$(DVC) unfreeze pretrain && $(DVC) repro --single-item pretrain; $(DVC) freeze pretrain
 
 clean: ## remove what the pipeline wrote, keep the cache

@@ -14,7 +14,7 @@ def main(
         ".r2i/pretrain"
     ),
 ) -> None:
-    """Run the recipe of docs/mini.md; about an hour and a half on 2 cores."""
+    """Run the recipe of docs/mini.md; about an hour on 2 cores."""
     from r2i.mini.checkpoint import save_checkpoint
     from r2i.mini.recipe import run_recipe
 

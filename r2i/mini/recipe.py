@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from r2i.ids import seed_of
 from r2i.mini.checkpoint import build_model, build_tokenizer
 from r2i.mini.lessons import Lesson, Mix, scene_lessons
 from r2i.mini.packing import Packer, weighted_loss
@@ -75,7 +76,7 @@ class Pool:
 def teach(model: torch.nn.Module, phase: Phase, seed: int, folder: Path) -> None:
     """Run one phase in place; a line of scores every 150 steps goes to `folder/log.jsonl`."""
     packer = Packer(build_tokenizer())
-    pool = Pool(phase.mix, np.random.default_rng([seed, len(phase.name)]))
+    pool = Pool(phase.mix, np.random.default_rng([seed, seed_of(phase.name)]))
     pool.grow(BATCH * REFRESH)
     optimizer = torch.optim.AdamW(model.parameters(), lr=phase.rate, weight_decay=0.01, betas=(0.9, 0.95))
     started = time.time()
