@@ -9,6 +9,7 @@ from r2i.errors import R2IError
 
 BEGIN, END = "<!-- numbers: written by `make readme` -->", "<!-- end of numbers -->"
 BENCH = Path("bench/results/pipeline.json")
+FRESH = Path("bench/results/fresh.json")
 
 
 def _read(path: Path, remedy: str) -> dict[str, Any]:
@@ -46,6 +47,8 @@ def numbers() -> str:
         "",
         *_audit_lines(audit),
     ]
+    if FRESH.is_file():
+        lines += ["", _fresh_line(json.loads(FRESH.read_text(encoding="utf-8")))]
     if BENCH.is_file():
         lines += ["", _bench_line(json.loads(BENCH.read_text(encoding="utf-8")))]
     return "\n".join(lines)
@@ -76,6 +79,18 @@ def _bench_line(bench: dict[str, Any]) -> str:
         f"{bench['clone_to_report_s'] / 60:.1f} minutes, of which `dvc repro` {bench['repro_s'] / 60:.1f}; "
         f"an idle `dvc repro` {bench['idle_repro_s']:.1f} s; peak memory {bench['peak_memory_gib']:.1f} GiB; "
         + _lock_words(bench["stages_that_differ_from_the_committed_lock"])
+    )
+
+
+def _fresh_line(fresh: dict[str, Any]) -> str:
+    full, gap, gain = fresh["views"]["full"], fresh["gap"], fresh["full_gain"]
+    return (
+        "The learning rate and the mix of views were chosen by looking at this benchmark. On "
+        f"{full['base']['n']} questions that played no part in any choice (`python bench/fresh.py`): full view "
+        f"{100 * full['base']['accuracy']:.1f} → {100 * full['distilled']['accuracy']:.1f} % "
+        f"({100 * gain['ci95'][0]:+.1f} to {100 * gain['ci95'][1]:+.1f} points), zooming gap "
+        f"{100 * gap['base']:.1f} → {100 * gap['distilled']:.1f}, crop view "
+        f"{100 * fresh['crop_change']['value']:+.1f} points."
     )
 
 
