@@ -14,6 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from r2i.metrics import write_metrics
+
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "bench" / "results" / "fresh.json"
 
@@ -31,8 +33,7 @@ def main(seed: int) -> None:
             subprocess.run(command, cwd=folder, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
         scores = json.loads((folder / "metrics" / "evaluate.json").read_text(encoding="utf-8"))
     kept = {key: scores[key] for key in ("views", "gap", "full_gain", "crop_change")}
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps({"seed": seed, **kept}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_metrics(RESULT, {"seed": seed, **kept})
     print(RESULT.read_text(encoding="utf-8"))
 
 

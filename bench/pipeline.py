@@ -5,7 +5,6 @@ time zone, locale and hash seed, runs `make setup`, `dvc repro` and a second, id
 compares the lock with the committed one, and writes bench/results/pipeline.json.
 """
 
-import json
 import os
 import platform
 import resource
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from r2i.metrics import rounded, write_metrics
 
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "bench" / "results" / "pipeline.json"
@@ -46,7 +47,11 @@ class Memory(threading.Thread):
 def _descendants(pid: int) -> list[int]:
     found = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in task.read_text().split():
+        try:
+            children = task.read_text().split()
+        except OSError:  # gone since it was listed
+            continue
+        for child in children:
             found += [int(child), *_descendants(int(child))]
     return found
 
@@ -84,9 +89,7 @@ def main() -> None:
         )
     result["cores"] = os.cpu_count()
     result["machine"] = platform.machine()
-    rounded = {key: round(value, 1) if isinstance(value, float) else value for key, value in result.items()}
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(rounded, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_metrics(RESULT, rounded(result, digits=1))
     print(RESULT.read_text(encoding="utf-8"))
 
 

@@ -5,11 +5,11 @@ replies in the form that its parsers read. `Mix` says what a phase of the recipe
 """
 
 from dataclasses import dataclass, field
-from io import BytesIO
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from r2i.images import cut_crop, jpeg_bytes, read_image
 from r2i.mcq import LETTERS, mcq_prompt
 from r2i.mini import language
 from r2i.mini.world import ANSWERS, COLORS, DIMENSIONS, SHAPES, SIZE, Scene, Thing, render_scene
@@ -52,10 +52,7 @@ class Mix:
 
 def as_jpeg(image: Image.Image) -> Image.Image:
     """What the picture looks like once it has been stored as the pipeline stores images."""
-    buffer = BytesIO()
-    image.save(buffer, "JPEG", quality=95, subsampling=0)
-    buffer.seek(0)
-    return Image.open(buffer).convert("RGB")
+    return read_image(jpeg_bytes(image))
 
 
 def scene_lessons(rng: np.random.Generator, mix: Mix) -> list[Lesson]:
@@ -128,9 +125,7 @@ def square_at(x: float, y: float, side: int) -> tuple[int, int, int, int]:
 
 def cut(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
     """The crop as teachers see it: upscaled 2x (Lanczos), then as large as the model takes it."""
-    piece = image.crop(box)
-    piece = piece.resize((piece.width * 2, piece.height * 2), Image.Resampling.LANCZOS)
-    return as_jpeg(piece).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+    return as_jpeg(cut_crop(image, box)).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
 
 
 def _empty_box(scene: Scene, rng: np.random.Generator) -> tuple[int, int, int, int] | None:
