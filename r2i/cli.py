@@ -1,7 +1,8 @@
 """`r2i`: what is done with a finished run, beside the pipeline."""
 
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -9,12 +10,15 @@ from rich.table import Table
 
 from r2i import paths
 from r2i.errors import R2IError
+from r2i.replies_cli import app as replies_app
 from r2i.stage import explained
 
 if TYPE_CHECKING:
+    from r2i.estimate import Line
     from r2i.report.gather import Step
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app.add_typer(replies_app, name="replies")
 
 
 @app.command("track")
@@ -93,6 +97,55 @@ def gap_line(scores: dict[str, Any]) -> str:
     change = f"{points(gap['change'])} {ci(gap['ci95'], True)}"
     full = f"{points(gain['value'])} {ci(gain['ci95'], True)}"
     return f"zooming gap {before} → {after} points (change {change}); full view {full}".replace("[", r"\[")
+
+
+@app.command("estimate")
+def estimate_run(
+    images: Annotated[
+        int | None, typer.Option(min=1, help="How many images; params' sample.images unless told.")
+    ] = None,
+    params: Path = Path("params.yaml"),
+) -> None:
+    """Print the calls, tokens, cost and time that the chosen profile will take, before it takes them."""
+    from r2i.endpoint.store import default_root
+    from r2i.estimate import estimate, read_metrics
+    from r2i.params import load_params
+    from r2i.replies.stats import HISTORY, read_history
+
+    with explained():
+        profile = load_params(params).chosen
+        count = images or profile.sample.images
+        history = read_history(default_root().parent / HISTORY)
+        lines = estimate(profile, count, read_metrics(), history)
+        Console().print(estimate_table(lines, count))
+
+
+def estimate_table(lines: "list[Line]", images: int) -> Table:
+    """One line for each stage and model, and the sums. A figure that nobody knows is a dash."""
+    table = Table(title=f"{images:,} images", title_justify="left")
+    for name in ("stage", "model"):
+        table.add_column(name)
+    for name in ("requests", "samples", "tokens in", "tokens out", "cost", "hours"):
+        table.add_column(name, justify="right")
+    table.add_column("from")
+    for line in lines:
+        counts = (line.requests, line.samples, line.tokens_in, line.tokens_out)
+        cells = [*(f"{value:,.0f}" for value in counts), _money(line.cost), _hours(line.seconds)]
+        table.add_row(line.stage, line.model, *cells, "last run" if line.sampled else "params")
+    table.add_section()
+    columns = list(zip(*((li.requests, li.samples, li.tokens_in, li.tokens_out) for li in lines), strict=True))
+    known = [line.cost for line in lines if line.cost is not None]
+    total = [f"{sum(column):,.0f}" for column in columns]
+    table.add_row("all", "", *total, _money(sum(known) if known else None), "", "")
+    return table
+
+
+def _money(cost: float | None) -> str:
+    return "-" if cost is None else f"{cost:,.2f}"
+
+
+def _hours(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds / 3600:,.1f}"
 
 
 @app.command()

@@ -14,6 +14,7 @@ from r2i.boxes import Box, expand
 from r2i.errors import ImageError
 
 QUALITY = 95
+SENT_QUALITY = 85  # of pictures scaled down to be sent: size is what they are about
 RED = (255, 0, 0)
 
 
@@ -77,10 +78,24 @@ def perceptual_hash(image: Image.Image) -> str:
 
 
 def jpeg_bytes(image: Image.Image, quality: int = QUALITY) -> bytes:
-    """Encode as JPEG without chroma subsampling (small coloured details would bleed)."""
+    """Encode as JPEG; from QUALITY up without chroma subsampling (small coloured details would bleed)."""
     buffer = BytesIO()
-    image.convert("RGB").save(buffer, "JPEG", quality=quality, subsampling=0)
+    image.convert("RGB").save(buffer, "JPEG", quality=quality, subsampling=0 if quality >= QUALITY else 2)
     return buffer.getvalue()
+
+
+def shrink(data: bytes, max_pixels: int) -> bytes:
+    """The JPEG `data` scaled down (Lanczos) to at most `max_pixels`, or `data` itself where it is small enough.
+
+    Raises ImageError.
+    """
+    image = read_image(data)
+    width, height = image.size
+    if width * height <= max_pixels:
+        return data
+    factor = (max_pixels / (width * height)) ** 0.5
+    size = (max(1, int(width * factor)), max(1, int(height * factor)))
+    return jpeg_bytes(image.resize(size, Image.Resampling.LANCZOS), SENT_QUALITY)
 
 
 def sha256(data: bytes) -> str:

@@ -14,6 +14,7 @@ from r2i.errors import ParamsError
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Quality = Annotated[int, Field(ge=1, le=100)]
 
 
 class Section(BaseModel):
@@ -30,26 +31,63 @@ class Sampling(Section):
     """Longest reply, tokens; a reply cut there is `truncated`, never an answer."""
 
 
-class Endpoint(Section):
-    """A model that answers. `local`: in process; `openai`: any OpenAI-compatible server."""
+class Price(Section):
+    """What a model's tokens cost, in one currency throughout params.yaml."""
 
-    kind: Literal["local", "openai"] = "local"
+    input: Annotated[float, Field(ge=0)]
+    """For a million prompt tokens."""
+    output: Annotated[float, Field(ge=0)]
+    """For a million reply tokens."""
+
+
+class Endpoint(Section):
+    """A model that answers.
+
+    `local`: in process; `openai`: any OpenAI-compatible server; `vllm`: r2i starts `vllm serve` when the
+    first reply is missing from the store, and stops it.
+    """
+
+    kind: Literal["local", "openai", "vllm"] = "local"
     model: str = "models/mini"
-    """local: a folder or hub id; openai: the served model's name."""
-    base_url: str | None = None
-    """openai only, e.g. http://host:8000/v1."""
-    api_key_env: str | None = None
-    """Name of the environment variable that holds the key; never the key itself."""
+    """local, vllm: a folder or hub id; openai: the served model's name."""
+    price: Price | None = None
+    """For the cost in metrics, progress and `r2i estimate`."""
     batch: Count = 256
     """local: rows in one forward pass."""
     threads: Count = 2
     """local: CPU threads; part of the result, since sums depend on it in their last bits."""
-    concurrency: Count = 48
-    """openai: requests in flight."""
+    base_url: str | None = None
+    """openai: e.g. http://host:8000/v1."""
+    api_key_env: str | None = None
+    """openai: name of the environment variable that holds the key; never the key itself."""
+    concurrency: Count = 256
+    """Servers: most requests in flight. The limit adapts below it: up while the server keeps pace, down
+    when it says 429 or 503, times out, or only gets slower."""
+    rpm: Count | None = None
+    """Servers: most requests a minute."""
+    tpm: Count | None = None
+    """Servers: most tokens a minute, prompt and reply."""
     timeout_s: Annotated[float, Field(gt=0)] = 300.0
-    """openai: seconds for one request, our own queue not counted."""
-    retries: Annotated[int, Field(ge=0)] = 5
-    """openai: further tries after 408, 409, 425, 429, 5xx, time-outs and broken connections."""
+    """Servers: seconds for one request, our own queue not counted."""
+    retries: Annotated[int, Field(ge=0)] = 8
+    """Servers: further tries after 408, 409, 425, 429, 5xx, time-outs, broken connections and broken bodies."""
+    patience_s: Annotated[float, Field(gt=0)] = 900.0
+    """Servers: a request that fails so long after its first try is not tried again."""
+    samples_in_one: bool = True
+    """Servers: n samples in one request; off: one request each, with its own upload."""
+    enforce_form: bool = True
+    """Servers: ask for JSON by schema (`response_format`) where a prompt asks for JSON."""
+    image_folder: str | None = None
+    """Servers on this host: write images there and send file:// addresses instead of their bytes
+    (vLLM: --allowed-local-media-path; `kind: vllm` passes it)."""
+    command: list[str] = ["vllm", "serve"]
+    """vllm: what is run; the model's name and `flags` follow."""
+    flags: list[str] = []
+    """vllm: further arguments, e.g. [--tensor-parallel-size, "8"]."""
+    env: dict[str, str] = {}
+    """vllm: further environment variables, e.g. {CUDA_VISIBLE_DEVICES: "0,1"}; no secrets."""
+    start_timeout_s: Annotated[float, Field(gt=0)] = 1800.0
+    """vllm: seconds until the server must be healthy (a big model loads for minutes)."""
 
     @model_validator(mode="after")
     def _server_has_an_address(self) -> Self:
@@ -109,6 +147,8 @@ class Crop(Section):
     """Widen boxes to squares."""
     upscale: Count = 2
     """Lanczos factor for the crop that teachers see."""
+    quality: Quality = 95
+    """JPEG quality of the crop; below 95 colours are stored at half resolution: all that a crop upscaled by 2 has."""
     shards: Count = 1
 
 
@@ -121,6 +161,8 @@ class Question(Section):
     validate_: bool = Field(default=True, alias="validate")
     """Check each question on the original and the crop."""
     check: Sampling
+    max_pixels: Count | None = None
+    """Images are scaled down to so many pixels (width x height) before they are sent; None: sent as they are."""
 
 
 class Teacher(Section):
@@ -134,6 +176,11 @@ class Answer(Section):
     prompts: str
     teachers: list[Teacher]
     sampling: Sampling
+    max_pixels: Count | None = None
+    """The crop is scaled down to so many pixels before it is sent, the same for every teacher; None: sent as it is."""
+    skip_below: Count | None = None
+    """The agreement that the vote will ask for. The next teacher is not asked once the answers so far, by the
+    rules of r2i.text, put it out of reach; None: every teacher is always asked."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -152,6 +199,8 @@ class Vote(Section):
     """llm only."""
     prompts: str = "paper"
     sampling: Sampling = Sampling()
+    judge_all: bool = False
+    """llm only: ask the judge also where the rules have decided, or where joining groups can't reach agreement."""
 
     @model_validator(mode="after")
     def _judge_has_a_model(self) -> Self:
@@ -178,6 +227,10 @@ class Overlay(Section):
     """The drawn box is larger than the region by this share of its size on every side."""
     line: Count = 5
     """Width of the outline, pixels of the full image."""
+    quality: Quality = 95
+    """JPEG quality of the boxed image; below 95 colours are stored at half resolution, as cameras do."""
+    max_pixels: Count | None = None
+    """The boxed image is scaled down to so many pixels for the student's tries, not in its row; None: it is not."""
     views: dict[Literal["boxed", "full", "crop"], Share]
     """Share of kept questions that become a row of each view (the paper: boxed 1)."""
     shards: Count = 1
@@ -272,6 +325,16 @@ class Profile(Section):
     benchmark: Benchmark
     evaluate: Evaluate
     report: Report
+
+    @model_validator(mode="after")
+    def _no_vote_is_skipped(self) -> Self:
+        skip, needed = self.answer.skip_below, self.vote.min_agreement
+        if skip is not None and skip > needed:
+            raise ValueError(
+                f"answer.skip_below is {skip} and vote.min_agreement {needed}: questions that the vote would keep "
+                "would not be asked; set skip_below to at most min_agreement, or to null"
+            )
+        return self
 
 
 class Params(Section):

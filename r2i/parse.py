@@ -1,15 +1,42 @@
-"""What the parsers of replies share: closed spans, `\\boxed{}`, JSON amid prose."""
+"""What the parsers of replies share: closed spans, `\\boxed{}`, JSON amid prose, the forms that JSON must fit."""
 
 import json
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import json_repair
+
+T = TypeVar("T")
 
 
 class ReplyError(ValueError):
     """A reply has not the form that was asked for: it goes into a row as `failed`, never as an answer."""
+
+
+class Parsed(NamedTuple, Generic[T]):
+    """What a JSON reply says. `repaired`: its JSON had slips that were mended before it was read."""
+
+    value: T
+    repaired: bool
+
+
+def strict_object(**properties: Any) -> dict[str, Any]:
+    """JSON Schema of an object that has just `properties`, each with its schema, as servers' strict modes want it.
+
+    A server writes them in the order given here.
+    """
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def make_form(name: str, schema: Mapping[str, Any]) -> str:
+    """A form for `Request.form`: JSON without spaces. Keys are not sorted: their order is that of the reply."""
+    return json.dumps({"name": name, "schema": schema}, separators=(",", ":"))
 
 
 def last_span(text: str, tag: str = "answer") -> str | None:
@@ -36,7 +63,7 @@ def last_boxed(text: str) -> str | None:
     return None
 
 
-def read_json(text: str, opening: str, fits: Callable[[Any], bool]) -> Any:
+def read_json(text: str, opening: str, fits: Callable[[Any], bool]) -> Parsed[Any]:
     """The last JSON value in `text` that starts with `opening` (`[` or `{`) and that `fits` accepts.
 
     Prose, reasoning and code fences around it are skipped. Only where no strict JSON fits, or where
@@ -56,11 +83,11 @@ def read_json(text: str, opening: str, fits: Callable[[Any], bool]) -> Any:
             value, found, end = candidate, True, at
     revised = [start for start in broken if start >= end]
     if found and not revised:
-        return value
+        return Parsed(value, False)
     for start in reversed((revised if found else broken)[-20:]):
         repaired = _repair(text[start:], opening)
         if fits(repaired):
-            return repaired
+            return Parsed(repaired, True)
     raise ReplyError("unparsable")
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from r2i.errors import ParamsError
+
 ROOT = Path(__file__).parent
 
 
@@ -43,11 +45,11 @@ class Prompt:
 def load_prompt(room: str, name: str, style: str) -> Prompt:
     """Read `r2i/<room>/prompts/<style>/<name>.txt`.
 
-    Raises FileNotFoundError that names the styles which exist.
+    Raises ParamsError that names the styles which exist.
     """
     path = ROOT / room / "prompts" / style / f"{name}.txt"
     if not path.is_file():
         known = sorted(p.name for p in (ROOT / room / "prompts").glob("*"))
-        raise FileNotFoundError(f"no prompt {path}; styles for {room}: {', '.join(known)}")
+        raise ParamsError(f"no prompt {path.relative_to(ROOT)}", f"styles of {room}: {', '.join(known)}")
     data = path.read_bytes()
     return Prompt(data.decode("utf-8").rstrip("\n"), hashlib.sha256(data).hexdigest())

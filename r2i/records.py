@@ -6,7 +6,11 @@ and `reason` (a short slug; empty for `ok`). A failed call is never an answer, a
 
 import pyarrow as pa
 
+from r2i.provenance import CALL, CALL_TYPE
+
 OK, REJECTED, FAILED = "ok", "rejected", "failed"
+NOT_ASKED = "not_asked"  # reason of an answer that was saved: agreement was out of reach without it
+ABSTAINED = frozenset({"no_answer", "too_long"})  # reasons of answers whose reply came, and held none
 
 
 def _f(name: str, kind: pa.DataType, doc: str = "") -> pa.Field:
@@ -44,12 +48,6 @@ REGIONS = pa.schema([
     *_STATE,
 ])  # fmt: skip
 
-_CALL = [
-    _f("model", _S, "model that replied"),
-    _f("prompt_sha256", _S, "of the prompt template's file"),
-    _f("reply_key", _S, "key of the reply in the store"),
-]
-
 QUESTIONS = pa.schema([
     _f("question_id", _S, "hash of region_id and the normalised question"),
     _f("region_id", _S),
@@ -57,8 +55,9 @@ QUESTIONS = pa.schema([
     _f("question", _S),
     _f("dimension", _S, "as named by the teacher"),
     _f("checks", pa.list_(pa.bool_()), "verdicts in the order of r2i.question.reply.CHECKS; null if unchecked"),
-    *_CALL,
-    _f("check_key", _S, "key of the validation reply; empty if unchecked"),
+    _f("repaired", pa.bool_(), "whether the JSON of a reply, to write or to check, had to be mended"),
+    *CALL,
+    _f("check", CALL_TYPE, "the validation call; null if unchecked"),
     *_STATE,
 ])  # fmt: skip
 
@@ -70,7 +69,7 @@ ANSWERS = pa.schema([
     _f("sample", _I, "0 .. n-1"),
     _f("reply", _S, "full text"),
     _f("answer", _S, "parsed answer, markup removed; empty unless ok"),
-    *_CALL,
+    *CALL,
     *_STATE,
 ])  # fmt: skip
 
@@ -83,8 +82,9 @@ VOTES = pa.schema([
     _f("answer", _S, "the most common answer, in its most common spelling"),
     _f("agree", _I, "samples that agree with it"),
     _f("valid", _I, "samples that are answers"),
-    _f("asked", _I, "samples asked for"),
+    _f("asked", _I, "samples asked for; those that were saved are left out"),
     _f("groups", pa.list_(pa.struct([("answer", _S), ("count", _I)])), "all groups, largest first"),
+    _f("judge", CALL_TYPE, "the judge's call; null where the rules decided"),
     *_STATE,
 ])  # fmt: skip
 
@@ -105,6 +105,8 @@ TRAIN = pa.schema([
     _f("agree", _I, "teacher samples that gave the answer"),
     _f("right", _I, "student tries on the boxed image that were right"),
     _f("tries", _I, "student tries that gave an answer"),
+    _f("distractor_calls", pa.list_(CALL_TYPE), "the teacher's calls for wrong answers, round after round"),
+    _f("try_calls", pa.list_(CALL_TYPE), "the student's calls, try after try"),
     *_STATE,
 ])  # fmt: skip
 

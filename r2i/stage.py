@@ -13,9 +13,12 @@ from r2i.errors import R2IError
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """An R2IError becomes its cause and remedy on stderr and exit code 1."""
+    """An R2IError becomes its cause and remedy on stderr and exit code 1; Ctrl-C and SIGTERM exit with 130."""
     try:
         yield
+    except KeyboardInterrupt:
+        print("stopped; replies that came are kept: run again to go on", file=sys.stderr)
+        raise SystemExit(130) from None
     except R2IError as error:
         print(f"error: {error.cause}", file=sys.stderr)
         if error.remedy:

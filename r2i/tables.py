@@ -1,7 +1,7 @@
 """Parquet tables whose bytes depend on their rows alone.
 
-Explicit schema, rows sorted by their id, one compression level, one row-group size. A table is a
-folder of shards; a row's shard follows from a hash of its image, so that new images leave the
+Explicit schema, rows sorted by their id, one compression level, one rule for row groups. A table is
+a folder of shards; a row's shard follows from a hash of its image, so that new images leave the
 other shards' bytes alone. Files are written beside the folder and moved in one step: a stage that
 is killed leaves no half-written table.
 """
@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 from r2i.errors import TableError
 
 Row = dict[str, Any]
-ROW_GROUP = 256  # rows; small because rows may hold images
+ROW_GROUP = 256  # most rows of a row group
+GROUP_BYTES = 16 * 2**20  # most bytes of pictures in one, unless it is a single row
 LEVEL = 3  # zstd
 
 
@@ -32,7 +33,8 @@ def write_table(folder: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Sche
     """Write `rows` as `folder/part-00000-of-0000N.parquet`, replacing what was there.
 
     Rows are sorted by the schema's first field, which must be unique. The shard of a row is chosen
-    by its `image_id` where it has one, else by its first field.
+    by its `image_id` where it has one, else by its first field. A value may be a function without
+    arguments that gives it: it is called when the row is written, so that `rows` need not hold pictures.
     """
     key = schema.names[0]
     ordered = sorted(rows, key=lambda row: row[key])
@@ -48,12 +50,7 @@ def write_table(folder: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Sche
     part.mkdir(parents=True)
     try:
         for number, group in enumerate(groups):
-            table = pa.Table.from_pylist([dict(row) for row in group], schema=schema)
-            name = f"part-{number:05d}-of-{shards:05d}.parquet"
-            pq.write_table(
-                table, part / name, compression="zstd", compression_level=LEVEL,
-                row_group_size=ROW_GROUP, write_statistics=True, use_dictionary=True,
-            )  # fmt: skip
+            _write_part(part / f"part-{number:05d}-of-{shards:05d}.parquet", group, schema)
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(part, folder)
@@ -61,7 +58,37 @@ def write_table(folder: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Sche
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _parts(folder: Path, schema: pa.Schema, made_by: str) -> list[Path]:
+def _write_part(path: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> None:
+    """One shard, a row group at a time: memory holds the pictures of one group."""
+    with pq.ParquetWriter(
+        path, schema, compression="zstd", compression_level=LEVEL, write_statistics=True, use_dictionary=True
+    ) as writer:
+        written = False
+        for group in _row_groups(rows):
+            writer.write_table(pa.Table.from_pylist(group, schema=schema), row_group_size=ROW_GROUP)
+            written = True
+        if not written:
+            writer.write_table(schema.empty_table())
+
+
+def _row_groups(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Row]]:
+    """`rows` with their values read, at most ROW_GROUP rows and GROUP_BYTES of pictures together."""
+    group: list[Row] = []
+    held = 0
+    for lazy in rows:
+        row = {name: value() if callable(value) else value for name, value in lazy.items()}
+        size = sum(len(value) for value in row.values() if isinstance(value, bytes))
+        if group and (len(group) == ROW_GROUP or held + size > GROUP_BYTES):
+            yield group
+            group, held = [], 0
+        group.append(row)
+        held += size
+    if group:
+        yield group
+
+
+def table_parts(folder: Path, schema: pa.Schema, made_by: str) -> list[Path]:
+    """The shards' files, in order. Raises TableError as `read_table` does."""
     remedy = f"run `dvc repro {made_by}`"
     parts = sorted(folder.glob("part-*.parquet")) if folder.is_dir() else []
     if not parts:
@@ -105,9 +132,18 @@ def read_table(
 def iter_rows(folder: Path, schema: pa.Schema, made_by: str, columns: list[str] | None = None) -> Iterator[Row]:
     """Rows one row group at a time, shard after shard: memory stays bounded."""
     names = columns or schema.names
-    for path in _parts(folder, schema, made_by):
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=ROW_GROUP, columns=names):
-            yield from batch.to_pylist()
+    pictures = any(pa.types.is_binary(schema.field(name).type) for name in names)
+    for path in table_parts(folder, schema, made_by):
+        with pq.ParquetFile(path) as file:
+            for batch in _batches(file, names, pictures):
+                yield from batch.to_pylist()
+
+
+def _batches(file: pq.ParquetFile, names: list[str], pictures: bool) -> Iterator[pa.Table | pa.RecordBatch]:
+    """Row groups hold as many rows as their pictures allow; without pictures those rows may be few."""
+    if not pictures:
+        return iter(file.iter_batches(batch_size=ROW_GROUP, columns=names))
+    return (file.read_row_group(number, columns=names) for number in range(file.num_row_groups))
 
 
 def ok_rows(rows: Iterable[Row], folder: Path, made_by: str) -> list[Row]:
@@ -116,20 +152,3 @@ def ok_rows(rows: Iterable[Row], folder: Path, made_by: str) -> list[Row]:
     if not kept:
         raise TableError(f"no row of {folder} is ok", f"metrics/{made_by}.json counts the reasons")
     return kept
-
-
-def read_blobs(folder: Path, schema: pa.Schema, made_by: str, column: str, ids: Iterable[str]) -> dict[str, bytes]:
-    """Bytes in `column` by id (the schema's first field), for `ids` alone; other rows are not kept.
-
-    Raises TableError where an id has no row or its bytes are null: the tables are of different runs.
-    """
-    key, wanted = schema.names[0], set(ids)
-    blobs = {
-        row[key]: row[column]
-        for row in iter_rows(folder, schema, made_by, [key, column])
-        if row[key] in wanted and row[column] is not None
-    }
-    if missing := sorted(wanted - blobs.keys()):
-        raise TableError(f"{folder} has no {column} for {missing[0]!r} and {len(missing) - 1} more",
-                         f"run `dvc repro {made_by}` and what follows")  # fmt: skip
-    return blobs

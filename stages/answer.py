@@ -1,31 +1,33 @@
 """Let every teacher answer each question several times, on the crop."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from r2i import paths
-from r2i.answer.ask import ask_teacher, summarise
 from r2i.metrics import write_metrics
 from r2i.params import load_params
 from r2i.records import ANSWERS, QUESTIONS, REGIONS
 from r2i.stage import run_stage
-from r2i.tables import ok_rows, read_blobs, read_table, write_table
+from r2i.tables import ok_rows, read_table, write_table
 
 
 def main(params: Path = Path("params.yaml")) -> None:
     """Ask each teacher each question as often as params say; keep every sample as a row."""
+    from r2i.answer.ask import ask_teachers, summarise
     from r2i.endpoint import connect
+    from r2i.endpoint.ledger import Ledger
+    from r2i.endpoint.pictures import read_pictures
 
     loaded = load_params(params)
-    cfg, seed = loaded.chosen.answer, loaded.seed
+    cfg, seed, ledger = loaded.chosen.answer, loaded.seed, Ledger()
     questions = ok_rows(read_table(paths.QUESTIONS, QUESTIONS, "question"), paths.QUESTIONS, "question")
-    crops = read_blobs(paths.REGIONS, REGIONS, "crop", "crop", (question["region_id"] for question in questions))
-    rows = [
-        row
-        for teacher in cfg.teachers
-        for row in ask_teacher(questions, crops, teacher, connect(teacher.endpoint), cfg, seed)
-    ]
+    region_ids = [question["region_id"] for question in questions]
+    crops = read_pictures(paths.REGIONS, REGIONS, "crop", "crop", region_ids, cfg.max_pixels)
+    with ExitStack() as stack:
+        models = [stack.enter_context(connect(teacher.endpoint)) for teacher in cfg.teachers]
+        rows = ask_teachers(questions, crops, models, cfg, seed, ledger)
     write_table(paths.ANSWERS, rows, ANSWERS)
-    write_metrics(paths.metrics("answer"), summarise(rows))
+    write_metrics(paths.metrics("answer"), {**summarise(rows), "calls": ledger.metrics()})
 
 
 if __name__ == "__main__":

@@ -26,15 +26,18 @@ def main(
 ) -> None:
     """Evaluate a model: greedy in every view, sampled in the full view."""
     from r2i.endpoint import connect
+    from r2i.endpoint.ledger import Ledger
     from r2i.evaluate.predict import find_model, predict, summarise
 
     run = load_params(params)
-    cfg = run.chosen.evaluate
+    cfg, ledger = run.chosen.evaluate, Ledger()
     items = iter_rows(paths.BENCHMARK, BENCHMARK, "benchmark")
-    student = connect(Endpoint(kind="local", model=find_model(model, run.chosen.train.base), batch=cfg.batch))
-    rows = predict(student, items, cfg, run.seed)
+    local = Endpoint(kind="local", model=find_model(model, run.chosen.train.base), batch=cfg.batch)
+    with connect(local) as student:
+        rows = predict(student, items, cfg, run.seed, ledger)
     write_table(paths.PREDICTIONS / model, rows, PREDICTIONS)
-    write_metrics(paths.metrics(f"evaluate-{model}"), {**count_statuses(rows), **summarise(rows)})
+    found = {**count_statuses(rows), **summarise(rows), "calls": ledger.metrics()}
+    write_metrics(paths.metrics(f"evaluate-{model}"), found)
 
 
 if __name__ == "__main__":

@@ -4,35 +4,37 @@ from pathlib import Path
 
 from r2i import paths
 from r2i.metrics import write_metrics
-from r2i.overlay.balance import limit_dimensions
-from r2i.overlay.difficulty import draw_boxes, try_student
-from r2i.overlay.distractors import add_options
-from r2i.overlay.item import make_items
-from r2i.overlay.rows import summarise, train_rows
 from r2i.params import load_params
 from r2i.records import IMAGES, REGIONS, TRAIN, VOTES
 from r2i.stage import run_stage
-from r2i.tables import ok_rows, read_blobs, read_table, write_table
+from r2i.tables import ok_rows, read_table, write_table
 
 
 def main(params: Path = Path("params.yaml")) -> None:
     """Write distractors, draw the box, drop what the student finds too easy, write the training rows."""
     from r2i.endpoint import connect
+    from r2i.endpoint.ledger import Ledger
+    from r2i.endpoint.pictures import read_pictures
+    from r2i.overlay.ask import prepare_items
+    from r2i.overlay.balance import limit_dimensions
+    from r2i.overlay.boxed import Drawer
+    from r2i.overlay.item import make_items
+    from r2i.overlay.rows import summarise, train_rows
 
     loaded = load_params(params)
-    cfg, seed = loaded.chosen.overlay, loaded.seed
+    cfg, seed, ledger = loaded.chosen.overlay, loaded.seed, Ledger()
     votes = ok_rows(read_table(paths.VOTES, VOTES, "vote"), paths.VOTES, "vote")
     regions = read_table(paths.REGIONS, REGIONS, "crop", ["region_id", "box"])
-    crops = read_blobs(paths.REGIONS, REGIONS, "crop", "crop", (vote["region_id"] for vote in votes))
-    images = read_blobs(paths.IMAGES, IMAGES, "sample", "image", (vote["image_id"] for vote in votes))
+    crops = read_pictures(paths.REGIONS, REGIONS, "crop", "crop", (vote["region_id"] for vote in votes))
+    images = read_pictures(paths.IMAGES, IMAGES, "sample", "image", (vote["image_id"] for vote in votes))
     items = make_items(votes, {region["region_id"]: region["box"] for region in regions})
-    add_options(items, crops, connect(cfg.teacher), cfg, seed)
-    draw_boxes(items, images, cfg)
-    try_student(items, connect(cfg.student), cfg, seed)
-    limit_dimensions(items, cfg.per_dimension, seed)
-    rows = train_rows(items, crops, images, cfg, seed)
-    write_table(paths.TRAIN, rows, TRAIN, shards=cfg.shards)
-    write_metrics(paths.metrics("overlay"), summarise(items, rows, cfg.tries))
+    with Drawer(paths.TRAIN.parent, cfg) as drawer:
+        with connect(cfg.teacher) as teacher, connect(cfg.student) as student:
+            prepare_items(items, crops, images, drawer, teacher, student, cfg, seed, ledger)
+        limit_dimensions(items, cfg.per_dimension, seed)
+        rows = train_rows(items, crops, images, cfg, seed)
+        write_table(paths.TRAIN, rows, TRAIN, shards=cfg.shards)
+    write_metrics(paths.metrics("overlay"), {**summarise(items, rows, cfg.tries), "calls": ledger.metrics()})
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Vote on the teachers' answers; keep what they agree on."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from r2i import paths
@@ -8,7 +9,6 @@ from r2i.params import load_params
 from r2i.records import ANSWERS, QUESTIONS, VOTES
 from r2i.stage import run_stage
 from r2i.tables import ok_rows, read_table, write_table
-from r2i.vote.collect import collect_votes, summarise
 
 COUNTED = ["answer_id", "question_id", "teacher", "answer", "status", "reason"]  # not the replies' long texts
 
@@ -16,15 +16,19 @@ COUNTED = ["answer_id", "question_id", "teacher", "answer", "status", "reason"] 
 def main(params: Path = Path("params.yaml")) -> None:
     """Group equivalent answers of all teachers; keep a question when enough samples agree."""
     from r2i.endpoint import connect
+    from r2i.endpoint.ledger import Ledger
+    from r2i.vote.collect import count_votes, judge_votes, make_votes, summarise
 
     loaded = load_params(params)
-    cfg, seed = loaded.chosen.vote, loaded.seed
+    cfg, seed, ledger = loaded.chosen.vote, loaded.seed, Ledger()
     questions = ok_rows(read_table(paths.QUESTIONS, QUESTIONS, "question"), paths.QUESTIONS, "question")
     answers = read_table(paths.ANSWERS, ANSWERS, "answer", COUNTED)
-    judge = connect(cfg.endpoint) if cfg.judge == "llm" and cfg.endpoint else None
-    votes = collect_votes(questions, answers, cfg, seed, judge)
+    counts = count_votes(questions, answers, cfg)
+    with connect(cfg.endpoint) if cfg.judge == "llm" and cfg.endpoint else nullcontext() as judge:
+        judged = judge_votes(questions, counts, judge, cfg, seed, ledger)
+    votes = make_votes(questions, counts, judged, cfg)
     write_table(paths.VOTES, votes, VOTES)
-    write_metrics(paths.metrics("vote"), summarise(votes, answers))
+    write_metrics(paths.metrics("vote"), {**summarise(votes, answers, judged), "calls": ledger.metrics()})
 
 
 if __name__ == "__main__":

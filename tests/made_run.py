@@ -14,6 +14,7 @@ from r2i.mcq import LETTERS, mcq_prompt, shuffle_options
 from r2i.metrics import count_statuses, write_metrics
 from r2i.mini.language import ask
 from r2i.mini.world import ANSWERS, SIZE, Scene, Thing, render_scene
+from r2i.provenance import NO_CALL
 from r2i.records import ANSWERS as ANSWER_TABLE
 from r2i.records import BENCHMARK, PREDICTIONS, REGIONS, TRAIN, VOTES
 from r2i.tables import Row, write_table
@@ -64,13 +65,21 @@ def _add_teaching(rows: dict[str, list[Row]], item: Row, scene: Scene) -> None:
         {**shared, "box": item["box"], "score": 0.9, "area_share": 0.03, "crop": item["crop"], **STATE}
     )
     rows["votes"].append(
-        {**about, "agree": 8, "valid": 8, "asked": 8, "groups": [{"answer": item["answer"], "count": 8}], **STATE}
+        {
+            **about,
+            "agree": 8,
+            "valid": 8,
+            "asked": 8,
+            "groups": [{"answer": item["answer"], "count": 8}],
+            "judge": None,
+            **STATE,
+        }
     )
     for teacher in ("teacher-a", "teacher-b"):
         rows["answers"] += [
             {**shared, "answer_id": make_id(shared["question_id"], teacher, n), "teacher": teacher, "sample": n,
-             "reply": f"<answer>{item['answer']}</answer>", "answer": item["answer"], "model": "mini",
-             "prompt_sha256": "", "reply_key": "", **STATE}
+             "reply": f"<answer>{item['answer']}</answer>", "answer": item["answer"], **NO_CALL, "model": "mini",
+             **STATE}
             for n in range(4)
         ]  # fmt: skip
     easy = unit_of("easy", item["item_id"]) < 0.3
@@ -79,7 +88,7 @@ def _add_teaching(rows: dict[str, list[Row]], item: Row, scene: Scene) -> None:
         {**about, "row_id": make_id(shared["question_id"], "boxed"), "view": "boxed", "box": item["box"],
          "image": None if easy else item["boxed"], "options": item["options"], "label": item["label"],
          "prompt": mcq_prompt(item["question"], item["options"], "mini"), "agree": 8,
-         "right": 3 if easy else 1, "tries": 4, **state}
+         "right": 3 if easy else 1, "tries": 4, "distractor_calls": [], "try_calls": [], **state}
     )  # fmt: skip
 
 

@@ -1,12 +1,14 @@
 """A scripted model behind the one seam, `complete`, and small tables for the rooms' tests."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 from PIL import Image
 
-from r2i.endpoint.base import Reply, Request
+from r2i.endpoint.base import Model, Picture, Reply, Request, sample_key
 from r2i.ids import make_id
 from r2i.images import jpeg_bytes
+from r2i.provenance import NO_CALL
 from r2i.tables import Row
 
 Script = Callable[[Request, int], str | Reply]
@@ -25,7 +27,26 @@ class FakeModel:
 
     def _reply(self, request: Request, sample: int) -> Reply:
         said = self.script(request, sample)
-        return said if isinstance(said, Reply) else ok(said, request.key(self.name, sample), self.name)
+        return said if isinstance(said, Reply) else ok(said, sample_key(request.key(self.name), sample), self.name)
+
+
+def connecting(model: Model) -> Callable[[object], AbstractContextManager[Model]]:
+    """What stands for r2i.endpoint.connect: every endpoint is `model`."""
+
+    @contextmanager
+    def connect(_: object) -> Iterator[Model]:
+        yield model
+
+    return connect
+
+
+def sent(request: Request) -> tuple[bytes, ...]:
+    """The bytes of a request's images."""
+    return tuple(picture.load() for picture in request.images)
+
+
+def pictures(blobs: Mapping[str, bytes]) -> dict[str, Picture]:
+    return {name: Picture.of(data) for name, data in blobs.items()}
 
 
 def ok(text: str, key: str = "key", model: str = "fake") -> Reply:
@@ -59,7 +80,7 @@ def question_row(number: int, question: str = "what digit is on the red square?"
     return {
         "question_id": make_id(f"region-{number}", question), "region_id": f"region-{number}",
         "image_id": f"image-{number}", "question": question, "dimension": "ocr", "checks": [True] * 4,
-        "model": "fake", "prompt_sha256": "", "reply_key": "", "check_key": "", "status": "ok", "reason": "",
+        "repaired": False, **NO_CALL, "model": "fake", "check": None, "status": "ok", "reason": "",
     }  # fmt: skip
 
 
@@ -68,7 +89,7 @@ def vote_row(number: int, answer: str = "5") -> Row:
     same = ("question_id", "region_id", "image_id", "question", "dimension")
     return {name: question[name] for name in same} | {
         "answer": answer, "agree": 8, "valid": 8, "asked": 8, "groups": [{"answer": answer, "count": 8}],
-        "status": "ok", "reason": "",
+        "judge": None, "status": "ok", "reason": "",
     }  # fmt: skip
 
 

@@ -3,23 +3,37 @@
 from pathlib import Path
 
 import pytest
-from teacher_fakes import FakeModel, by_reason, failed, question_row
+from teacher_fakes import FakeModel, by_reason, failed, pictures, question_row, sent
 
-from r2i.answer.ask import ask_teacher, summarise
+from r2i.answer.ask import ask_teachers, summarise, within_reach
 from r2i.answer.reply import LONGEST, parse_answer
 from r2i.endpoint.base import Reply, Request
+from r2i.endpoint.ledger import Ledger
 from r2i.params import Answer
 from r2i.records import ANSWERS
-from r2i.tables import read_table, write_table
+from r2i.tables import Row, read_table, write_table
 
 PARAMS = Answer.model_validate(
     {"prompts": "mini", "teachers": [{"name": "a", "endpoint": {}, "samples": 4}], "sampling": {"temperature": 0.7}}
 )
-CROPS = {f"region-{number}": b"crop %d" % number for number in range(5)}
+TWO = PARAMS.model_copy(update={"teachers": [PARAMS.teachers[0].model_copy(update={"name": name}) for name in "ab"]})
+FRUGAL = TWO.model_copy(update={"skip_below": 6})
+CROPS = pictures({f"region-{number}": b"crop %d" % number for number in range(5)})
 
 
-def ask(model: FakeModel, *numbers: int) -> list[dict]:
-    return ask_teacher([question_row(n) for n in numbers], CROPS, PARAMS.teachers[0], model, PARAMS, 0)
+def ask(model: FakeModel, *numbers: int) -> list[Row]:
+    return ask_teachers([question_row(n) for n in numbers], CROPS, [model], PARAMS, 0)
+
+
+def ask_two(first: FakeModel, second: FakeModel, params: Answer) -> list[Row]:
+    return ask_teachers([question_row(1)], CROPS, [first, second], params, 0)
+
+
+def says(*texts: str | Reply) -> FakeModel:
+    """A teacher whose samples are these, each wrapped as an answer."""
+    return FakeModel(
+        lambda _, sample: f"<answer>{texts[sample]}</answer>" if isinstance(texts[sample], str) else texts[sample]
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,10 +81,10 @@ def test_defect_21_a_truncated_reply_is_no_answer() -> None:
     assert "first I thought" in rows[0]["reply"]  # kept, to be looked at
 
 
-def test_one_request_holds_all_samples_of_a_question() -> None:
+def test_defect_15_one_request_holds_all_samples_of_a_question() -> None:
     model = FakeModel(lambda request, sample: f"<answer>{sample}</answer>")
     rows = ask(model, 1, 2)
-    assert [(request.n, request.images) for request in model.asked] == [(4, (b"crop 1",)), (4, (b"crop 2",))]
+    assert [(request.n, sent(request)) for request in model.asked] == [(4, (b"crop 1",)), (4, (b"crop 2",))]
     assert [row["answer"] for row in rows] == ["0", "1", "2", "3"] * 2
     assert len({row["reply_key"] for row in rows}) == 8
 
@@ -93,17 +107,80 @@ def test_defects_18_and_20_rows_do_not_depend_on_the_order_of_questions() -> Non
 
 def test_teachers_draw_with_different_seeds() -> None:
     # two teachers may be one and the same model: equal seeds would make 8 votes of 4
+    model = FakeModel(lambda *_: "")
+    ask_two(model, model, TWO)
+    assert len({request.seed for request in model.asked}) == 2
+
+
+def test_defect_14_all_teachers_see_the_same_bytes_and_they_are_read_when_sent() -> None:
     one, two = FakeModel(lambda *_: ""), FakeModel(lambda *_: "")
-    teacher = PARAMS.teachers[0]
-    ask_teacher([question_row(1)], CROPS, teacher, one, PARAMS, 0)
-    ask_teacher([question_row(1)], CROPS, teacher.model_copy(update={"name": "b"}), two, PARAMS, 0)
-    assert one.asked[0].seed != two.asked[0].seed
+    ask_two(one, two, TWO)
+    assert sent(one.asked[0]) == sent(two.asked[0]) == (b"crop 1",)
+    assert one.asked[0].images == two.asked[0].images  # one Picture, not two copies
+
+
+def test_the_next_teacher_is_spared_where_agreement_is_out_of_reach() -> None:
+    second = says("1", "1", "1", "1")
+    # the largest group has 1, 4 more may come: 5 < 6
+    rows = ask_two(says("1", "2", "3", "4"), second, FRUGAL)
+    assert second.asked == []
+    assert by_reason(rows) == {"ok: ": 4, "rejected: not_asked": 4}
+    spared = rows[4:]
+    assert {row["teacher"] for row in spared} == {"b"} and len({row["answer_id"] for row in rows}) == 8
+    assert all(row[name] == "" for row in spared for name in ("model", "endpoint", "sampling", "reply_key", "reply"))
+    assert summarise(rows)["not_asked"] == {"questions": 1, "samples": 4}
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        ("1", "one", "3", "4"),  # by the rules, two agree: 2 + 4 = 6
+        ("1", "2", "3", failed("timeout")),  # the lost call may have agreed with any: 1 + 1 + 4 = 6
+        ("1", "2", "3", failed("truncated")),
+    ],
+)
+def test_the_next_teacher_is_asked_while_agreement_is_within_reach(first: tuple[str | Reply, ...]) -> None:
+    second = says("1", "1", "1", "1")
+    rows = ask_two(says(*first), second, FRUGAL)
+    assert len(second.asked) == 1 and "rejected: not_asked" not in by_reason(rows)
+
+
+def test_a_sample_without_an_answer_can_not_agree() -> None:
+    second = says("1", "1", "1", "1")
+    ask_two(says("1", "2", "None", "x" * (LONGEST + 1)), second, FRUGAL)
+    assert second.asked == []
+    assert within_reach([], 8) == 8
+
+
+def test_the_saving_can_be_switched_off() -> None:
+    second = says("1", "1", "1", "1")
+    rows = ask_two(says("1", "2", "3", "4"), second, TWO)
+    assert len(second.asked) == 1 and summarise(rows)["not_asked"] == {"questions": 0, "samples": 0}
+
+
+def test_the_first_teacher_is_always_asked() -> None:
+    first, second = says("1", "1", "1", "1"), says("1", "1", "1", "1")
+    ask_two(first, second, TWO.model_copy(update={"skip_below": 9}))  # 8 samples can't reach 9: the vote will say so
+    assert (len(first.asked), len(second.asked)) == (1, 0)
+
+
+def test_spared_teachers_change_no_seed_and_no_row_of_the_others() -> None:
+    all_rows, few = (ask_two(says("1", "2", "3", "4"), says("5", "5", "5", "5"), params) for params in (TWO, FRUGAL))
+    assert all_rows[:4] == few[:4]
+
+
+def test_rows_say_where_they_come_from_and_calls_are_counted() -> None:
+    ledger = Ledger()
+    rows = ask_teachers([question_row(1)], CROPS, [says(*"1111"), says(*"1111")], TWO, 0, ledger)
+    assert {(row["model"], row["endpoint"]) for row in rows} == {("fake", "local")}
+    assert {row["sampling"] for row in rows} == {'{"max_tokens":64,"temperature":0.7,"top_p":1.0}'}
+    assert len({row["reply_key"] for row in rows}) == 8
+    assert ledger.metrics()["fake"] == {"requests": 2, "samples": 8, "tokens_in": 0, "tokens_out": 0}
 
 
 def test_the_paper_prompt_asks_for_a_box() -> None:
     model = FakeModel(lambda *_: r"It reads five. \boxed{5}")
-    params = PARAMS.model_copy(update={"prompts": "paper"})
-    rows = ask_teacher([question_row(1)], CROPS, PARAMS.teachers[0], model, params, 0)
+    rows = ask_teachers([question_row(1)], CROPS, [model], PARAMS.model_copy(update={"prompts": "paper"}), 0)
     assert r"\boxed{}" in model.asked[0].prompt and "what digit is on the red square?" in model.asked[0].prompt
     assert {row["answer"] for row in rows} == {"5"}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from made_run import make_run, write_params
+from teacher_fakes import connecting, sent
 
 import r2i.endpoint
 from r2i import paths
@@ -30,6 +31,8 @@ ITEM = {
 class Says:
     """A model that always says the same; it keeps what it was asked."""
 
+    name = "fake"
+
     def __init__(self, text: str, status: str = "ok", reason: str = "") -> None:
         self.text, self.status, self.reason = text, status, reason
         self.asked: list[Request] = []
@@ -41,7 +44,7 @@ class Says:
 
 def test_each_view_is_asked_greedily_and_the_full_view_again_at_temperature_1() -> None:
     asks = plan(ITEM, CFG, seed=0)
-    assert [(a.view, a.request.images, a.request.sampling.temperature, a.request.n) for a in asks] == [
+    assert [(a.view, sent(a.request), a.request.sampling.temperature, a.request.n) for a in asks] == [
         ("full", (b"full",), 0.0, 1),
         ("crop", (b"crop",), 0.0, 1),
         ("boxed", (b"boxed",), 0.0, 1),
@@ -83,7 +86,7 @@ def test_a_reply_without_a_finished_answer_is_wrong_and_not_failed(reason: str) 
     assert (row["status"], row["correct"], row["rule"], row["reason"]) == ("ok", False, "none", "")
 
 
-def test_a_failed_call_is_neither_right_nor_wrong() -> None:
+def test_defect_1_a_failed_call_is_neither_right_nor_wrong() -> None:
     row = _one(Reply("", "failed", "timeout", "", ""))
     assert (row["status"], row["correct"], row["reason"]) == ("failed", None, "timeout")
     assert summarise([row, _one(Reply("<answer>C</answer>", "ok", "", "", ""))])["accuracy"] == {"full": 1.0}
@@ -114,7 +117,7 @@ def test_the_stage_writes_predictions_and_metrics(tmp_path: Path, monkeypatch: p
     make_run(2)
     write_params(tmp_path)
     model = Says("<answer>A</answer>")
-    monkeypatch.setattr(r2i.endpoint, "connect", lambda params: model)
+    monkeypatch.setattr(r2i.endpoint, "connect", connecting(model))
     monkeypatch.setattr(sys, "argv", [str(STAGE), "--model", "base"])
     with pytest.raises(SystemExit) as done:
         runpy.run_path(str(STAGE), run_name="__main__")
@@ -126,3 +129,4 @@ def test_the_stage_writes_predictions_and_metrics(tmp_path: Path, monkeypatch: p
     share = sum(r["correct"] for r in rows if r["view"] == "crop") / items
     assert found["accuracy"]["crop"] == pytest.approx(share, abs=1e-6)
     assert found["rule"] == {"letter": len(rows)}
+    assert found["calls"]["fake"]["samples"] == len(rows)

@@ -1,8 +1,10 @@
 """What the parsers of replies share."""
 
+import json
+
 import pytest
 
-from r2i.parse import ReplyError, last_boxed, last_span, read_json
+from r2i.parse import ReplyError, last_boxed, last_span, make_form, read_json, strict_object
 
 
 def is_numbers(value: object) -> bool:
@@ -34,23 +36,23 @@ def test_an_unclosed_box_is_none() -> None:
 
 
 def test_json_is_found_in_prose_and_fences() -> None:
-    assert read_json("Sure [sic]!\n```json\n[1, 2]\n```\nHope it helps.", "[", is_numbers) == [1, 2]
+    assert read_json("Sure [sic]!\n```json\n[1, 2]\n```\nHope it helps.", "[", is_numbers) == ([1, 2], False)
 
 
 def test_the_last_json_that_fits_counts() -> None:
-    assert read_json('[1] hm, rather [2, 3] and ["x"]', "[", is_numbers) == [2, 3]
+    assert read_json('[1] hm, rather [2, 3] and ["x"]', "[", is_numbers) == ([2, 3], False)
 
 
 def test_strict_json_is_not_repaired() -> None:
     # repaired, the whole text from the first bracket on would be another list
-    assert read_json('[0] "a", [4]', "[", is_numbers) == [4]
+    assert read_json('[0] "a", [4]', "[", is_numbers) == ([4], False)
 
 
 def test_broken_json_is_repaired_and_must_fit() -> None:
     def texts(value: object) -> bool:
         return isinstance(value, list) and len(value) == 2 and all(isinstance(item, str) for item in value)
 
-    assert read_json("['red', 'blue',]", "[", texts) == ["red", "blue"]
+    assert read_json("['red', 'blue',]", "[", texts) == (["red", "blue"], True)  # flagged as repaired
     with pytest.raises(ReplyError):
         read_json("['red', 'blue', 'green',]", "[", texts)
 
@@ -72,3 +74,10 @@ def test_prose_in_brackets_is_no_json() -> None:
 def test_hostile_texts_are_unparsable(text: str) -> None:
     with pytest.raises(ReplyError):
         read_json(text, "[", is_numbers)
+
+
+def test_a_form_is_an_object_of_required_properties_in_the_order_they_are_to_be_written() -> None:
+    form = json.loads(make_form("verdict", strict_object(reasoning={"type": "string"}, fits={"type": "boolean"})))
+    assert form["name"] == "verdict"
+    assert list(form["schema"]["properties"]) == ["reasoning", "fits"] == form["schema"]["required"]
+    assert form["schema"]["additionalProperties"] is False

@@ -1,5 +1,6 @@
 """A table's bytes depend on its rows alone, and a table that can't be read says why and what to do."""
 
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,9 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from r2i.errors import TableError
-from r2i.tables import Row, iter_rows, read_table, shard_of, write_table
+from r2i.tables import GROUP_BYTES, Row, iter_rows, read_table, shard_of, write_table
 
 SCHEMA = pa.schema([("row_id", pa.string()), ("image_id", pa.string()), ("value", pa.int32())])
+PICTURED = SCHEMA.append(pa.field("image", pa.binary()))
 
 
 def rows(count: int, start: int = 0) -> list[Row]:
@@ -89,3 +91,44 @@ def test_rows_come_one_row_group_at_a_time(tmp_path: Path) -> None:
     write_table(tmp_path / "t", rows(600), SCHEMA)
     assert pq.ParquetFile(tmp_path / "t/part-00000-of-00001.parquet").num_row_groups == 3  # 256 + 256 + 88
     assert next(iter_rows(tmp_path / "t", SCHEMA, "crop", columns=["value"])) == {"value": 0}
+
+
+def sizes_of_groups(folder: Path) -> list[int]:
+    file = pq.ParquetFile(folder / "part-00000-of-00001.parquet")
+    return [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+
+
+def test_a_row_group_ends_before_its_pictures_outgrow_the_limit(tmp_path: Path) -> None:
+    third = bytes(GROUP_BYTES // 3)  # three fit, one more does not
+    huge = bytes(GROUP_BYTES + 1)  # fits nowhere: has a group of its own
+    blobs = [third] * 5 + [huge] + [None, b""]
+    written = [row | {"image": blob} for row, blob in zip(rows(8), blobs, strict=True)]
+    write_table(tmp_path / "t", written, PICTURED)
+    assert sizes_of_groups(tmp_path / "t") == [3, 2, 1, 2]
+    assert read_table(tmp_path / "t", PICTURED, "crop") == written
+    assert [row["value"] for row in iter_rows(tmp_path / "t", PICTURED, "crop", ["value"])] == list(range(8))
+
+
+def test_small_pictures_leave_the_layout_as_it_is_without_them(tmp_path: Path) -> None:
+    written = [row | {"image": b"x" * 99} for row in rows(600)]
+    write_table(tmp_path / "t", written, PICTURED)
+    assert sizes_of_groups(tmp_path / "t") == [256, 256, 88]
+    whole = tmp_path / "whole.parquet"
+    pq.write_table(
+        pa.Table.from_pylist(written, schema=PICTURED), whole, compression="zstd", compression_level=3,
+        row_group_size=256,
+    )  # fmt: skip
+    assert next((tmp_path / "t").iterdir()).read_bytes() == whole.read_bytes()
+
+
+def test_a_value_may_be_a_function_that_is_called_when_its_row_is_written(tmp_path: Path) -> None:
+    read: list[int] = []
+
+    def load(number: int) -> bytes:
+        read.append(number)
+        return bytes(GROUP_BYTES // 3)
+
+    lazy = [row | {"image": partial(load, row["value"])} for row in rows(7)]
+    write_table(tmp_path / "t", lazy[::-1], PICTURED)
+    assert read == list(range(7))
+    assert sizes_of_groups(tmp_path / "t") == [3, 3, 1]

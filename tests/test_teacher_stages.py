@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from teacher_fakes import FakeModel, image_row, region_row
+from teacher_fakes import FakeModel, connecting, image_row, region_row, sent
 
 from r2i import paths
 from r2i.endpoint.base import Request
 from r2i.errors import R2IError, TableError
+from r2i.images import read_image
 from r2i.records import ANSWERS, IMAGES, QUESTIONS, REGIONS, TRAIN, VOTES
 from r2i.tables import read_table, write_table
 
@@ -48,7 +49,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeModel:
     write_table(paths.IMAGES, [image_row(number) for number in NUMBERS], IMAGES)
     write_table(paths.REGIONS, [region_row(number) for number in NUMBERS], REGIONS)
     model = FakeModel(say)
-    monkeypatch.setattr("r2i.endpoint.connect", lambda _: model)
+    monkeypatch.setattr("r2i.endpoint.connect", connecting(model))
     return model
 
 
@@ -69,6 +70,27 @@ def test_four_stages_in_a_row_give_training_rows(workplace: FakeModel) -> None:
     }  # fmt: skip
     for stage in STAGES:
         assert json.loads(paths.metrics(stage).read_text())["rows"] > 0
+
+
+def test_metrics_count_the_calls_of_each_stage(workplace: FakeModel) -> None:
+    asked = []
+    for stage in STAGES:
+        run(stage)
+        asked.append(json.loads(paths.metrics(stage).read_text())["calls"].get("fake", {}).get("requests", 0))
+    # a region: written, checked; a question: two teachers; no judge; wrong answers, the student
+    assert asked == [2 * len(NUMBERS), 2 * len(NUMBERS), 0, 2 * len(NUMBERS)]
+    assert len(workplace.asked) == sum(asked)
+    assert sum(request.n for request in workplace.asked) == len(NUMBERS) * (2 + 8 + 1 + 4)
+
+
+def test_a_teacher_sees_images_within_the_params_limit_and_rows_say_so(workplace: FakeModel) -> None:
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("      per_crop: 3\n", "      per_crop: 3\n      max_pixels: 400\n"))
+    run("question")
+    sizes = {read_image(data).size for request in workplace.asked for data in sent(request)}
+    assert sizes == {(20, 20)}  # crops of 32 x 32 and images of 64 x 64: sides times sqrt(400 / pixels)
+    rows = read_table(paths.QUESTIONS, QUESTIONS, "question")
+    assert {json.loads(call["sampling"])["max_pixels"] for row in rows for call in (row, row["check"])} == {400}
 
 
 def test_the_same_inputs_give_the_same_bytes(workplace: FakeModel) -> None:

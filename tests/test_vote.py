@@ -7,23 +7,28 @@ from pathlib import Path
 import pytest
 from teacher_fakes import FakeModel, failed, question_row
 
+from r2i.endpoint.base import Request
+from r2i.endpoint.ledger import Ledger
 from r2i.errors import ParamsError, TableError
 from r2i.params import Vote
 from r2i.parse import ReplyError
 from r2i.records import VOTES
 from r2i.tables import Row, read_table, write_table
-from r2i.vote.collect import collect_votes, summarise
+from r2i.vote.collect import count_votes, judge_votes, make_votes, summarise
 from r2i.vote.count import decide, group_answers, merge_groups, tally, worth_judging
-from r2i.vote.reply import parse_groups
+from r2i.vote.reply import GROUPS_FORM, parse_groups
 
 RULES = Vote(min_agreement=6)
 JUDGED = Vote.model_validate({"min_agreement": 6, "judge": "llm", "endpoint": {}})
+ALL = JUDGED.model_copy(update={"judge_all": True})
+STANDINS = {"-": ("", "failed", "no_answer"), "saved": ("", "rejected", "not_asked")}
 
 
 def samples(*answers: str | None) -> list[tuple[str, str, str]]:
-    """(answer, status, reason) of each sample; None: a call that failed; "-": a reply without an answer."""
-    lost, silent = ("", "failed", "timeout"), ("", "failed", "no_answer")
-    return [lost if text is None else silent if text == "-" else (text, "ok", "") for text in answers]
+    """(answer, status, reason) of each sample; None: a call that failed; "-": a reply without an answer;
+    "saved": not asked for."""
+    lost = ("", "failed", "timeout")
+    return [lost if text is None else STANDINS.get(text, (text, "ok", "")) for text in answers]
 
 
 def answer_rows(number: int, *answers: str | None) -> list[Row]:
@@ -36,8 +41,13 @@ def answer_rows(number: int, *answers: str | None) -> list[Row]:
     ]  # fmt: skip
 
 
+def collect_votes(questions: list[Row], answers: list[Row], params: Vote, judge: FakeModel | None = None) -> list[Row]:
+    counts = count_votes(questions, answers, params)
+    return make_votes(questions, counts, judge_votes(questions, counts, judge, params, 0), params)
+
+
 def vote_on(*answers: str | None, params: Vote = RULES, judge: FakeModel | None = None) -> Row:
-    return collect_votes([question_row(1)], answer_rows(1, *answers), params, 0, judge)[0]
+    return collect_votes([question_row(1)], answer_rows(1, *answers), params, judge)[0]
 
 
 def grouping(*groups: tuple[list[int], int]) -> str:
@@ -71,10 +81,20 @@ def test_groups_do_not_depend_on_the_order_of_answers() -> None:
         # the teachers did reply, but 3 times without an answer: 5 valid are too few
         (["5"] * 5 + ["-"] * 3, ("rejected", "too_few_answers")),
         (["5"] * 6 + [None] * 2, ("ok", "")),
+        # the second teacher was spared: neither lost nor valid
+        (["5"] + ["6"] + ["7"] * 2 + ["saved"] * 4, ("rejected", "no_agreement")),
+        (["5"] * 2 + [None] * 2 + ["saved"] * 4, ("rejected", "no_agreement")),
+        (["-"] * 4 + ["saved"] * 4, ("rejected", "no_agreement")),
     ],
 )
 def test_six_of_eight_must_agree(answers: list[str | None], outcome: tuple[str, str]) -> None:
     assert decide(tally(samples(*answers)), 6) == outcome
+
+
+def test_samples_that_were_saved_are_not_asked() -> None:
+    vote = vote_on(*["5"] * 2, "6", "7", *["saved"] * 4)
+    assert (vote["agree"], vote["valid"], vote["asked"]) == (2, 4, 4)
+    assert (vote["status"], vote["reason"]) == ("rejected", "no_agreement")
 
 
 def test_a_tie_matters_where_both_reach_the_threshold() -> None:
@@ -89,7 +109,7 @@ def test_defect_1_failed_calls_are_no_votes() -> None:
         row | {"answer": "Error 500", "status": "failed", "reason": "server_error"}
         for row in answer_rows(1, *"55555555")
     ]
-    vote = collect_votes([question_row(1)], rows, RULES, 0)[0]
+    vote = collect_votes([question_row(1)], rows, RULES)[0]
     assert (vote["status"], vote["answer"], vote["agree"], vote["valid"], vote["asked"]) == ("failed", "", 0, 0, 8)
 
 
@@ -98,7 +118,7 @@ def test_defect_21_truncated_replies_are_not_voted_on() -> None:
     rows = [
         row | {"answer": "", "status": "failed", "reason": "truncated"} if n < 3 else row for n, row in enumerate(rows)
     ]
-    assert collect_votes([question_row(1)], rows, RULES, 0)[0]["valid"] == 5
+    assert collect_votes([question_row(1)], rows, RULES)[0]["valid"] == 5
 
 
 def test_the_judge_joins_what_the_rules_can_not() -> None:
@@ -108,7 +128,8 @@ def test_the_judge_joins_what_the_rules_can_not() -> None:
     assert (vote["status"], vote["answer"], vote["agree"]) == ("ok", "navy", 7)
     assert vote["groups"] == [{"answer": "navy", "count": 7}, {"answer": "red", "count": 1}]
     assert "1. navy (given 4 times)\n2. dark blue (given 3 times)" in judge.asked[0].prompt
-    assert judge.asked[0].images == ()
+    assert judge.asked[0].images == () and judge.asked[0].form == GROUPS_FORM
+    assert (vote["judge"]["model"], vote["judge"]["endpoint"]) == ("fake", "local") and vote["judge"]["reply_key"]
 
 
 @pytest.mark.parametrize(
@@ -122,8 +143,53 @@ def test_the_judge_joins_what_the_rules_can_not() -> None:
 def test_the_judge_is_asked_only_where_it_could_decide(answers: list[str]) -> None:
     assert not worth_judging(tally(samples(*answers)), 6)
     judge = FakeModel(lambda *_: "never read")
-    vote_on(*answers, params=JUDGED, judge=judge)
+    assert vote_on(*answers, params=JUDGED, judge=judge)["judge"] is None
     assert judge.asked == []
+
+
+def test_with_judge_all_the_judge_has_its_say_where_the_rules_have_decided() -> None:
+    judge = FakeModel(lambda *_: grouping(([1, 2], 8)))
+    vote = vote_on(*["navy"] * 6, *["dark blue"] * 2, params=ALL, judge=judge)
+    assert (vote["status"], vote["agree"], len(judge.asked)) == ("ok", 8, 1)
+    joined = vote_on(*["navy"] * 3, *["dark blue"] * 2, *["-"] * 3, params=ALL, judge=judge_of(([1, 2], 5)))
+    assert (joined["status"], joined["agree"]) == ("rejected", 5)
+
+
+def test_with_judge_all_its_failure_leaves_a_decided_question_open() -> None:
+    vote = vote_on(*["navy"] * 6, *["dark blue"] * 2, params=ALL, judge=FakeModel(lambda *_: failed("timeout")))
+    assert (vote["status"], vote["reason"], vote["agree"]) == ("failed", "judge_timeout", 6)
+
+
+def test_with_judge_all_a_question_without_an_answer_is_not_asked_about() -> None:
+    judge = judge_of(([1], 8))
+    assert vote_on(*["5"] * 8, params=ALL, judge=judge)["status"] == "ok" and len(judge.asked) == 1
+    assert vote_on(*["-"] * 8, params=ALL, judge=judge)["status"] == "rejected" and len(judge.asked) == 1
+
+
+def test_savings_and_mended_replies_are_counted() -> None:
+    questions = [question_row(1), question_row(2), question_row(3)]
+    rows = answer_rows(1, *["5"] * 8) + answer_rows(2, *["navy", "blue"] * 4) + answer_rows(3, *["red", "pink"] * 4)
+
+    def join(request: Request, _: int) -> str:
+        text = grouping(([1, 2], 8))
+        return text.replace("]}", "],}") if "1. pink" in request.prompt else text
+
+    judge = FakeModel(join)
+    counts, ledger = count_votes(questions, rows, JUDGED), Ledger()
+    judged = judge_votes(questions, counts, judge, JUDGED, 0, ledger)
+    found = summarise(make_votes(questions, counts, judged, JUDGED), rows, judged)
+    assert (found["judged"], found["decided_by_rules"], found["repaired"]) == (2, 1, 1)
+    assert found["status"] == {"ok": 3} and ledger.metrics()["fake"]["requests"] == 2
+
+
+def judge_of(*groups: tuple[list[int], int]) -> FakeModel:
+    return FakeModel(lambda *_: grouping(*groups))
+
+
+def test_the_form_that_servers_enforce_is_read_by_the_same_parser() -> None:
+    text = json.dumps({"reasoning": "navy is dark {blue}", "groups": [{"answers": [1, 2], "count": 8}]})
+    assert parse_groups(text, [5, 3]) == ([[0, 1]], False)
+    assert list(json.loads(GROUPS_FORM)["schema"]["properties"]) == ["reasoning", "groups"]  # reasons come first
 
 
 def test_without_a_judge_no_question_is_joined() -> None:
@@ -171,7 +237,7 @@ def test_defect_6_true_is_no_number() -> None:
 
 def test_defect_7_the_judges_conclusion_beats_its_draft() -> None:
     text = grouping(([1, 2], 8)) + "\nBut navy is not sky blue:\n" + grouping(([1], 5), ([2], 3))
-    assert parse_groups(text, [5, 3]) == [[0], [1]]
+    assert parse_groups(text, [5, 3]).value == [[0], [1]]
 
 
 def test_defect_8_none_can_not_become_a_consensus() -> None:
@@ -188,25 +254,26 @@ def test_merged_groups_are_ordered_again() -> None:
 
 def test_a_question_without_answer_rows_is_an_error() -> None:
     with pytest.raises(TableError):
-        collect_votes([question_row(1), question_row(2)], answer_rows(1, *["5"] * 8), RULES, 0)
+        collect_votes([question_row(1), question_row(2)], answer_rows(1, *["5"] * 8), RULES)
 
 
 def test_a_threshold_nobody_can_reach_is_an_error() -> None:
     with pytest.raises(ParamsError, match="min_agreement"):
         vote_on("5", "5", "5", "5")
+    vote_on("5", "6", "7", "8", *["saved"] * 4)  # 8 were meant to be asked
 
 
 def test_defect_18_votes_do_not_depend_on_row_order() -> None:
     questions = [question_row(1), question_row(2)]
     rows = answer_rows(1, *["5"] * 7, "6") + answer_rows(2, *["Red"] * 4, *["red"] * 4)
-    assert collect_votes(questions, rows, RULES, 0) == collect_votes(questions, rows[::-1], RULES, 0)
+    assert collect_votes(questions, rows, RULES) == collect_votes(questions, rows[::-1], RULES)
 
 
 def test_rows_fit_their_table_and_are_counted(tmp_path: Path) -> None:
     rows = answer_rows(1, *["5"] * 7, "6") + answer_rows(2, *["red", "blue"] * 4)
-    votes = collect_votes([question_row(1), question_row(2)], rows, RULES, 0)
+    votes = collect_votes([question_row(1), question_row(2)], rows, RULES)
     write_table(tmp_path / "votes", votes, VOTES)
-    found = summarise(read_table(tmp_path / "votes", VOTES, "vote"), rows)
+    found = summarise(read_table(tmp_path / "votes", VOTES, "vote"), rows, {})
     assert found["agree"] == {"4": 1, "7": 1} and found["kept_by_dimension"] == {"ocr": 1}
     # teacher a (even places): 4 + 0 of 8 equal the winners 5 and blue; teacher b: 3 + 4 of 8
     assert found["teacher_agreement"] == {"a": 4 / 8, "b": 7 / 8}

@@ -5,66 +5,111 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from r2i.answer.reply import parse_answer
-from r2i.endpoint.base import Model, Reply, Request
+from r2i.endpoint.base import Model, Picture, Reply, Request
+from r2i.endpoint.flow import Job, run_jobs
+from r2i.endpoint.ledger import Ledger
 from r2i.ids import make_id, seed_of
 from r2i.metrics import count_statuses, histogram
 from r2i.params import Answer, Teacher
 from r2i.prompts import load_prompt
-from r2i.records import FAILED, OK
+from r2i.provenance import NO_CALL, call_of
+from r2i.records import ABSTAINED, FAILED, NOT_ASKED, OK, REJECTED
 from r2i.tables import Row
+from r2i.text import normalise
 
 
-def ask_teacher(
-    questions: Sequence[Row], crops: Mapping[str, bytes], teacher: Teacher, model: Model, params: Answer, seed: int
+def ask_teachers(
+    questions: Sequence[Row],
+    crops: Mapping[str, Picture],
+    models: Sequence[Model],
+    params: Answer,
+    seed: int,
+    ledger: Ledger | None = None,
 ) -> list[Row]:
-    """Rows of ANSWERS: `teacher.samples` for each of `questions` (rows of QUESTIONS that are ok).
+    """Rows of ANSWERS: every teacher's samples for each of `questions` (rows of QUESTIONS that are ok).
 
-    `crops`: JPEG bytes by region_id; every teacher sees the same bytes. One request holds all
-    samples of a question, so that a crop is sent once.
+    `crops`: by region_id, in whose order the questions are gone through; every teacher sees the same bytes.
+    `models`: one for each of `params.teachers`.
     """
+    place = {region_id: number for number, region_id in enumerate(crops)}
+    ordered = sorted(questions, key=lambda question: place[question["region_id"]])
+    teachers = list(zip(params.teachers, models, strict=True))
+    jobs = (answer_job(question, crops[question["region_id"]], teachers, params, seed) for question in ordered)
+    return [row for rows in run_jobs(jobs, ledger, len(ordered)) for row in rows]
+
+
+def answer_job(
+    question: Row, crop: Picture, teachers: Sequence[tuple[Teacher, Model]], params: Answer, seed: int
+) -> Job[list[Row]]:
+    """The rows of one question: all teachers at once, or one after the other while agreement is within reach."""
+    asks = [(teacher, model, ask_teacher(question, crop, teacher, params, seed)) for teacher, model in teachers]
+    turns = [asks] if params.skip_below is None else [[ask] for ask in asks]
+    rows: list[Row] = []
+    for turn in turns:
+        to_come = sum(teacher.samples for teacher, _ in teachers) - len(rows)
+        if rows and params.skip_below is not None and within_reach(rows, to_come) < params.skip_below:
+            rows += [skip_answer(question, teacher.name, i) for teacher, _, _ in turn for i in range(teacher.samples)]
+            continue
+        replies = yield [(model, request) for _, model, request in turn]
+        for (teacher, _, request), given in zip(turn, replies, strict=True):
+            rows += [
+                read_answer(question, teacher, sample, request, reply, params)
+                for sample, reply in zip(range(teacher.samples), given, strict=True)
+            ]
+    return rows
+
+
+def ask_teacher(question: Row, crop: Picture, teacher: Teacher, params: Answer, seed: int) -> Request:
+    """All samples of a question are one request, so that a crop is sent once."""
     prompt = load_prompt("answer", "answer", params.prompts)
-    requests = [
-        Request(
-            prompt=prompt.fill(question=question["question"]), images=(crops[question["region_id"]],),
-            sampling=params.sampling, seed=seed_of(seed, teacher.name, question["question_id"]),
-            n=teacher.samples, prompt_sha256=prompt.sha256,
-        )
-        for question in questions
-    ]  # fmt: skip
-    return [
-        read_answer(question, teacher.name, sample, reply, prompt.sha256)
-        for question, replies in zip(questions, model.complete(requests), strict=True)
-        for sample, reply in zip(range(teacher.samples), replies, strict=True)
-    ]
+    return Request(
+        prompt=prompt.fill(question=question["question"]), images=(crop,), sampling=params.sampling,
+        seed=seed_of(seed, teacher.name, question["question_id"]), n=teacher.samples, prompt_sha256=prompt.sha256,
+    )  # fmt: skip
 
 
-def read_answer(question: Row, teacher: str, sample: int, reply: Reply, prompt_sha256: str) -> Row:
+def within_reach(rows: Sequence[Row], to_come: int) -> int:
+    """The most samples that can still agree: the largest group so far, the lost calls, and those to come."""
+    groups = Counter(normalise(row["answer"]) for row in rows if row["status"] == OK)
+    lost = sum(1 for row in rows if row["status"] == FAILED and row["reason"] not in ABSTAINED)
+    return max(groups.values(), default=0) + lost + to_come
+
+
+def read_answer(question: Row, teacher: Teacher, sample: int, request: Request, reply: Reply, params: Answer) -> Row:
     """The row of one sample. A failed call (a truncated reply is one) keeps its text and gives no answer."""
     answer, reason = parse_answer(reply.text) if reply.status == OK else ("", reply.reason)
+    said = {"reply": reply.text, "answer": answer, "status": FAILED if reason else OK, "reason": reason}
+    call = call_of(teacher.endpoint.kind, request, reply, params.max_pixels)
+    return _row(question, teacher.name, sample) | said | call
+
+
+def skip_answer(question: Row, teacher: str, sample: int) -> Row:
+    """The row of a sample that was never asked for."""
+    nothing = {"reply": "", "answer": "", "status": REJECTED, "reason": NOT_ASKED}
+    return _row(question, teacher, sample) | nothing | NO_CALL
+
+
+def _row(question: Row, teacher: str, sample: int) -> Row:
     return {
         "answer_id": make_id(question["question_id"], teacher, sample),
         "question_id": question["question_id"],
         "image_id": question["image_id"],
         "teacher": teacher,
         "sample": sample,
-        "reply": reply.text,
-        "answer": answer,
-        "model": reply.model,
-        "prompt_sha256": prompt_sha256,
-        "reply_key": reply.key,
-        "status": FAILED if reason else OK,
-        "reason": reason,
     }
 
 
 def summarise(rows: Sequence[Row]) -> dict[str, Any]:
-    """The funnel, the same for each teacher, and how many questions have so many answers."""
+    """The funnel, the same for each teacher, how many questions have so many answers, and what was saved:
+    samples that were not asked for, and the questions that they belong to."""
     answered = Counter({row["question_id"]: 0 for row in rows})
     answered.update(row["question_id"] for row in rows if row["status"] == OK)
     teachers = sorted({row["teacher"] for row in rows})
+    saved = [row["question_id"] for row in rows if row["reason"] == NOT_ASKED]
     return {
         **count_statuses(rows),
         "questions": len(answered),
         "answers_per_question": histogram(answered.values()),
         "by_teacher": {name: count_statuses(row for row in rows if row["teacher"] == name) for name in teachers},
+        "not_asked": {"questions": len(set(saved)), "samples": len(saved)},
     }

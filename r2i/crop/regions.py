@@ -58,7 +58,7 @@ def _regions_of(image_id: str, data: bytes, finder: Finder, cfg: Crop) -> Iterat
             "box": list(candidate.box),
             "score": candidate.score,
             "area_share": area_share(candidate.box, *image.size),
-            "crop": None if reason else jpeg_bytes(cut_crop(image, candidate.box, cfg.upscale)),
+            "crop": None if reason else jpeg_bytes(cut_crop(image, candidate.box, cfg.upscale), cfg.quality),
             "status": REJECTED if reason else OK,
             "reason": reason,
         }

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from r2i.endpoint.base import Reply, Request
+from r2i.endpoint.base import Picture, Reply, Request, canonical, sample_key
 from r2i.endpoint.decode import Prompts, Tokens, decode
 from r2i.errors import EndpointError, ImageError
 from r2i.images import read_image, sha256
@@ -91,14 +91,14 @@ class Eyes:
         self.model, self.processor = model, processor
         self.kept: OrderedDict[str, Seen] = OrderedDict()
 
-    def look(self, images: Sequence[bytes]) -> dict[str, Seen | ImageError]:
-        """By sha256: the encoded image, or why there is none."""
-        named = {sha256(data): data for data in images}
+    def look(self, images: Sequence[Picture]) -> dict[str, Seen | ImageError]:
+        """By name: the encoded image, or why there is none."""
+        named = {picture.name: picture for picture in images}
         found: dict[str, Seen | ImageError] = {name: self.kept[name] for name in named if name in self.kept}
         pictures = {}
         for name in sorted(named.keys() - found.keys()):
             try:
-                pictures[name] = _readable(named[name])
+                pictures[name] = _readable(named[name].load())
             except ImageError as error:
                 found[name] = error
         if pictures:
@@ -167,10 +167,10 @@ class LocalModel:
 
     def _answer(self, requests: Sequence[Request], batch: list[int]) -> Iterator[tuple[int, list[Reply]]]:
         """The replies to one batch, each with its index."""
-        seen = self.eyes.look([data for index in batch for data in requests[index].images])
+        seen = self.eyes.look([picture for index in batch for picture in requests[index].images])
         ready: list[tuple[int, list[Seen]]] = []
         for index in batch:
-            views = [seen[sha256(data)] for data in requests[index].images]
+            views = [seen[picture.name] for picture in requests[index].images]
             reason = self._unfit(requests[index], views)
             if reason:
                 yield index, [self._reply(requests[index], i, "", reason) for i in range(requests[index].n)]
@@ -179,23 +179,31 @@ class LocalModel:
         if not ready:
             return
         n = requests[batch[0]].n
-        said = self.sample([(requests[index], views) for index, views in ready])
+        asked = [(requests[index], views) for index, views in ready]
+        prompts = self._prompts(asked)
+        lengths = prompts.mask.sum(-1).tolist()
+        said = self._decode(asked, prompts)
         texts = self.processor.tokenizer.batch_decode(
             [ids for ids, _ in said], skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         for at, (index, _) in enumerate(ready):
             rows = range(at * n, at * n + n)
             reasons = ["" if said[r][1] and texts[r].strip() else "empty" if said[r][1] else "truncated" for r in rows]
-            yield index, [self._reply(requests[index], i, texts[r], reasons[i]) for i, r in enumerate(rows)]
+            tokens = [(0 if i else lengths[at], len(said[r][0]) + said[r][1]) for i, r in enumerate(rows)]
+            yield index, [self._reply(requests[index], i, texts[r], reasons[i], tokens[i]) for i, r in enumerate(rows)]
 
     def sample(self, asked: list[tuple[Request, list[Seen]]]) -> list[tuple[list[int], bool]]:
         """Token ids of the replies, prompt by prompt, and whether they ended; all ask for one sampling and n."""
+        return self._decode(asked, self._prompts(asked))
+
+    def _decode(self, asked: list[tuple[Request, list[Seen]]], prompts: Prompts) -> list[tuple[list[int], bool]]:
         request = asked[0][0]
         seeds = [request.seed for request, _ in asked]
-        return decode(self.model, self._prompts(asked), self.tokens, request.sampling, seeds, request.n)
+        return decode(self.model, prompts, self.tokens, request.sampling, seeds, request.n)
 
-    def _reply(self, request: Request, sample: int, text: str, reason: str) -> Reply:
-        return Reply(text, FAILED if reason else OK, reason, request.key(self.name, sample), self.name)
+    def _reply(self, request: Request, sample: int, text: str, reason: str, tokens: tuple[int, int] = (0, 0)) -> Reply:
+        key = sample_key(request.key(self.name), sample)
+        return Reply(text, FAILED if reason else OK, reason, key, self.name, *tokens)
 
     def _unfit(self, request: Request, views: Sequence[Seen | ImageError]) -> str:
         """Why a request can't be asked, or an empty text."""
@@ -237,9 +245,18 @@ class LocalModel:
 
 
 def _place(request: Request) -> tuple[int, int, str, str]:
-    """Sort key: coarse size of the images, coarse length of the text, the images, the request itself."""
-    images = "".join(sha256(data) for data in request.images)
-    return sum(map(len, request.images)).bit_length(), len(request.prompt) // 32, images, request.key("", 0)
+    """Sort key: coarse size of the images, coarse length of the text, the images, the request itself.
+
+    The order decides which prompts share a forward pass, and thereby the last bits of their logits: whatever
+    else changes about requests, it stays as it is.
+    """
+    names = [picture.name for picture in request.images]
+    size = sum(len(picture.load()) for picture in request.images)
+    parts = {
+        "schema": 1, "model": "", "prompt": request.prompt, "images": names,
+        "sampling": request.sampling.model_dump(), "seed": request.seed, "sample": 0,
+    }  # fmt: skip
+    return size.bit_length(), len(request.prompt) // 32, "".join(names), sha256(canonical(parts).encode())
 
 
 def _tokens(model: Any, processor: Any) -> Tokens:

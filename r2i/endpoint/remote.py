@@ -1,204 +1,303 @@
-"""Any OpenAI-compatible server: bounded concurrency, our own retry policy, every reply kept as it comes."""
+"""A model behind an OpenAI-compatible server: every reply stored as it comes, and never paid for twice.
+
+One request goes through: the store (archive, then live), a claim (two runs beside each other don't both
+pay), a place under the adaptive limit, the call, the store. The call and its storing are one task that
+outlives whoever waits for it, so that a stage that ends still keeps what was in flight.
+"""
 
 import asyncio
-import os
-import random
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
+from weakref import WeakValueDictionary
 
-from r2i.endpoint.base import Reply, Request
-from r2i.endpoint.chat import BadBody, Choice, chat_body, read_choices, refuses_n, retry_after
+from r2i.endpoint.base import Reply, Request, sample_key
+from r2i.endpoint.chat import NAMED, Choice, Completion, chat_body, encode, refused_option
+from r2i.endpoint.faults import LONGEST_BACKOFF_S, Breaker, Failure
+from r2i.endpoint.flow import Job, run_jobs
+from r2i.endpoint.history import History
+from r2i.endpoint.limit import AdaptiveLimit, Rates
 from r2i.endpoint.store import Store
-from r2i.errors import EndpointError
-from r2i.ids import seed_of
+from r2i.endpoint.wire import Wire, addresses
+from r2i.errors import EndpointError, ImageError
+from r2i.ids import seed_of, unit_of
 from r2i.params import Endpoint
-from r2i.progress import progress_line
 from r2i.records import FAILED, OK
 
-PASSING = frozenset({408, 409, 425, 429})  # and 5xx: the same call may succeed later
-REFUSED = frozenset({400, 413, 422})  # this request will never be taken
-DEAD_AFTER = 20  # failed calls in a row
-LONGEST_WAIT_S = 600.0  # of a server's Retry-After
-LONGEST_BACKOFF_S = 60.0
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A call without a choice. `wait_s`: what the server asks for; `passing`: worth another try."""
-
-    reason: str
-    detail: str
-    passing: bool
-    wait_s: float = 0.0
+CLAIMED_S = 0.25  # between two looks at a request that another process is asking
 
 
 class RemoteModel:
-    """The model `params.model` at `params.base_url`.
+    """The model `params.model` behind `params.base_url`, or behind a vLLM that is started when it is needed.
 
-    A sample is read from the store if it is there; the key and the server are needed only when one is missing.
-    `backoff_s`: the first pause before a retry; it doubles, with jitter.
+    A sample is read from the store if it is there; the key and the server are needed only when one is
+    missing. `backoff_s`: the first pause before a retry; it doubles, with jitter.
     """
 
     def __init__(self, params: Endpoint, store: Store | None = None, backoff_s: float = 1.0) -> None:
-        self.params, self.name, self.backoff_s = params, params.model, backoff_s
+        self.params, self.name, self.price, self.backoff_s = params, params.model, params.price, backoff_s
         self.store = store or Store()
-        self.one_by_one = False  # the server refuses n > 1
-        self.answered = False
-        self.failed_in_a_row = 0
+        self.limit = AdaptiveLimit(params.concurrency)
+        self.breaker = Breaker(params)
+        self.left_out: set[str] = set()  # options that the server doesn't take
+        self.server = _own_server(params) if params.kind == "vllm" else None
+        self.history = History(params, self.store.root)
+        self._begin()
+
+    def _begin(self) -> None:
+        """State of one run of the event loop."""
+        self.wire: Wire | None = None
+        self.opening = asyncio.Lock()
+        self.rates = Rates(self.params.rpm, self.params.tpm)
+        self.calls: set[asyncio.Task[Completion | Failure]] = set()
+        self.over: EndpointError | None = None  # no call can succeed any more
+        self.turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def complete(self, requests: Sequence[Request]) -> list[list[Reply]]:
         """`n` replies for each request, in order.
 
-        Raises EndpointError at once when the key or the address is wrong, and after `DEAD_AFTER` calls in a row
-        that failed for good; what was stored until then is not asked for again.
+        Raises EndpointError at once when the key, the model or the address is wrong, and when the server gives
+        nothing any more; what was stored until then is not asked for again.
         """
-        found = {request: self._stored(request) for request in requests}
-        missing = [request for request, replies in found.items() if len(replies) < request.n]
+        return run_jobs([_single(self, request) for request in requests], total=len(requests))
+
+    async def ask(self, request: Request) -> list[Reply]:
+        """The replies to one request. Any number of these may wait together."""
+        key = request.key(self.name, self.params.enforce_form)
+        found = self.store.find(key)
+        missing = [i for i in range(request.n) if i not in found]
+        self.history.found(request.n - len(missing))
         if missing:
-            asyncio.run(self._ask_all(missing, found))
-        return [[found[request][i] for i in range(request.n)] for request in requests]
-
-    def _stored(self, request: Request) -> dict[int, Reply]:
-        replies = {i: self.store.get(request.key(self.name, i)) for i in range(request.n)}
-        return {i: reply for i, reply in replies.items() if reply is not None}
-
-    async def _ask_all(self, requests: list[Request], found: dict[Request, dict[int, Reply]]) -> None:
-        """Fill `found`. A few workers share one queue, so that only images in flight are held as base64."""
-        from openai import AsyncOpenAI
-
-        self.failed_in_a_row = 0
-        queue = iter(requests)
-        say = _progress(self.name, len(requests))
-        # a key is always given: the client would else send OPENAI_API_KEY to a server that it isn't meant for
-        client = AsyncOpenAI(
-            base_url=self.params.base_url, api_key=self._key(), max_retries=0, timeout=self.params.timeout_s
-        )
-
-        async def work() -> None:
-            for request in queue:
-                await self._ask(client, request, found[request])
-                next(say)
-
-        async with client:
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(min(self.params.concurrency, len(requests))):
-                        group.create_task(work())
-            except BaseExceptionGroup as errors:
-                raise errors.exceptions[0] from None
-
-    def _key(self) -> str:
-        variable = self.params.api_key_env
-        if variable is None:
-            return "none"
-        key = os.environ.get(variable, "").strip()
-        if not key:
-            raise EndpointError(f"{self.name} needs a key, and ${variable} is not set", f"export {variable}=...")
-        return key
-
-    async def _ask(self, client: Any, request: Request, replies: dict[int, Reply]) -> None:
-        """All missing samples of one request: in one call where the server can, else one by one."""
-        missing = [i for i in range(request.n) if i not in replies]
-        if len(missing) > 1 and not self.one_by_one:
-            outcome = await self._call(client, request, missing)
-            if isinstance(outcome, Failure) and outcome.reason == "bad_request" and refuses_n(outcome.detail):
-                self.one_by_one = True
-            else:
-                await self._take(request, missing, outcome, replies)
-        for i in range(request.n):
-            if i not in replies:
-                await self._take(request, [i], await self._call(client, request, [i]), replies)
-
-    async def _take(
-        self, request: Request, samples: list[int], outcome: list[Choice] | Failure, replies: dict[int, Reply]
-    ) -> None:
-        """Make replies of a call's outcome and store them. Fewer choices than samples leave the rest missing."""
-        if isinstance(outcome, Failure):
-            self._count_failure(outcome)
-            choices = [Choice("", outcome.reason)] * len(samples)
+            found = await self._in_turn(request, key)
         else:
-            self.answered, self.failed_in_a_row = True, 0
-            choices = outcome
-        for i, choice in zip(samples, choices, strict=False):
-            status = FAILED if choice.reason else OK
-            reply = replies[i] = Reply(choice.text, status, choice.reason, request.key(self.name, i), self.name)
-            # a server that takes nothing may be set up wrongly: its refusals say nothing about the requests
-            if self.answered:
-                await asyncio.to_thread(self.store.put, reply)
+            await asyncio.sleep(0)  # thousands of these in a row must not keep replies waiting
+        return [found[i] for i in range(request.n)]
 
-    def _count_failure(self, failure: Failure) -> None:
-        if failure.reason == "bad_request" and self.answered:
-            return
-        self.failed_in_a_row += 1
-        if self.failed_in_a_row >= DEAD_AFTER:
-            raise EndpointError(
-                f"{self.failed_in_a_row} calls in a row to {self.name} at {self.params.base_url} failed, "
-                f"the last with {failure.reason}: {failure.detail}",
-                "see that the server is up and takes such requests, then run again: replies that came are kept",
-            )
+    async def _in_turn(self, request: Request, key: str) -> dict[int, Reply]:
+        """Ask for what is missing, while nobody else asks the same: no job of this run, no other process."""
+        turn = self.turns.setdefault(key, asyncio.Lock())
+        async with turn:
+            while not self.store.claim(key):
+                await asyncio.sleep(CLAIMED_S)
+            try:
+                found = self.store.find(key)  # another may have brought it meanwhile
+                await self._fill(request, key, found)
+                return found
+            finally:
+                self._release(key)
 
-    async def _call(self, client: Any, request: Request, samples: list[int]) -> list[Choice] | Failure:
-        """One call for `samples`, tried again while its failure may pass."""
+    def _release(self, key: str) -> None:
+        """Give the claim up, once calls under it that nobody waits for any more have come home."""
+        running = [call for call in self.calls if call.get_name() == key]
+        if running:
+            running[0].add_done_callback(lambda _: self._release(key))
+        else:
+            self.store.release(key)
+
+    async def _fill(self, request: Request, key: str, found: dict[int, Reply]) -> None:
+        """All missing samples: in one call where the server can, else each in a call of its own, side by side.
+
+        A call may bring fewer choices than asked for; the rest is asked again, with another seed.
+        """
+        while missing := [i for i in range(request.n) if i not in found]:
+            alone = not self.params.samples_in_one or "n" in self.left_out
+            groups = [[i] for i in missing] if alone else [missing]
+            if len(groups) == 1:
+                await self._call(request, key, groups[0], found)
+            else:
+                async with asyncio.TaskGroup() as group:
+                    for samples in groups:
+                        group.create_task(self._call(request, key, samples, found))
+
+    async def _call(self, request: Request, key: str, samples: list[int], found: dict[int, Reply]) -> None:
+        """One call for `samples`, tried again while its failure may pass; puts what came of it into `found`."""
+        began = time.monotonic()
+        attempt = 0
+        while True:
+            outcome = await self._attempt(request, key, samples)
+            if isinstance(outcome, Completion):
+                found |= self._replies(outcome, key, samples)
+                return
+            if outcome.reason == "bad_request" and await self._do_without(request, key, samples, outcome, found):
+                return
+            late = time.monotonic() - began > self.params.patience_s
+            if not outcome.passing or attempt == self.params.retries or late:
+                await self._give_up(request, key, samples, outcome, found)
+                return
+            pause = min(self.backoff_s * 2**attempt, LONGEST_BACKOFF_S) * (0.5 + unit_of(key, samples, attempt) / 2)
+            await asyncio.sleep(outcome.wait_s + pause)
+            attempt += 1
+
+    async def _do_without(
+        self, request: Request, key: str, samples: list[int], failure: Failure, found: dict[int, Reply]
+    ) -> bool:
+        """Whether the call went through once an option that the server refuses was left out.
+
+        The option is left out from then on, unless the refusal was about something else after all.
+        """
+        option = refused_option(failure.complaint, failure.options) if failure.complaint else None
+        if option is None:
+            return False
+        new = option not in self.left_out
+        self.left_out.add(option)
+        if option == "n":
+            return True  # nothing was found: `_fill` goes on one by one
+        outcome = await self._attempt(request, key, samples)
+        if isinstance(outcome, Completion):
+            found |= self._replies(outcome, key, samples)
+            return True
+        if outcome.reason == "bad_request" and await self._do_without(request, key, samples, outcome, found):
+            return True
+        if new:
+            self.left_out.discard(option)
+        return False
+
+    async def _attempt(self, request: Request, key: str, samples: list[int]) -> Completion | Failure:
+        """One call under the limits. Its task stores the reply even when nobody waits for it any more."""
+        await self._open()
+        epoch = await self.limit.acquire()
+        if self.over:
+            self.limit.release()
+            raise self.over
+        task = asyncio.get_running_loop().create_task(self._land(request, key, samples, epoch), name=key)
+        self.calls.add(task)
+        task.add_done_callback(self.calls.discard)
+        return await asyncio.shield(task)
+
+    async def _land(self, request: Request, key: str, samples: list[int], epoch: int) -> Completion | Failure:
         try:
-            body = chat_body(self.name, request, len(samples), seed_of(request.seed, *samples))
-        except ValueError as error:
-            return Failure("bad_request", str(error), passing=False)
-        for attempt in range(self.params.retries + 1):
-            outcome = await self._try(client, body)
-            if isinstance(outcome, list) or not outcome.passing or attempt == self.params.retries:
-                return outcome
-            pause = min(self.backoff_s * 2**attempt, LONGEST_BACKOFF_S) * random.uniform(0.5, 1.0)
-            await asyncio.sleep(max(pause, min(outcome.wait_s, LONGEST_WAIT_S)))
-        raise AssertionError("unreachable")
+            outcome, seconds = await self._send(request, samples)
+            if isinstance(outcome, Failure) and outcome.loaded:
+                self.limit.overloaded(epoch)
+            elif isinstance(outcome, Completion):
+                self.limit.succeeded(seconds, time.monotonic())
+        except EndpointError as error:
+            self.over = error
+            raise
+        finally:
+            self.limit.release()
+        self.history.call(outcome, seconds)
+        if isinstance(outcome, Failure):
+            if self.server:
+                await asyncio.to_thread(self.server.check)
+            return outcome
+        self.breaker.success()
+        await self._keep(request, key, self._replies(outcome, key, samples), self._protocol(outcome, samples, seconds))
+        return outcome
 
-    async def _try(self, client: Any, body: dict[str, Any]) -> list[Choice] | Failure:
-        """One HTTP request. The time limit starts here, so our own queue does not count."""
-        import openai
+    async def _send(self, request: Request, samples: list[int]) -> tuple[Completion | Failure, float]:
+        """One HTTP request and its seconds. Pictures are read here, and forgotten when it is over."""
+        assert self.wire is not None
+        await self.rates.wait(_guess(request, len(samples)))
+        seed = seed_of(request.seed, *samples)
+        body = chat_body(self.name, request, len(samples), seed, self.left_out, self.params.enforce_form)
+        with ExitStack() as held:
+            try:
+                images = held.enter_context(addresses(request.images, self.params.image_folder))
+            except ImageError as error:
+                return Failure(error.cause, str(error), passing=False), 0.0
+            except ValueError as error:
+                return Failure("bad_request", str(error), passing=False), 0.0
+            data = encode(body, images)
+            images.clear()  # they are in `data` now: hundreds of calls wait here
+            began = time.monotonic()
+            outcome = await self.wire.send(data, self.breaker.answered)
+        if isinstance(outcome, Failure):
+            return replace(outcome, options=frozenset(body) & NAMED.keys()), time.monotonic() - began
+        self.rates.spend(outcome.tokens_in + outcome.tokens_out)
+        return outcome, time.monotonic() - began
 
+    async def _open(self) -> None:
+        """The connection, made when the first call needs it; a vLLM is started then."""
+        async with self.opening:
+            if self.wire is None:
+                base_url = self.params.base_url
+                if self.server:
+                    base_url = await asyncio.to_thread(self.server.start)
+                self.wire = Wire(self.params, base_url or "")
+                self.history.begin(self.limit)
+
+    def _replies(self, outcome: Completion, key: str, samples: Sequence[int]) -> dict[int, Reply]:
+        """By sample. Fewer choices than samples leave the last ones out."""
+        return {
+            i: self._reply(choice, key, i, outcome.tokens(place))
+            for place, (i, choice) in enumerate(zip(samples, outcome.choices, strict=False))
+        }
+
+    def _reply(self, choice: Choice, key: str, sample: int, tokens: tuple[int, int] = (0, 0)) -> Reply:
+        status = FAILED if choice.reason else OK
+        return Reply(choice.text, status, choice.reason, sample_key(key, sample), self.name, *tokens)
+
+    async def _give_up(
+        self, request: Request, key: str, samples: list[int], failure: Failure, found: dict[int, Reply]
+    ) -> None:
+        """The samples fail. What a server that works refuses it would refuse again, so that this is kept."""
         try:
-            async with asyncio.timeout(self.params.timeout_s):
-                raw = await client.chat.completions.with_raw_response.create(**body)
-            return read_choices(raw.http_response.text)
-        except openai.APIStatusError as error:
-            return self._judge_status(error)
-        except (openai.APITimeoutError, TimeoutError):
-            return Failure("timeout", f"no reply in {self.params.timeout_s:g} s", passing=True)
-        except (openai.APIConnectionError, BadBody) as error:
-            reason = "server_error" if isinstance(error, BadBody) else "connection"
-            return Failure(reason, self._scrub(str(error)), passing=True)
+            self.breaker.failure(failure)
+        except EndpointError as error:
+            self.over = error
+            raise
+        replies = {i: self._reply(Choice("", failure.reason), key, i) for i in samples}
+        found |= replies
+        # a server that takes nothing may be set up wrongly: its refusals say nothing about the requests
+        if failure.reason in ("bad_request", "refused") and self.breaker.answered:
+            await self._keep(request, key, replies, {"samples": samples, "refusal": failure.detail})
 
-    def _judge_status(self, error: Any) -> Failure:
-        """What an HTTP status means. Raises EndpointError where every call would end like this one."""
-        status, detail = error.status_code, self._scrub(error.response.text)
-        if status in (401, 403):
-            hint = f"see the key in ${self.params.api_key_env}" if self.params.api_key_env else "set api_key_env"
-            raise EndpointError(f"{self.params.base_url} refuses the key (HTTP {status})", hint)
-        if status == 404:
-            raise EndpointError(
-                f"{self.params.base_url} knows no model {self.name} (HTTP 404)", "see base_url (ends in /v1) and model"
-            )
-        if status in REFUSED:
-            return Failure("bad_request", detail, passing=False)
-        passing = status in PASSING or status >= 500
-        reason = "rate_limited" if status == 429 else "server_error"
-        return Failure(reason, f"HTTP {status}: {detail}", passing, retry_after(error.response.headers))
+    async def _keep(self, request: Request, key: str, replies: dict[int, Reply], call: dict[str, Any]) -> None:
+        parts = request.parts(self.name, self.params.enforce_form)
+        writing = self.turns.setdefault(f"{key} writing", asyncio.Lock())
+        async with writing:  # samples asked one by one share a record
+            await asyncio.to_thread(self.store.put, key, parts, request.prompt_sha256, replies, call)
 
-    def _scrub(self, text: str) -> str:
-        """A server may quote the key back: it goes into no message."""
-        variable = self.params.api_key_env
-        key = os.environ.get(variable, "").strip() if variable else ""
-        return (text.replace(key, "***") if key else text)[:300]
+    def _protocol(self, outcome: Completion, samples: list[int], seconds: float) -> dict[str, Any]:
+        """How a reply came about: kept with it, and no part of its key."""
+        return {
+            "samples": samples[: len(outcome.choices)],
+            "kind": self.params.kind,
+            "served_model": outcome.served_model,
+            "finish": [choice.finish for choice in outcome.choices],
+            "left_out": sorted(self.left_out),
+            "seconds": round(seconds, 3),
+            "usage": {"prompt_tokens": outcome.tokens_in, "completion_tokens": outcome.tokens_out},
+        }
+
+    def line(self) -> str:
+        """How it goes, for the progress line; empty before the first call."""
+        return self.history.line(self.limit)
+
+    async def settle(self, grace_s: float) -> None:
+        """End a run: calls in flight have `grace_s` seconds to come home and be stored, then they are dropped."""
+        if self.server and not self.wire:
+            self.server.stop()  # it may still be starting
+        if self.calls:
+            _, late = await asyncio.wait(self.calls, timeout=grace_s)
+            for call in late:
+                call.cancel()
+            await asyncio.gather(*self.calls, return_exceptions=True)
+        if self.wire:
+            await self.wire.close()
+        self.history.write(self.limit)
+        self._begin()
+
+    def close(self) -> None:
+        """Stop the server that was started for this model."""
+        if self.server:
+            self.server.stop()
 
 
-def _progress(name: str, total: int, every_s: float = 5.0) -> Iterator[None]:
-    """Each `next` counts one request; says how it goes on stderr, at most every few seconds."""
-    started = last = time.monotonic()
-    for done in range(1, total + 1):
-        now = time.monotonic()
-        if now - last >= every_s:
-            last = now
-            print(progress_line(name, done, total, now - started), file=sys.stderr, flush=True)
-        yield
+def _own_server(params: Endpoint) -> Any:
+    from r2i.endpoint.vllm import VllmServer
+
+    return VllmServer(params)
+
+
+def _single(model: RemoteModel, request: Request) -> Job[list[Reply]]:
+    (replies,) = yield [(model, request)]
+    return replies
+
+
+def _guess(request: Request, n: int) -> float:
+    """Tokens that a call may take, before any has come back: prompt, pictures, and half of the longest replies."""
+    return len(request.prompt) / 4 + 1500 * len(request.images) + n * request.sampling.max_tokens / 2

@@ -1,22 +1,25 @@
-"""The live store of replies: a call that was paid for is never paid for twice.
+"""The store of replies: a call that was paid for is never paid for twice.
 
-One JSON record per reply under `<root>/ab/<key>.json`. A record holds the sha256 of its own
-content; a torn or altered one counts as missing and is asked for again.
+Live, it is one JSON record per request under `<root>/ab/<key>.json`, written in one step and through to
+the disk. What the archive (r2i.endpoint.archive) holds comes first. A damaged record counts as missing:
+it is asked for, and paid for, again; `r2i replies verify` names it.
 """
 
 import contextlib
-import hashlib
-import json
 import os
+import threading
 import uuid
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from r2i.endpoint.base import SCHEMA, Reply
+from r2i.endpoint import locks
+from r2i.endpoint.archive import Archive, open_archive
+from r2i.endpoint.base import Reply
+from r2i.endpoint.record import Damaged, Record, is_kept, key_of, read_record, write_record
 from r2i.errors import EndpointError
-from r2i.records import FAILED, OK
 
-DETERMINISTIC = frozenset({"bad_request", "refused"})  # failures that would only come again
+_writing = [threading.Lock() for _ in range(256)]  # by a key's first byte: threads may bring samples of one request
 
 
 def default_root() -> Path:
@@ -25,54 +28,122 @@ def default_root() -> Path:
     return Path(chosen) if chosen else Path(os.environ.get("DVC_ROOT") or ".") / ".r2i" / "store"
 
 
-class Store:
-    """Replies by key. Safe for several processes: a record appears whole, and all writers write the same."""
+def default_archive() -> Path:
+    """`$R2I_REPLIES`, else `replies` in the main workspace."""
+    chosen = os.environ.get("R2I_REPLIES")
+    return Path(chosen) if chosen else Path(os.environ.get("DVC_ROOT") or ".") / "replies"
 
-    def __init__(self, root: Path | None = None) -> None:
+
+class Store:
+    """Replies by request key. Safe for several processes and threads: a record appears whole or not at all.
+
+    Without `root`, store and archive are the workspace's; with `root` alone there is no archive.
+    """
+
+    def __init__(self, root: Path | None = None, archive: Path | None = None) -> None:
+        folder = default_archive() if root is None and archive is None else archive
         self.root = default_root() if root is None else root
+        self.archive: Archive | None = None if folder is None else open_archive(folder)
 
     def path(self, key: str) -> Path:
         return self.root / key[:2] / f"{key}.json"
 
-    def get(self, key: str) -> Reply | None:
-        """The reply, or None where there is none or its record is damaged."""
+    def find(self, key: str) -> dict[int, Reply]:
+        """Replies by sample: the archive's, then the live record's that it has not. Raises EndpointError."""
+        found = self.archive.find(key) if self.archive else {}
+        live = self.live(key)
+        if live is not None:
+            return {**live.replies, **found}
+        if self.archive and self.archive.refresh():  # packed and collected by another process since we looked
+            return self.archive.find(key)
+        return found
+
+    def live(self, key: str) -> Record | None:
+        """The live record, or None where there is none or it is damaged. Raises EndpointError."""
         try:
-            record = json.loads(self.path(key).read_bytes())
-            claimed = record.pop("sha256")
-            reply = Reply(**record["reply"])
-        except (FileNotFoundError, ValueError, AttributeError, KeyError, TypeError):
+            return self.read(key)
+        except (FileNotFoundError, Damaged):
             return None
         except OSError as error:
             raise EndpointError(f"the store {self.root} can't be read: {error}", "see R2I_STORE") from error
-        return reply if claimed == _digest(record) and reply.key == key and _is_kept(reply) else None
 
-    def put(self, reply: Reply) -> bool:
-        """Write one reply through to the disk. False, and nothing written, for a failure that may pass."""
-        if not _is_kept(reply):
-            return False
-        record = {"schema": SCHEMA, "reply": asdict(reply)}
-        data = json.dumps(record | {"sha256": _digest(record)}, sort_keys=True).encode()
-        path = self.path(reply.key)
-        part = path.with_name(f".{reply.key}.{uuid.uuid4().hex}.part")
+    def read(self, key: str) -> Record:
+        """The live record. Raises Damaged, and OSError where there is none or it can't be read."""
+        with open(f"{self.root}/{key[:2]}/{key}.json", "rb", buffering=0) as file:  # noqa: PTH123 - a Path takes longer
+            return read_record(file.read(), key)
+
+    def put(
+        self,
+        key: str,
+        parts: Mapping[str, Any],
+        prompt_sha256: str,
+        replies: Mapping[int, Reply],
+        call: Mapping[str, Any],
+    ) -> None:
+        """Add the replies of one call to the live record, in one step and through to the disk.
+
+        Samples that the record has stay as they are; failures that may pass are left out. Raises EndpointError
+        where the disk is full or can't be written: nothing is left behind then.
+        """
+        if key_of(parts) != key:
+            raise ValueError(f"the request's parts do not hash to {key}")
+        kept = {i: reply for i, reply in replies.items() if is_kept(reply)}
+        with _writing[int(key[:2], 16)]:
+            before = self.live(key)
+            record = (before or Record(parts, prompt_sha256, {}, [])).adding(kept, call)
+            if record.replies and record is not before:
+                self.write(key, record)
+
+    def write(self, key: str, record: Record) -> None:
+        """Replace the live record of `key`. Raises EndpointError, leaving no part file.
+
+        The folder itself is not synced: its change goes to the disk with the next record's. A power cut can
+        cost the last few records, never a whole one its content.
+        """
+        path = self.path(key)
+        part = path.with_name(f".{key}.{uuid.uuid4().hex}.part")
+        data = write_record(record)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with part.open("wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            part.replace(path)
-        except OSError as error:
+            os.replace(part, path)
+        except BaseException as error:
             with contextlib.suppress(OSError):
                 part.unlink()
+            if not isinstance(error, OSError):
+                raise
             raise EndpointError(
                 f"the store {self.root} can't be written: {error}", "free some space or set R2I_STORE; then run again"
             ) from error
-        return True
+
+    def claim(self, key: str) -> bool:
+        """Claim the right to ask for `key`; False while another asks. See r2i.endpoint.locks."""
+        return locks.claim(self.root, key)
+
+    def release(self, key: str) -> None:
+        """Give a claim back, once its replies are put."""
+        locks.release(self.root, key)
+
+    def iter_files(self) -> Iterator[Path]:
+        """Every file of the live store in order of names, whatever it is; one folder's names in memory at a time.
+
+        Raises EndpointError where the store can't be read.
+        """
+        try:
+            folders = sorted(self.root.iterdir()) if self.root.exists() else []
+            for folder in folders:
+                yield from sorted(folder.iterdir()) if folder.is_dir() else [folder]
+        except OSError as error:
+            raise EndpointError(f"the store {self.root} can't be read: {error}", "see R2I_STORE") from error
+
+    def iter_keys(self) -> Iterator[str]:
+        """Keys of the records, in order; damaged records' too. Raises EndpointError."""
+        return (path.stem for path in self.iter_files() if is_key(path.stem) and path == self.path(path.stem))
 
 
-def _is_kept(reply: Reply) -> bool:
-    return reply.status == OK or (reply.status == FAILED and reply.reason in DETERMINISTIC)
-
-
-def _digest(record: dict[str, object]) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+def is_key(text: str) -> bool:
+    """Whether `text` is 64 lower-case hex digits."""
+    return len(text) == 64 and set(text) <= set("0123456789abcdef")

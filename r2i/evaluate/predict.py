@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from r2i.endpoint.base import Model, Reply, Request
+from r2i.endpoint.base import Model, Picture, Reply, Request
+from r2i.endpoint.flow import Job, run_jobs
+from r2i.endpoint.ledger import Ledger
 from r2i.errors import EndpointError
 from r2i.ids import make_id, seed_of
 from r2i.mcq import mcq_prompt
@@ -45,18 +47,25 @@ def find_model(name: str, base: str) -> str:
     return str(folder)
 
 
-def predict(model: Model, items: Iterable[Row], cfg: Evaluate, seed: int) -> list[Row]:
+def predict(model: Model, items: Iterable[Row], cfg: Evaluate, seed: int, ledger: Ledger | None = None) -> list[Row]:
     """One row for each reply to each ok item, `CHUNK` items at a time (rows of PREDICTIONS).
 
     Raises TableError where there is no ok item, or where every call failed.
     """
+    ledger = ledger or Ledger()
     rows: list[Row] = []
     for chunk in _chunks((item for item in items if item["status"] == OK), CHUNK):
-        asks = [ask for item in chunk for ask in plan(item, cfg, seed)]
-        replies = model.complete([ask.request for ask in asks])
-        rows += [row for ask, given in zip(asks, replies, strict=True) for row in read_replies(ask, given)]
+        found = run_jobs([item_job(model, item, cfg, seed) for item in chunk], ledger)
+        rows += [row for given in found for row in given]
     require_ok(rows, "reply", "look at metrics/benchmark.json, then see that the model can be called")
     return rows
+
+
+def item_job(model: Model, item: Row, cfg: Evaluate, seed: int) -> Job[list[Row]]:
+    """The rows of one item: all its prompts at once."""
+    asks = plan(item, cfg, seed)
+    replies = yield [(model, ask.request) for ask in asks]
+    return [row for ask, given in zip(asks, replies, strict=True) for row in read_replies(ask, given)]
 
 
 def plan(item: Row, cfg: Evaluate, seed: int) -> list[Ask]:
@@ -73,7 +82,7 @@ def _ask(item: Row, view: str, style: str, sampling: Sampling, n: int, seed: int
     sampled = sampling.temperature > 0
     request = Request(
         prompt=prompt_of(item, view, style),
-        images=(item[PICTURE[view]],),
+        images=(Picture.of(item[PICTURE[view]]),),
         sampling=sampling,
         seed=seed_of(seed, "evaluate", item["item_id"], view, sampled),
         n=n,

@@ -1,16 +1,15 @@
-"""Draw the box on the full image and measure how hard the question is for the student."""
+"""Measure how hard a boxed question is for the student."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from r2i.endpoint.base import Model, Reply, Request
-from r2i.errors import ImageError
+from r2i.endpoint.base import Model, Picture, Reply, Request
+from r2i.endpoint.flow import Job
 from r2i.ids import seed_of
-from r2i.images import draw_box, jpeg_bytes, read_image
 from r2i.mcq import mcq_prompt
-from r2i.overlay.item import Item, still_ok
+from r2i.overlay.item import Item
 from r2i.params import Overlay
-from r2i.progress import track
 from r2i.prompts import ROOT, load_prompt
+from r2i.provenance import call_of
 from r2i.records import FAILED, OK, REJECTED
 from r2i.reward import grade
 
@@ -23,31 +22,23 @@ def boxed_prompt(question: str, options: list[str], style: str) -> str:
     return f"{prompt}\n{load_prompt('overlay', 'boxed', style).text}"
 
 
-def draw_boxes(items: Sequence[Item], images: Mapping[str, bytes], params: Overlay) -> None:
-    """Set `boxed` (JPEG bytes) on every item; one whose image can't be read fails with the reason."""
-    for item in track(still_ok(items), "overlay: draw boxes"):
-        try:
-            image = read_image(images[item.vote["image_id"]])
-        except ImageError as error:
-            item.drop(FAILED, error.cause)
-        else:
-            item.boxed = jpeg_bytes(draw_box(image, item.box, params.expand, params.line))
+def try_student(item: Item, student: Model, params: Overlay, seed: int) -> Job[None]:
+    """Let the student answer the boxed question `tries` times; drop it where it is too easy or not measured."""
+    assert item.boxed is not None
+    request = ask_student(item, item.boxed, params, seed)
+    (replies,) = yield [(student, request)]
+    item.try_calls = [call_of(params.student.kind, request, reply, params.max_pixels) for reply in replies]
+    score_tries(item, replies, params.drop_at)
 
 
-def try_student(items: Sequence[Item], student: Model, params: Overlay, seed: int) -> None:
-    """Let the student answer each boxed question `tries` times; drop what is too easy or not measured."""
-    asked = still_ok(items)
-    requests = [
-        Request(
-            prompt=boxed_prompt(item.vote["question"], item.options, params.prompts),
-            images=(item.boxed or b"",), sampling=params.attempt,
-            seed=seed_of(seed, "attempt", item.question_id), n=params.tries,
-            prompt_sha256=load_prompt("mcq", "choose", params.prompts).sha256,
-        )
-        for item in asked
-    ]  # fmt: skip
-    for item, replies in zip(asked, student.complete(requests), strict=True):
-        score_tries(item, replies, params.drop_at)
+def ask_student(item: Item, boxed: Picture, params: Overlay, seed: int) -> Request:
+    """All tries are one request, so that the image is sent once."""
+    return Request(
+        prompt=boxed_prompt(item.vote["question"], item.options, params.prompts),
+        images=(boxed.within(params.max_pixels),), sampling=params.attempt,
+        seed=seed_of(seed, "attempt", item.question_id), n=params.tries,
+        prompt_sha256=load_prompt("mcq", "choose", params.prompts).sha256,
+    )  # fmt: skip
 
 
 def score_tries(item: Item, replies: Sequence[Reply], drop_at: int) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from r2i.boxes import Box
+from r2i.endpoint.base import Picture
 from r2i.errors import TableError
 from r2i.overlay.reply import plain_option
 from r2i.records import OK
@@ -14,8 +15,9 @@ from r2i.tables import Row
 class Item:
     """Filled step by step: distractors, options, the boxed image, the student's tries.
 
-    `box`: xyxy, pixels of the full image. `right` of `tries`: graded student replies. An item that
-    is no longer ok is left alone by the steps that follow.
+    `box`: xyxy, pixels of the full image. `right` of `tries`: graded student replies. `distractor_calls`,
+    `try_calls`: columns of r2i.provenance.CALL, call by call; `repaired`: replies whose JSON had to be
+    mended. An item that is no longer ok is left alone by the steps that follow.
     """
 
     vote: Row
@@ -25,9 +27,12 @@ class Item:
     rounds: int = 0
     options: list[str] = field(default_factory=list)
     label: str = ""
-    boxed: bytes | None = None
+    boxed: Picture | None = None
     right: int = 0
     tries: int = 0
+    distractor_calls: list[Row] = field(default_factory=list)
+    try_calls: list[Row] = field(default_factory=list)
+    repaired: int = 0
     status: str = OK
     reason: str = ""
 

@@ -3,14 +3,17 @@
 from collections.abc import Iterable
 from typing import Any
 
-from r2i.parse import read_json
+from r2i.parse import Parsed, make_form, read_json, strict_object
 from r2i.reward import LONGEST
 from r2i.text import is_no_answer, normalise, strip_markup
 
+DISTRACTORS_FORM = make_form("distractors", strict_object(distractors={"type": "array", "items": {"type": "string"}}))
 
-def parse_distractors(text: str) -> list[str]:
-    """The strings of the last JSON list in `text`, stripped. Raises ReplyError where there is none."""
-    return [item.strip() for item in read_json(text, "[", _is_text_list)]
+
+def parse_distractors(text: str) -> Parsed[list[str]]:
+    """The strings of the last JSON list in `text`, bare or in an object, stripped. Raises ReplyError without one."""
+    items, repaired = read_json(text, "[", _is_text_list)
+    return Parsed([item.strip() for item in items], repaired)
 
 
 def plain_option(text: str) -> str:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from r2i.endpoint.base import Picture
 from r2i.ids import make_id, unit_of
 from r2i.mcq import mcq_prompt
 from r2i.metrics import count_statuses, histogram
@@ -18,20 +19,21 @@ VIEWS: tuple[View, ...] = ("boxed", "full", "crop")
 
 
 def train_rows(
-    items: Sequence[Item], crops: Mapping[str, bytes], images: Mapping[str, bytes], params: Overlay, seed: int
+    items: Sequence[Item], crops: Mapping[str, Picture], images: Mapping[str, Picture], params: Overlay, seed: int
 ) -> list[Row]:
     """Rows of TRAIN. A question that was dropped, or that drew no view (`no_view`), has one row without image.
 
-    A question gets the row of a view when its own number in [0, 1), a hash, is below the view's share.
+    A question gets the row of a view when its own number in [0, 1), a hash, is below the view's share. `image`
+    is a function that reads the picture: `write_table` calls it.
     """
     rows = []
     for item in items:
         views = choose_views(item.question_id, params, seed) if item.status == OK else []
         if item.status == OK and not views:
             item.drop(REJECTED, "no_view")
-        shown: dict[View, bytes | None] = {
+        shown: dict[View, Picture | None] = {
             "boxed": item.boxed,
-            "full": images.get(item.vote["image_id"]),
+            "full": images[item.vote["image_id"]],
             "crop": crops[item.vote["region_id"]],
         }
         rows += [_row(item, view, shown[view], params.prompts) for view in views] or [_row(item, "boxed", None, "")]
@@ -43,7 +45,7 @@ def choose_views(question_id: str, params: Overlay, seed: int) -> list[View]:
     return [view for view in VIEWS if unit_of(seed, "view", view, question_id) < params.views.get(view, 0.0)]
 
 
-def _row(item: Item, view: View, image: bytes | None, style: str) -> Row:
+def _row(item: Item, view: View, image: Picture | None, style: str) -> Row:
     prompt = ""
     if image is not None:
         write = boxed_prompt if view == "boxed" else mcq_prompt
@@ -52,7 +54,7 @@ def _row(item: Item, view: View, image: bytes | None, style: str) -> Row:
     return {name: item.vote[name] for name in same} | {
         "row_id": make_id(item.question_id, view),
         "view": view,
-        "image": image,
+        "image": image.load if image else None,
         "box": list(item.box),
         "options": item.options,
         "answer": item.answer,
@@ -60,6 +62,8 @@ def _row(item: Item, view: View, image: bytes | None, style: str) -> Row:
         "prompt": prompt,
         "right": item.right,
         "tries": item.tries,
+        "distractor_calls": item.distractor_calls,
+        "try_calls": item.try_calls,
         "status": item.status,
         "reason": item.reason,
     }
@@ -67,7 +71,7 @@ def _row(item: Item, view: View, image: bytes | None, style: str) -> Row:
 
 def summarise(items: Sequence[Item], rows: Sequence[Row], tries: int) -> dict[str, Any]:
     """The funnel of questions and of rows, rows by view, letters of the right options, right tries of
-    the measured questions, and rounds of asking for distractors."""
+    the measured questions, rounds of asking for distractors, and replies that were mended."""
     kept = still_ok(items)
     return {
         **count_statuses(rows),
@@ -77,4 +81,5 @@ def summarise(items: Sequence[Item], rows: Sequence[Row], tries: int) -> dict[st
         "labels": histogram(item.label for item in kept),
         "right": histogram(item.right for item in items if item.tries == tries),
         "distractor_rounds": histogram(item.rounds for item in items),
+        "repaired": sum(item.repaired for item in items),
     }

@@ -1,58 +1,43 @@
-"""Validate each question on the original image and the crop, by the paper's four criteria."""
+"""Validate a question on the original image and the crop, by the paper's four criteria."""
 
-from collections.abc import Mapping, Sequence
-
-from r2i.endpoint.base import Model, Reply, Request
+from r2i.endpoint.base import Picture, Reply, Request
 from r2i.ids import seed_of
 from r2i.params import Question
 from r2i.parse import ReplyError
 from r2i.prompts import load_prompt
-from r2i.question.reply import CHECKS, parse_verdict
+from r2i.provenance import call_of
+from r2i.question.reply import CHECKS, VERDICT_FORM, parse_verdict
 from r2i.records import FAILED, OK, REJECTED
 from r2i.tables import Row
 
 
-def check_questions(
-    rows: Sequence[Row],
-    crops: Mapping[str, bytes],
-    images: Mapping[str, bytes],
-    model: Model,
-    params: Question,
-    seed: int,
-) -> list[Row]:
-    """`rows` of QUESTIONS with the verdict on each that is ok; the others as they are.
-
-    `crops`: JPEG bytes by region_id; `images`: JPEG bytes of the originals by image_id.
-    """
+def ask_check(row: Row, image: Picture, crop: Picture, params: Question, seed: int) -> Request:
+    """What is asked about one question (a row of QUESTIONS), with the original and the crop."""
     prompt = load_prompt("question", "validate", params.prompts)
-    asked = [row for row in rows if row["status"] == OK]
-    requests = [
-        Request(
-            prompt=prompt.fill(question=row["question"]),
-            images=(images[row["image_id"]], crops[row["region_id"]]), sampling=params.check,
-            seed=seed_of(seed, "check", row["question_id"]), prompt_sha256=prompt.sha256,
-        )
-        for row in asked
-    ]  # fmt: skip
-    judged = {
-        row["question_id"]: row | judge(reply) for row, (reply,) in zip(asked, model.complete(requests), strict=True)
-    }
-    return [judged.get(row["question_id"], row) for row in rows]
+    return Request(
+        prompt=prompt.fill(question=row["question"]), images=(image, crop), sampling=params.check,
+        seed=seed_of(seed, "check", row["question_id"]), prompt_sha256=prompt.sha256, form=VERDICT_FORM,
+    )  # fmt: skip
 
 
-def judge(reply: Reply) -> Row:
-    """The columns that a validation reply decides: checks, check_key, status, reason.
+def judge(row: Row, request: Request, reply: Reply, params: Question) -> Row:
+    """`row` with the columns that a validation reply decides: checks, check, repaired, status, reason.
 
     A failed call and a reply that states no verdict are `failed`: neither valid nor invalid. A
     question is rejected with the first check that is false as the reason.
     """
     checks: list[bool] | None = None
+    repaired = False
     status, reason = FAILED, f"check_{reply.reason}"
     if reply.status == OK:
         try:
-            checks = list(parse_verdict(reply.text))
+            verdict, repaired = parse_verdict(reply.text)
+            checks = list(verdict)
             first = next((check for check, said in zip(CHECKS, checks, strict=True) if not said), "")
             status, reason = (REJECTED, first) if first else (OK, "")
         except ReplyError:
             reason = "check_unparsable"
-    return {"checks": checks, "check_key": reply.key, "status": status, "reason": reason}
+    check = call_of(params.teacher.kind, request, reply, params.max_pixels)
+    return row | {
+        "checks": checks, "check": check, "repaired": row["repaired"] or repaired, "status": status, "reason": reason
+    }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from r2i.parse import ReplyError, read_json
+from r2i.parse import Parsed, ReplyError, make_form, read_json, strict_object
 
 CHECKS = ("answerable_from_crop", "one_clear_answer", "same_in_both", "names_target")
 DIMENSIONS = ("counting", "ocr", "color", "structure", "material", "identification")
@@ -16,17 +16,31 @@ _ALIASES = {
     "identity": "identification", "object": "identification", "recognition": "identification",
 }  # fmt: skip
 
+QUESTIONS_FORM = make_form(
+    "questions",
+    strict_object(
+        questions={
+            "type": "array",
+            "items": strict_object(question={"type": "string"}, dimension={"type": "string", "enum": list(DIMENSIONS)}),
+        }
+    ),
+)
+VERDICT_FORM = make_form(
+    "verdict", strict_object(reasoning={"type": "string"}, **{check: {"type": "boolean"} for check in CHECKS})
+)
 
-def parse_questions(text: str) -> list[tuple[str, str]]:
-    """`(question, dimension)` pairs of the last JSON list in `text`; `[]`: nothing worth asking.
+
+def parse_questions(text: str) -> Parsed[list[tuple[str, str]]]:
+    """`(question, dimension)` pairs of the last JSON list in `text`, bare or in an object; `[]`: nothing to ask.
 
     Strings are stripped, the dimension is one of DIMENSIONS or `other`. Raises ReplyError where
     there is no such list, or where one of its items is no question.
     """
-    items = read_json(text, "[", _is_question_list)
+    items, repaired = read_json(text, "[", _is_question_list)
     if not items and '"question"' in text:  # an inner [] of a list that can't be read
         raise ReplyError("unparsable")
-    return [(" ".join(item["question"].split()), name_dimension(item.get("dimension"))) for item in items]
+    pairs = [(" ".join(item["question"].split()), name_dimension(item.get("dimension"))) for item in items]
+    return Parsed(pairs, repaired)
 
 
 def name_dimension(name: Any) -> str:
@@ -35,14 +49,14 @@ def name_dimension(name: Any) -> str:
     return plain if plain in DIMENSIONS else _ALIASES.get(plain, OTHER)
 
 
-def parse_verdict(text: str) -> tuple[bool, ...]:
+def parse_verdict(text: str) -> Parsed[tuple[bool, ...]]:
     """The verdicts in the order of CHECKS, from the last JSON object in `text` that states all four.
 
     Only JSON booleans count: no word of the prose around it, and not the first of two objects.
     Raises ReplyError where there is no such object: the question is then neither valid nor invalid.
     """
-    verdict = read_json(text, "{", _is_verdict)
-    return tuple(verdict[check] for check in CHECKS)
+    verdict, repaired = read_json(text, "{", _is_verdict)
+    return Parsed(tuple(verdict[check] for check in CHECKS), repaired)
 
 
 def _is_question_list(value: Any) -> bool:

@@ -1,16 +1,12 @@
 """Ask the teacher, who sees the crop alone, for questions about it."""
 
-from collections import Counter
-from collections.abc import Sequence
-from typing import Any
-
-from r2i.endpoint.base import Model, Reply, Request
+from r2i.endpoint.base import Picture, Reply, Request
 from r2i.ids import make_id, seed_of
-from r2i.metrics import count_statuses, histogram
 from r2i.params import Question
 from r2i.parse import ReplyError
 from r2i.prompts import load_prompt
-from r2i.question.reply import CHECKS, parse_questions
+from r2i.provenance import call_of
+from r2i.question.reply import QUESTIONS_FORM, parse_questions
 from r2i.records import FAILED, OK, REJECTED
 from r2i.tables import Row
 from r2i.text import normalise
@@ -18,42 +14,32 @@ from r2i.text import normalise
 LONGEST = 300  # characters of a question
 
 
-def write_questions(regions: Sequence[Row], model: Model, params: Question, seed: int) -> list[Row]:
-    """Rows of QUESTIONS for `regions` (rows of REGIONS that are ok), unchecked.
-
-    Every region has a row: one whose reply holds no question has a single row with question "".
-    """
+def ask_questions(region: Row, crop: Picture, params: Question, seed: int) -> Request:
+    """What is asked about one region (a row of REGIONS), with its crop."""
     prompt = load_prompt("question", "write", params.prompts)
-    requests = [
-        Request(
-            prompt=prompt.fill(count=params.per_crop), images=(region["crop"],), sampling=params.write,
-            seed=seed_of(seed, "write", region["region_id"]), prompt_sha256=prompt.sha256,
-        )
-        for region in regions
-    ]  # fmt: skip
-    rows: list[Row] = []
-    for region, (reply,) in zip(regions, model.complete(requests), strict=True):
-        rows += read_questions(region, reply, params.per_crop, prompt.sha256)
-    return rows
+    return Request(
+        prompt=prompt.fill(count=params.per_crop), images=(crop,), sampling=params.write,
+        seed=seed_of(seed, "write", region["region_id"]), prompt_sha256=prompt.sha256, form=QUESTIONS_FORM,
+    )  # fmt: skip
 
 
-def read_questions(region: Row, reply: Reply, per_crop: int, prompt_sha256: str) -> list[Row]:
-    """The rows of one region: a row for each question that was written, or one that says why there is none.
+def read_questions(region: Row, request: Request, reply: Reply, params: Question) -> list[Row]:
+    """The rows of one region, unchecked: a row for each question that was written, or one that says why there is none.
 
     Questions that are `empty`, `too_long`, a `duplicate`, or beyond `per_crop` (`too_many`) are rejected.
     """
-    base = {
-        "region_id": region["region_id"], "image_id": region["image_id"], "checks": None, "check_key": "",
-        "model": reply.model, "prompt_sha256": prompt_sha256, "reply_key": reply.key,
-    }  # fmt: skip
-    status, reason, written = REJECTED, "nothing_to_ask", []
+    status, reason = REJECTED, "nothing_to_ask"
+    written: list[tuple[str, str]] = []
+    repaired = False
     if reply.status != OK:
         status, reason = FAILED, reply.reason
     else:
         try:
-            written = parse_questions(reply.text)
+            written, repaired = parse_questions(reply.text)
         except ReplyError:
             status, reason = FAILED, "unparsable"
+    base = {"region_id": region["region_id"], "image_id": region["image_id"], "checks": None, "check": None}
+    base |= {"repaired": repaired, **call_of(params.teacher.kind, request, reply, params.max_pixels)}
     if not written:
         nothing = {"question_id": make_id(region["region_id"], ""), "question": "", "dimension": ""}
         return [base | nothing | {"status": status, "reason": reason}]
@@ -62,7 +48,7 @@ def read_questions(region: Row, reply: Reply, per_crop: int, prompt_sha256: str)
     kept = 0
     for place, (question, dimension) in enumerate(written):
         same = normalise(question)
-        fault = _fault(question, same, seen, kept, per_crop)
+        fault = _fault(question, same, seen, kept, params.per_crop)
         # two rows of one region may hold the same text: the place keeps their ids apart
         name = (same,) if same not in seen else (same, place)
         seen.add(same)
@@ -80,19 +66,3 @@ def _fault(question: str, same: str, seen: set[str], kept: int, per_crop: int) -
     if same in seen:
         return "duplicate"
     return "too_many" if kept >= per_crop else ""
-
-
-def summarise(rows: Sequence[Row]) -> dict[str, Any]:
-    """The funnel, kept questions per region (a histogram that counts 0) and by dimension, checks that said no."""
-    kept = Counter({row["region_id"]: 0 for row in rows})
-    kept.update(row["region_id"] for row in rows if row["status"] == OK)
-    return {
-        **count_statuses(rows),
-        "regions": len(kept),
-        "questions_per_region": histogram(kept.values()),
-        "by_dimension": dict(Counter(row["dimension"] for row in rows if row["status"] == OK)),
-        "check_said_no": {
-            check: sum(1 for row in rows if row["checks"] and not row["checks"][place])
-            for place, check in enumerate(CHECKS)
-        },
-    }

@@ -10,6 +10,7 @@ from r2i.errors import R2IError
 BEGIN, END = "<!-- numbers: written by `make readme` -->", "<!-- end of numbers -->"
 BENCH = Path("bench/results/pipeline.json")
 FRESH = Path("bench/results/fresh.json")
+ENDPOINT = Path("bench/results/endpoint.json")
 
 
 def _read(path: Path, remedy: str) -> dict[str, Any]:
@@ -51,6 +52,8 @@ def numbers() -> str:
         lines += ["", _fresh_line(json.loads(FRESH.read_text(encoding="utf-8")))]
     if BENCH.is_file():
         lines += ["", _bench_line(json.loads(BENCH.read_text(encoding="utf-8")))]
+    if ENDPOINT.is_file():
+        lines += ["", _endpoint_line(json.loads(ENDPOINT.read_text(encoding="utf-8")))]
     return "\n".join(lines)
 
 
@@ -79,6 +82,23 @@ def _bench_line(bench: dict[str, Any]) -> str:
         f"{bench['clone_to_report_s'] / 60:.1f} minutes, of which `dvc repro` {bench['repro_s'] / 60:.1f}; "
         f"an idle `dvc repro` {bench['idle_repro_s']:.1f} s; peak memory {bench['peak_memory_gib']:.1f} GiB; "
         + _lock_words(bench["stages_that_differ_from_the_committed_lock"])
+    )
+
+
+def _endpoint_line(bench: dict[str, Any]) -> str:
+    faults, kills, upload = bench["faults"], bench["kills"], bench["upload"]["paper"]
+    same = "the same table" if kills["table_identical"] else "ANOTHER table"
+    return (
+        "Calls to servers (`python bench/endpoint.py`, servers and clients on the same "
+        f"{bench['cores']} cores, images of 300 KB): wall time {bench['bound_ratio']['64']:.2f} and "
+        f"{bench['bound_ratio']['256']:.2f} times the bound N·L/C + L_max at capacity C = 64 and 256; "
+        f"{faults['requests']:,} requests with 30 % faults: {faults['lost']} lost, {faults['invented']} invented, "
+        f"{faults['paid_twice']} paid twice; {kills['kills']} times `kill -9`: {same} after {kills['served']:,} calls "
+        f"for {kills['distinct']:,} distinct ones; 20,000 replies again from the store in "
+        f"{bench['replay_20000_s']['store']:.1f} s, from the archive in {bench['replay_20000_s']['archive']:.1f} s; "
+        f"peak memory {bench['peak_rss_mb']['5000']:.0f} MB at 5,000 requests, {bench['peak_rss_mb']['20000']:.0f} MB "
+        f"at 20,000; from a voted question to a train row {upload['requests_per_question']:.1f} requests and "
+        f"{upload['megabytes_per_question']:.2f} MB uploaded at 2 megapixels."
     )
 
 

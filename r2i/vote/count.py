@@ -4,10 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from r2i.records import FAILED, OK, REJECTED
+from r2i.records import ABSTAINED, FAILED, NOT_ASKED, OK, REJECTED
 from r2i.text import normalise
-
-ABSTENTIONS = {"no_answer", "too_long"}  # reasons of samples that did reply, without an answer
 
 
 @dataclass(frozen=True)
@@ -21,11 +19,15 @@ class Group:
 
 @dataclass(frozen=True)
 class Tally:
-    """What one question's samples came to. `lost`: calls that failed, whose answer nobody knows."""
+    """What one question's samples came to. `lost`: calls that failed, whose answer nobody knows.
+
+    `saved`: samples that were not asked for, since agreement was out of reach; they are no part of `asked`.
+    """
 
     groups: tuple[Group, ...]
     asked: int
     lost: int
+    saved: int = 0
 
     @property
     def valid(self) -> int:
@@ -68,11 +70,12 @@ def in_order(groups: Iterable[Group]) -> tuple[Group, ...]:
     return tuple(sorted(groups, key=lambda group: (-group.count, group.answer)))
 
 
-def tally(answers: Iterable[tuple[str, str, str]]) -> Tally:
-    """Count `(answer, status, reason)` of all samples that were asked for one question."""
-    samples = list(answers)
-    lost = sum(1 for _, status, reason in samples if status != OK and reason not in ABSTENTIONS)
-    return Tally(group_answers(answer for answer, status, _ in samples if status == OK), len(samples), lost)
+def tally(answers: Sequence[tuple[str, str, str]]) -> Tally:
+    """Count `(answer, status, reason)` of all samples of one question."""
+    samples = [sample for sample in answers if sample[2] != NOT_ASKED]
+    lost = sum(1 for _, status, reason in samples if status != OK and reason not in ABSTAINED)
+    groups = group_answers(answer for answer, status, _ in samples if status == OK)
+    return Tally(groups, len(samples), lost, len(answers) - len(samples))
 
 
 def decide(count: Tally, min_agreement: int) -> tuple[str, str]:
@@ -82,12 +85,14 @@ def decide(count: Tally, min_agreement: int) -> tuple[str, str]:
     - failed, `too_few_answers`: not enough agree, but would if the failed calls had agreed, too. The
       question was not decided, so it is no rejection; running again may decide it.
     - rejected, `too_few_answers`: the teachers replied, too often without an answer.
-    - rejected, `no_agreement`: enough answers, and they differ.
+    - rejected, `no_agreement`: enough answers, and they differ; or so few agreed that the rest was saved.
     """
     if count.agree >= min_agreement:
         return (REJECTED, "tie") if count.tied else (OK, "")
     if count.agree + count.lost >= min_agreement:
         return FAILED, "too_few_answers"
+    if count.saved:
+        return REJECTED, "no_agreement"
     return REJECTED, "too_few_answers" if count.valid < min_agreement else "no_agreement"
 
 

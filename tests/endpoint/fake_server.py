@@ -16,9 +16,9 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def choices(*texts: str | None, finish: str = "stop") -> Answer:
+def choices(*texts: str | None, finish: str = "stop", usage: dict[str, int] | None = None) -> Answer:
     made = [{"index": i, "finish_reason": finish, "message": {"content": text}} for i, text in enumerate(texts)]
-    return Answer(json.dumps({"id": "1", "object": "chat.completion", "choices": made}))
+    return Answer(json.dumps({"id": "1", "object": "chat.completion", "choices": made, "usage": usage}))
 
 
 def error(status: int, message: str = "injected", **headers: str) -> Answer:

@@ -4,59 +4,97 @@ import time
 
 import pytest
 
-from r2i.endpoint.chat import BadBody, Choice, read_choices, refuses_n, retry_after
+from r2i.endpoint.chat import (
+    NAMED,
+    BadBody,
+    Choice,
+    Complaint,
+    Completion,
+    read_complaint,
+    read_completion,
+    refused_option,
+    retry_after,
+)  # fmt: skip
 
 
-def body(*choices: object) -> str:
-    return json.dumps({"choices": choices})
+def body(*choices: object, **more: object) -> str:
+    return json.dumps({"choices": choices} | more)
 
 
 def choice(content: object, finish: str | None = "stop", index: int = 0, **message: object) -> dict[str, object]:
     return {"index": index, "finish_reason": finish, "message": {"content": content} | message}
 
 
+def texts(text: str) -> list[tuple[str, str]]:
+    return [(one.text, one.reason) for one in read_completion(text).choices]
+
+
 def test_choices_are_read_in_the_order_of_their_index() -> None:
-    assert read_choices(body(choice("b", index=1), choice("a", index=0))) == [Choice("a", ""), Choice("b", "")]
+    assert texts(body(choice("b", index=1), choice("a", index=0))) == [("a", ""), ("b", "")]
 
 
 def test_a_cut_reply_without_content_is_truncated_not_empty() -> None:
     # a reasoning model that spent all its tokens on thinking
-    assert read_choices(body(choice(None, "length"))) == [Choice("", "truncated")]
+    assert texts(body(choice(None, "length"))) == [("", "truncated")]
 
 
 def test_a_refusal_field_is_a_refusal() -> None:
-    assert read_choices(body(choice(None, refusal="I can't help"))) == [Choice("", "refused")]
+    assert texts(body(choice(None, refusal="I can't help"))) == [("", "refused")]
 
 
 def test_content_in_parts_is_joined() -> None:
-    assert read_choices(body(choice([{"type": "text", "text": "re"}, {"type": "text", "text": "d"}])))[0].text == "red"
+    assert texts(body(choice([{"type": "text", "text": "re"}, {"type": "text", "text": "d"}]))) == [("red", "")]
 
 
 def test_half_an_emoji_becomes_a_replacement_character() -> None:
-    assert read_choices('{"choices": [{"message": {"content": "x\\ud83d"}}]}')[0].text == "x\ufffd"
+    assert texts('{"choices": [{"message": {"content": "x\\ud83d"}}]}') == [("x\ufffd", "")]
+
+
+def test_usage_is_read_and_shared_out() -> None:
+    usage = {"prompt_tokens": 50, "completion_tokens": 7}
+    found = read_completion(body(choice("a"), choice("b", index=1), usage=usage, model="m-1"))
+    assert (found.tokens_in, found.tokens_out, found.served_model) == (50, 7, "m-1")
+    assert [found.tokens(0), found.tokens(1)] == [(50, 4), (0, 3)]
+    assert read_completion(body(choice("a"), usage=None)) == Completion([Choice("a", "", "stop")])
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "3", '{"choices": 3}', '{"choices": [3]}', '{"choices": [{"text": "old"}]}']
-)
+    "text",
+    ["", "[]", "3", '{"choices": 3}', '{"choices": [3]}', '{"choices": [{"text": "old"}]}', '{"choices": []}',
+     '{"choices": [{"message": {"content": "a"}}], "usage": {"prompt_tokens": "many"}}'],
+)  # fmt: skip
 def test_anything_else_is_a_bad_body(text: str) -> None:
     with pytest.raises(BadBody):
-        read_choices(text)
+        read_completion(text)
 
 
 def test_a_reply_that_the_server_gave_up_is_a_bad_body() -> None:
     with pytest.raises(BadBody):
-        read_choices(body(choice("The col", "abort")))
+        read_completion(body(choice("The col", "abort")))
 
 
 @pytest.mark.parametrize("text", ["n must be 1", "Invalid 'n'", '{"param": "n"}', "parameter n>1", "`n` unsupported"])
 def test_messages_about_n_are_known(text: str) -> None:
-    assert refuses_n(text)
+    assert refused_option(Complaint(text), NAMED) == "n"
 
 
 @pytest.mark.parametrize("text", ["not an image", "don't", "top_n", "a line\\n break", "max_tokens", "N/A"])
 def test_messages_about_other_things_are_not(text: str) -> None:
-    assert not refuses_n(text)
+    assert refused_option(Complaint(text), NAMED) is None
+
+
+def test_a_named_param_decides_before_any_word_of_the_message() -> None:
+    assert refused_option(Complaint("no seed, please", param="n"), NAMED) == "n"
+    assert refused_option(Complaint("n is not a seed", param="messages"), NAMED) is None
+    assert refused_option(Complaint("bad", param="seed"), {"n"}) is None  # it was not sent
+
+
+def test_complaints_are_read_from_any_body() -> None:
+    stated = {"error": {"message": "no", "param": "seed", "code": 400}}
+    assert read_complaint(json.dumps(stated)) == Complaint("no", "seed", "400")
+    assert read_complaint('{"error": "overloaded"}') == Complaint("overloaded")
+    for text in ("<html>", "[1]", '{"detail": "x"}', '{"error": {}}', "null"):
+        assert read_complaint(text) == Complaint(text)
 
 
 def test_retry_after_is_seconds_or_a_date() -> None:

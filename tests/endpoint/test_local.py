@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from scipy.stats import chisquare
 
-from r2i.endpoint import Request, connect
+from r2i.endpoint import Picture, Request, connect
 from r2i.endpoint.decode import Tokens, choose, draw_uniforms
 from r2i.endpoint.local import LocalModel, Seen, load_local
 from r2i.errors import EndpointError
@@ -42,7 +42,7 @@ def native_inputs(model: LocalModel, request: Request) -> Any:
     content = [{"type": "image"} for _ in request.images] + [{"type": "text", "text": request.prompt}]
     messages = [{"role": "user", "content": content}]
     text = model.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    images = [read_image(data) for data in request.images] or None
+    images = [read_image(picture.load()) for picture in request.images] or None
     return model.processor(text=[text], images=images, return_tensors="pt")
 
 
@@ -196,9 +196,9 @@ def test_an_image_is_encoded_once_however_often_it_is_shown(checkpoint: Path, mo
 
 def test_features_are_dropped_when_they_fill_their_share(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = LocalModel(checkpoint)
-    one = next(iter(model.eyes.look([noise(0)]).values())).size()  # type: ignore[union-attr]
+    one = next(iter(model.eyes.look([Picture.of(noise(0))]).values())).size()  # type: ignore[union-attr]
     monkeypatch.setattr("r2i.endpoint.local.KEEP_BYTES", 2 * one)
-    model.eyes.look([noise(i) for i in range(1, 5)])
+    model.eyes.look([Picture.of(noise(i)) for i in range(1, 5)])
     assert len(model.eyes.kept) == 2
 
 
@@ -209,8 +209,9 @@ def test_jpegs_of_any_mode_can_be_shown(model: LocalModel) -> None:
 
 
 def test_a_missing_folder_is_refused_with_a_remedy(tmp_path: Path) -> None:
-    with pytest.raises(EndpointError, match=r"there is no model at .*dvc repro"):
-        connect(Endpoint(model=str(tmp_path / "distilled")))
+    endpoint = Endpoint(model=str(tmp_path / "distilled"))
+    with pytest.raises(EndpointError, match=r"there is no model at .*dvc repro"), connect(endpoint):
+        pass
 
 
 @pytest.mark.parametrize("harm", ["no weights", "half the weights", "no config", "no tokenizer", "a lost tensor"])

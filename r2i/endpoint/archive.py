@@ -1,0 +1,193 @@
+"""The archive of replies: a folder of immutable segments, shared by DVC.
+
+A segment is a SQLite file named by the sha256 of its bytes, made by `r2i replies pack`:
+`records` (key, zlib-compressed record) and `prefixes`, the first 8 bytes of all its keys in order, so that
+which segments hold a key is known without a query. A damaged segment is never an error of a stage: what
+can't be read of it counts as missing, and one warning names it.
+"""
+
+import re
+import sqlite3
+import sys
+import threading
+import zlib
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from r2i.endpoint.base import Reply
+from r2i.endpoint.record import Damaged, Record, own_sha256, read_record
+from r2i.errors import EndpointError
+
+TABLES = """
+CREATE TABLE records (key BLOB PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE prefixes (keys BLOB NOT NULL);
+"""
+PREFIX = 8  # bytes of a key in `prefixes`: a false hit costs one query
+SEGMENT = re.compile(r"[0-9a-f]{64}\.sqlite")
+OPEN = 128  # most segments open at once: each takes a file descriptor
+CACHE_KIB = 256  # of pages, per open segment
+
+_archives: dict[Path, "Archive"] = {}
+_guard = threading.Lock()
+
+
+def open_archive(folder: Path) -> "Archive":
+    """The archive at `folder`, one for the whole process: its index is in memory once. There may be no such folder."""
+    with _guard:
+        return _archives.setdefault(folder.absolute(), Archive(folder.absolute()))
+
+
+class Archive:
+    """Records by key in the segments of `folder`; with `names`, in those segments alone.
+
+    The index takes 12 bytes a record.
+    """
+
+    def __init__(self, folder: Path, names: list[str] | None = None) -> None:
+        self.folder, self.names = folder, names
+        self.segments: list[str] = []  # names; a number in `index` is a place in this list
+        self.index: tuple[Any, Any] | None = None  # prefixes (N,) uint64 in order, and segments (N,) uint32
+        self.stamp: int | None = None  # the folder's time of change when it was read; None: never, or no folder
+        self.looked = False
+        self.open: OrderedDict[str, sqlite3.Connection] = OrderedDict()
+        self.warned: set[str] = set()
+        self.lock = threading.RLock()
+
+    def find(self, key: str) -> dict[int, Reply]:
+        """Replies by sample. Of several records the one with the smallest own sha256 comes first."""
+        replies: dict[int, Reply] = {}
+        for _, record in self.records(key):
+            replies = {**record.replies, **replies}
+        return replies
+
+    def records(self, key: str) -> list[tuple[str, Record]]:
+        """The sound records of `key`, each with its segment's name, in order of their own sha256."""
+        with self.lock:
+            if not self.looked:
+                self.refresh()
+            found: list[tuple[bytes, str, Record]] = []
+            for name in self._holders(key):
+                try:
+                    body = self._body(name, key)
+                    if body is not None:
+                        found.append((body, name, read_record(body, key)))
+                except (sqlite3.Error, Damaged) as error:
+                    self._warn(name, str(error))
+        if len(found) > 1:
+            found.sort(key=lambda item: (own_sha256(item[0]), item[1]))
+        return [(name, record) for _, name, record in found]
+
+    def holds(self, key: str) -> bool:
+        """Whether a segment names `key`, as far as the index tells: no record is read."""
+        with self.lock:
+            if not self.looked:
+                self.refresh()
+            return bool(self._holders(key))
+
+    def refresh(self) -> bool:
+        """Read the folder's segments where it has changed since; whether it had. Raises EndpointError."""
+        with self.lock:
+            stamp = _stamp(self.folder)
+            if self.looked and stamp == self.stamp:
+                return False
+            self.looked, self.stamp = True, stamp
+            try:
+                self.segments = segment_names(self.folder) if self.names is None else self.names
+            except OSError as error:  # what it holds would all be paid for again
+                raise EndpointError(f"the archive {self.folder} can't be read: {error}", "see R2I_REPLIES") from error
+            while self.open:
+                self.open.popitem()[1].close()
+            self.index = self._read_index() if self.segments else None
+            return True
+
+    def _read_index(self) -> tuple[Any, Any]:
+        """Prefixes of all keys in one sorted array, and the segment of each in another beside it."""
+        import numpy as np  # late: most workspaces have no archive
+
+        parts, places = [np.empty(0, np.uint64)], [np.empty(0, np.uint32)]
+        for place, name in enumerate(self.segments):
+            try:
+                part = np.frombuffer(read_prefixes(self._connect(name)), dtype=">u8")
+            except (sqlite3.Error, ValueError) as error:
+                self._warn(name, str(error))
+                continue
+            parts.append(part.astype(np.uint64))
+            places.append(np.full(len(part), place, dtype=np.uint32))
+        prefixes = np.concatenate(parts)
+        order = np.argsort(prefixes, kind="stable")
+        return prefixes[order], np.concatenate(places)[order]
+
+    def _holders(self, key: str) -> list[str]:
+        """Names of the segments that hold `key`."""
+        if self.index is None:
+            return []
+        prefixes, places = self.index
+        prefix = prefixes.dtype.type(int(key[: 2 * PREFIX], 16))  # a Python int would be compared as a float
+        first, last = prefixes.searchsorted(prefix, "left"), prefixes.searchsorted(prefix, "right")
+        return [self.segments[place] for place in dict.fromkeys(places[first:last].tolist())]
+
+    def _body(self, name: str, key: str) -> bytes | None:
+        row = self._connect(name).execute("SELECT body FROM records WHERE key = ?", (bytes.fromhex(key),)).fetchone()
+        return None if row is None else unpack(row[0])
+
+    def _connect(self, name: str) -> sqlite3.Connection:
+        """The segment's connection; the one that was used longest ago is closed where there are too many."""
+        if name in self.open:
+            self.open.move_to_end(name)
+        else:
+            if len(self.open) >= OPEN:
+                self.open.popitem(last=False)[1].close()
+            self.open[name] = connect(self.folder / name)
+        return self.open[name]
+
+    def _warn(self, name: str, why: str) -> None:
+        if name not in self.warned:
+            self.warned.add(name)
+            print(
+                f"warning: {self.folder / name} is damaged ({why}); what can't be read of it counts as missing: "
+                "see `r2i replies verify`",
+                file=sys.stderr,
+            )
+
+
+def segment_names(folder: Path) -> list[str]:
+    """File names of the segments, in order; none where there is no such folder."""
+    return sorted(path.name for path in folder.iterdir() if SEGMENT.fullmatch(path.name)) if folder.is_dir() else []
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A segment, open to be read: as an immutable file it needs no lock and no second file. Raises sqlite3.Error."""
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    return connection
+
+
+def read_prefixes(connection: sqlite3.Connection) -> bytes:
+    """The first PREFIX bytes of every key, in order. Raises sqlite3.Error."""
+    row = connection.execute("SELECT keys FROM prefixes").fetchone()
+    if row is None or not isinstance(row[0], bytes):
+        raise sqlite3.DatabaseError("no prefixes")
+    return row[0]
+
+
+def unpack(body: Any) -> bytes:
+    """The bytes of a record. Raises Damaged."""
+    try:
+        return zlib.decompress(body)
+    except (zlib.error, TypeError) as error:
+        raise Damaged(f"can't be decompressed ({error})") from error
+
+
+def iter_bodies(connection: sqlite3.Connection) -> Iterator[tuple[str, Any]]:
+    """(key, compressed record) of a segment, in order of keys. Raises sqlite3.Error."""
+    for key, body in connection.execute("SELECT key, body FROM records ORDER BY key"):
+        yield key.hex() if isinstance(key, bytes) else str(key), body
+
+
+def _stamp(folder: Path) -> int | None:
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return None

@@ -1,0 +1,121 @@
+"""Runs a server for as long as the process that wants it lives: `python guard.py STAGE_PID COMMAND...`.
+
+The stage holds the write end of the pipe that is this process's standard input, and never writes. When it
+goes, by whatever way (kill -9 too), the pipe ends, and the server with all its processes is stopped: TERM,
+and KILL for what is left after 10 s. The server is in a process group of its own and this process leads a
+session of its own, so that Ctrl-C in the terminal reaches the stage alone.
+
+Standard library only, and run as a file: it starts in a moment and takes little memory.
+"""
+
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+GRACE_S = 10.0  # between TERM and KILL
+LAST_S = 5.0  # after KILL: a process in the kernel's hands may never go
+LOOK_S = 0.2  # between two looks at the server
+NOT_STARTED = 127  # exit code where the command can't be run, as shells have it
+SET_PDEATHSIG, SET_CHILD_SUBREAPER = 1, 36  # of prctl(2)
+
+
+def main(stage: int, command: list[str]) -> int:
+    """Run `command` until it ends or the process `stage` is gone: the command's exit code, 128 + n for signal n."""
+    told: list[int] = []
+    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(name, lambda number, _: told.append(number))
+    prctl = _find_prctl()
+    prctl(SET_CHILD_SUBREAPER, 1)  # what the server leaves behind becomes ours, and is found by `_children`
+    try:
+        server = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            process_group=0,
+            preexec_fn=lambda: prctl(SET_PDEATHSIG, signal.SIGTERM),  # should this process be killed
+        )
+    except OSError as error:
+        print(f"{command[0]} can't be run: {error.strerror}", file=sys.stderr)
+        return NOT_STARTED
+    while server.poll() is None and not told and not _gone(stage):
+        pass
+    code = server.poll()
+    stop_all(server)
+    if code is None:
+        return 0
+    return code if code >= 0 else 128 - code
+
+
+def _find_prctl() -> Callable[[int, int], None]:
+    """Linux's prctl with one argument. Elsewhere nothing: the pipe and the group have to do."""
+    if sys.platform != "linux":
+        return lambda option, value: None
+    function = ctypes.CDLL(None).prctl
+    return lambda option, value: function(option, ctypes.c_ulong(value), 0, 0, 0) and None
+
+
+def _gone(stage: int) -> bool:
+    """Wait a moment for the pipe to end. A child that the stage forked may hold it open: so the parent counts too."""
+    ready, _, _ = select.select([0], [], [], LOOK_S)
+    return bool(ready and not os.read(0, 1)) or os.getppid() != stage
+
+
+def stop_all(server: subprocess.Popen[bytes]) -> None:
+    """TERM to the group of `server` and to what has left it, then KILL to whatever is still there."""
+    _signal(server.pid, signal.SIGTERM)
+    if _wait(server, time.monotonic() + GRACE_S):
+        return
+    end = time.monotonic() + LAST_S
+    while time.monotonic() < end:
+        _signal(server.pid, signal.SIGKILL)
+        if _wait(server, time.monotonic() + LOOK_S):
+            return
+
+
+def _signal(group: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+    for child in _children():
+        with suppress(ProcessLookupError, PermissionError):
+            if os.getpgid(child) != group:  # else it has the signal, and some take a second one for haste
+                os.kill(child, number)
+
+
+def _children() -> list[int]:
+    """The server and, on Linux, what it left behind."""
+    with suppress(OSError):
+        return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+    return []
+
+
+def _wait(server: subprocess.Popen[bytes], end: float) -> bool:
+    """Whether all are gone by `end`, on the monotonic clock."""
+    while _left(server):
+        if time.monotonic() >= end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _left(server: subprocess.Popen[bytes]) -> bool:
+    """Whether a process of the group, or a child of ours, is alive; takes the exit codes of those that are not."""
+    server.poll()
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+        return True  # a child, alive
+    try:
+        os.killpg(server.pid, 0)
+    except (ProcessLookupError, PermissionError):  # macOS: no permission for a group of zombies
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), sys.argv[2:]))

@@ -1,0 +1,131 @@
+"""The HTTP client: one call, one outcome. No key and no address of a picture gets out of here."""
+
+import asyncio
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from r2i.endpoint.base import Picture
+from r2i.endpoint.chat import BadBody, Completion, data_url, mime_type, read_completion
+from r2i.endpoint.faults import Failure, judge_connection, judge_status
+from r2i.errors import EndpointError
+from r2i.params import Endpoint
+
+HIDDEN = "***"
+POOL = 16  # calls in flight that share a pool of connections
+
+
+class Wire:
+    """An open client. `base_url` is `params.base_url`, or that of a vLLM which was started."""
+
+    def __init__(self, params: Endpoint, base_url: str) -> None:
+        """Raises EndpointError where the key that params name is not set."""
+        import httpx2
+        import openai
+
+        self.params = params.model_copy(update={"base_url": base_url})
+        self._key = read_key(params)
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=params.concurrency)
+
+        def client() -> openai.AsyncOpenAI:
+            # a server that r2i started is on this host: no proxy in between
+            http = openai.DefaultAsyncHttpxClient(limits=limits, trust_env=params.kind != "vllm")
+            # a key is always given: the client would else send OPENAI_API_KEY to a server that it isn't meant for
+            return openai.AsyncOpenAI(
+                base_url=base_url, api_key=self._key or "none", max_retries=0, timeout=params.timeout_s,
+                http_client=http,
+            )  # fmt: skip
+
+        # a pool looks at all its connections at every call: many small pools are faster than a large one
+        self.clients = [client() for _ in range(-(-params.concurrency // POOL))]
+        self.busy = [0] * len(self.clients)
+
+    async def send(self, body: bytes, answered: bool) -> Completion | Failure:
+        """One HTTP request. The time limit starts here, so our own queue does not count.
+
+        `body`: JSON. `answered`: the server has given a reply before. Raises EndpointError where every call would fail.
+        """
+        import openai
+
+        try:
+            async with asyncio.timeout(self.params.timeout_s):
+                return read_completion(self.scrub(await self._post(body)))
+        except openai.APIStatusError as error:
+            text = self.scrub(error.response.text)
+            return judge_status(error.status_code, text, error.response.headers, self.params)
+        except (openai.APITimeoutError, TimeoutError):
+            return Failure("timeout", f"no reply in {self.params.timeout_s:g} s", passing=True, loaded=True)
+        except openai.APIConnectionError as error:
+            return judge_connection(error, self.scrub(str(error))[:300], self.params, answered)
+        except BadBody as error:
+            return Failure("server_error", self.scrub(str(error))[:300], passing=True)
+
+    async def _post(self, body: bytes) -> str:
+        """The body of the reply, through the least busy client."""
+        import httpx2
+
+        place = self.busy.index(min(self.busy))
+        self.busy[place] += 1
+        try:
+            options: Any = {"headers": {"content-type": "application/json"}}
+            response = await self.clients[place].post(
+                "/chat/completions", content=body, cast_to=httpx2.Response, options=options
+            )
+            return response.text
+        finally:
+            self.busy[place] -= 1
+
+    def scrub(self, text: str) -> str:
+        """A server may quote the key back: it goes into no message, and into no row."""
+        return text.replace(self._key, HIDDEN) if self._key else text
+
+    async def close(self) -> None:
+        for client in self.clients:
+            await client.close()
+
+
+def read_key(params: Endpoint) -> str:
+    """The key in the environment variable that `params` name, or an empty text. Raises EndpointError."""
+    if params.api_key_env is None:
+        return ""
+    key = os.environ.get(params.api_key_env, "").strip()
+    if not key:
+        variable = params.api_key_env
+        raise EndpointError(f"{params.model} needs a key, and ${variable} is not set", f"export {variable}=...")
+    return key
+
+
+@contextmanager
+def addresses(pictures: Sequence[Picture], folder: str | None) -> Iterator[list[bytes]]:
+    """Addresses of `pictures`, good within the block: data: URLs, or file:// URLs of copies in `folder`.
+
+    Raises ImageError where a picture can't be read, ValueError where it is no JPEG or PNG, EndpointError where
+    the folder can't be written.
+    """
+    if folder is None:
+        yield [data_url(picture.load()) for picture in pictures]
+        return
+    files: list[Path] = []
+    try:
+        for picture in pictures:
+            data = picture.load()
+            suffix = mime_type(data).partition("/")[2]
+            files.append(Path(folder).resolve() / f"{uuid.uuid4().hex}.{suffix}")
+            _write(files[-1], data)
+        yield [file.as_uri().encode() for file in files]
+    finally:
+        for file in files:
+            file.unlink(missing_ok=True)
+
+
+def _write(file: Path, data: bytes) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    except OSError as error:
+        raise EndpointError(
+            f"image_folder {file.parent} can't be written: {error}", "free space, or unset it"
+        ) from error

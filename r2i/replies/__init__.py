@@ -1,0 +1,1 @@
+"""What is done with the replies that a run has paid for: shared, counted, shown, checked, thrown out."""
