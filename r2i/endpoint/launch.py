@@ -19,6 +19,7 @@ HIDDEN = "***"
 TAIL = 15  # lines of the log that an error shows
 READ = 2**18  # bytes at the end of the log in which errors are looked for
 COMPLAINT = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception): .+")
+WENT_WELL = re.compile(r'HTTP/1\.\d" 200')  # of an access log, which fills with them
 TAKEN = re.compile(r"address already in use|EADDRINUSE", re.IGNORECASE)
 
 
@@ -72,11 +73,12 @@ class Launch:
         return earlier + "the end of its log:\n" + "\n".join(f"    {line}" for line in last or ["(nothing)"])
 
     def _lines(self) -> list[str]:
-        """What was said since the launch, without empty lines; of much, the last part."""
+        """What was said since the launch, less empty lines and calls that went well; of much, the last part."""
         with self.log.open("rb") as file:
             file.seek(max(self.began, file.seek(0, os.SEEK_END) - READ))
             text = file.read().decode("utf-8", "replace")
-        return [line.rstrip() for line in self._scrub(text).splitlines() if line.strip()]
+        lines = (line.rstrip() for line in self._scrub(text).splitlines())
+        return [line for line in lines if line and not WENT_WELL.search(line)]
 
     def _scrub(self, text: str) -> str:
         return text.replace(self.key, HIDDEN) if self.key else text

@@ -269,8 +269,8 @@ class RemoteModel:
 
     async def settle(self, grace_s: float) -> None:
         """End a run: calls in flight have `grace_s` seconds to come home and be stored, then they are dropped."""
-        if self.server and not self.wire:
-            self.server.stop()  # it may still be starting
+        if self.server and self.opening.locked():  # it is still starting
+            await asyncio.to_thread(self.server.stop, 1.0)
         if self.calls:
             _, late = await asyncio.wait(self.calls, timeout=grace_s)
             for call in late:

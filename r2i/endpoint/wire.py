@@ -6,13 +6,16 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from r2i.endpoint.base import Picture
 from r2i.endpoint.chat import BadBody, Completion, data_url, mime_type, read_completion
 from r2i.endpoint.faults import Failure, judge_connection, judge_status
 from r2i.errors import EndpointError
 from r2i.params import Endpoint
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 HIDDEN = "***"
 POOL = 16  # calls in flight that share a pool of connections
@@ -24,24 +27,32 @@ class Wire:
     def __init__(self, params: Endpoint, base_url: str) -> None:
         """Raises EndpointError where the key that params name is not set."""
         import httpx2
-        import openai
 
         self.params = params.model_copy(update={"base_url": base_url})
         self._key = read_key(params)
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=params.concurrency)
-
-        def client() -> openai.AsyncOpenAI:
-            # a server that r2i started is on this host: no proxy in between
-            http = openai.DefaultAsyncHttpxClient(limits=limits, trust_env=params.kind != "vllm")
-            # a key is always given: the client would else send OPENAI_API_KEY to a server that it isn't meant for
-            return openai.AsyncOpenAI(
-                base_url=base_url, api_key=self._key or "none", max_retries=0, timeout=params.timeout_s,
-                http_client=http,
-            )  # fmt: skip
-
+        self.tls = httpx2.create_ssl_context()  # takes 30 ms: one for all pools
         # a pool looks at all its connections at every call: many small pools are faster than a large one
-        self.clients = [client() for _ in range(-(-params.concurrency // POOL))]
-        self.busy = [0] * len(self.clients)
+        self.clients: list[AsyncOpenAI] = []
+        self.busy: list[int] = []
+
+    def _client(self) -> int:
+        """The place of the least busy client: a new one while all have POOL calls in flight."""
+        import httpx2
+        import openai
+
+        if not self.busy or min(self.busy) >= POOL:
+            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=POOL)
+            # a server that r2i started is on this host: no proxy in between
+            proxies = self.params.kind != "vllm"
+            http = openai.DefaultAsyncHttpxClient(limits=limits, verify=self.tls, trust_env=proxies)
+            # a key is always given: the client would else send OPENAI_API_KEY to a server that it isn't meant for
+            client = openai.AsyncOpenAI(
+                base_url=self.params.base_url, api_key=self._key or "none", max_retries=0,
+                timeout=self.params.timeout_s, http_client=http,
+            )  # fmt: skip
+            self.clients.append(client)
+            self.busy.append(0)
+        return self.busy.index(min(self.busy))
 
     async def send(self, body: bytes, answered: bool) -> Completion | Failure:
         """One HTTP request. The time limit starts here, so our own queue does not count.
@@ -67,7 +78,7 @@ class Wire:
         """The body of the reply, through the least busy client."""
         import httpx2
 
-        place = self.busy.index(min(self.busy))
+        place = self._client()
         self.busy[place] += 1
         try:
             options: Any = {"headers": {"content-type": "application/json"}}
