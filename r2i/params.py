@@ -72,7 +72,7 @@ class Endpoint(Section):
     retries: Annotated[int, Field(ge=0)] = 8
     """Servers: further tries after 408, 409, 425, 429, 5xx, time-outs, broken connections and broken bodies."""
     patience_s: Annotated[float, Field(gt=0)] = 900.0
-    """Servers: a request that fails so long after its first try is not tried again."""
+    """Servers: a request that has failed for so many seconds of calls and pauses is not tried again."""
     samples_in_one: bool = True
     """Servers: n samples in one request; off: one request each, with its own upload."""
     enforce_form: bool = True
@@ -97,19 +97,30 @@ class Endpoint(Section):
 
 
 class Pool(Section):
-    """Where images come from. `rendered`: the mini world; `folder`: photographs, recursive."""
+    """Where images come from.
 
-    kind: Literal["rendered", "folder"]
+    `rendered`: the mini world; `folder`: photographs, recursive; `tar`: tar shards, SA-1B's form; `parquet`:
+    files with a column of images (bytes, or Hugging Face's struct of bytes and path).
+    """
+
+    kind: Literal["rendered", "folder", "tar", "parquet"]
     name: str
     path: str | None = None
-    """folder only."""
+    """folder: the folder; tar, parquet: a file, or a folder with such files below it."""
     scenes: Count | None = None
     """rendered only: how many to draw."""
+    column: str = "image"
+    """parquet only."""
+    share: Annotated[float, Field(gt=0)] | None = None
+    """Of the images taken, relative to the other pools' shares. All pools have one, or none has: then the
+    images of all pools are one pool."""
+    licence: str = ""
+    """What may be done with these images, for the data card."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if self.kind == "folder" and not self.path:
-            raise ValueError("a pool of kind folder needs path")
+        if self.kind != "rendered" and not self.path:
+            raise ValueError(f"a pool of kind {self.kind} needs path")
         if self.kind == "rendered" and not self.scenes:
             raise ValueError("a pool of kind rendered needs scenes")
         return self
@@ -125,22 +136,64 @@ class Sample(Section):
     """Longest side / shortest side."""
     near_duplicate_bits: Annotated[int, Field(ge=-1, le=64)] = 4
     """Images whose perceptual hashes differ by at most so many of 64 bits are one image; -1: off."""
+    embed: bool = True
+    """Keep the images' bytes in the table. Off: the table refers to the pool's file, which must stay where it is;
+    its sha256 is checked when it is read."""
+    workers: Count = 2
+    """Processes that read and decode; no part of the result."""
     shards: Count = 1
+
+    @model_validator(mode="after")
+    def _shares_of_all_or_none(self) -> Self:
+        names = [pool.name for pool in self.pools]
+        if len(set(names)) < len(names):
+            raise ValueError("pools need different names")
+        if len({pool.share is None for pool in self.pools}) > 1:
+            raise ValueError("give every pool a share, or none")
+        return self
 
 
 class Crop(Section):
-    method: Literal["contours", "sam2"]
+    method: Literal["contours", "sam2", "teacher+sam2"]
+    """contours: for mini's rendered scenes; sam2: every mask on a grid of points; teacher+sam2: the teacher
+    lists objects that appear once, SAM 2 refines their boxes (the paper)."""
     sam2_model: str = "facebook/sam2.1-hiera-large"
-    """sam2 only: hub id of the segmenter."""
+    """SAM 2: hub id of the segmenter, or a local checkpoint file (then sam2_config says its architecture)."""
+    sam2_config: str = "configs/sam2.1/sam2.1_hiera_l.yaml"
+    """SAM 2, local checkpoint: a config of the package sam2, or a path."""
+    sam2_sha256: str | None = None
+    """SAM 2: what the checkpoint must hash to, before it is opened; None: not checked."""
+    points_per_side: Count = 32
+    """sam2: prompts the whole image with a grid of so many points squared."""
+    points_per_batch: Count = 64
+    """SAM 2: points or boxes decoded at once; part of the result by last bits alone. At 64 a 12-megapixel image
+    takes about 9 GB of mask logits: less on a small GPU."""
+    teacher: Endpoint | None = None
+    """teacher+sam2: lists the objects."""
+    listing: Sampling = Sampling(max_tokens=2048)
+    """teacher+sam2: how it is asked."""
+    prompts: str = "paper"
+    """teacher+sam2: style of the prompt files."""
+    coordinates: Literal["thousandths", "pixels", "shares"] = "thousandths"
+    """teacher+sam2: of the boxes that the teacher writes: 0-1000 (Qwen3-VL), pixels of the image sent, or 0-1."""
+    min_objects: Annotated[int, Field(ge=0)] = 3
+    """teacher+sam2: images with fewer listed objects are passed over (the reference skips <= 2)."""
     min_score: Share = 0.75
+    """Predicted IoU of the mask; teacher+sam2: times its agreement with the teacher's box (IoU)."""
+    min_stability: Share = 0.0
+    """SAM 2: stability of the mask under a shifted threshold."""
     max_area_share: Share = 0.10
     """Largest box, share of the image."""
     min_side: Count
     """Shortest side of a box, pixels of the full image."""
+    max_box_aspect: Annotated[float, Field(ge=1)] | None = None
+    """Longest side / shortest side of a box; None: any."""
     max_iou: Share = 0.3
     """Boxes that overlap a better one by more are dropped."""
     per_image: Count
     """Most regions kept from one image."""
+    choose: Literal["score", "diverse"] = "score"
+    """Which ones: the best scores, or the best score first and then whatever differs most in size and place."""
     margin: Share = 0.1
     """Context added on every side, share of the box."""
     square: bool = False
@@ -149,7 +202,15 @@ class Crop(Section):
     """Lanczos factor for the crop that teachers see."""
     quality: Quality = 95
     """JPEG quality of the crop; below 95 colours are stored at half resolution: all that a crop upscaled by 2 has."""
+    executor: Literal["local", "ray"] = "local"
+    """ray: Ray Data over the GPUs and nodes there are; the same rows and bytes."""
     shards: Count = 1
+
+    @model_validator(mode="after")
+    def _method_is_complete(self) -> Self:
+        if self.method == "teacher+sam2" and self.teacher is None:
+            raise ValueError("method: teacher+sam2 needs teacher")
+        return self
 
 
 class Question(Section):

@@ -17,6 +17,8 @@ def _f(name: str, kind: pa.DataType, doc: str = "") -> pa.Field:
     return pa.field(name, kind, metadata={"doc": doc} if doc else None)
 
 
+_I64 = pa.int64()
+_MASK = pa.struct([("size", pa.list_(pa.int32())), ("counts", pa.string())])  # (H, W) and compressed run lengths
 _S, _I, _F, _B = pa.string(), pa.int32(), pa.float64(), pa.binary()
 _BOX = pa.list_(pa.int32())  # four numbers or null; a null of a fixed-size list can't be read back from Parquet
 _TEXTS = pa.list_(pa.string())
@@ -29,12 +31,16 @@ _BOX_DOC = "xyxy, pixels of the full image, right and bottom exclusive"
 IMAGES = pa.schema([
     _f("image_id", _S, "sha256 of the source file's bytes"),
     _f("source", _S, "pool and path inside it"),
+    _f("pool", _S, "name of the pool in params"),
+    _f("member", _S, "file inside the pool; of a tar or Parquet file, then ! and its member or row"),
+    _f("start", _I64, "first byte of the image in that file; null where the whole file is the image"),
+    _f("size", _I64, "bytes of the source image"),
     _f("format", _S, "as stored in the pool, e.g. JPEG"),
     _f("mode", _S, "Pillow mode as stored in the pool"),
     _f("width", _I, "pixels, upright (EXIF applied)"),
     _f("height", _I, "pixels, upright (EXIF applied)"),
     _f("phash", _S, "perceptual hash, 64 bits as hex"),
-    _f("image", _B, "JPEG bytes, RGB, upright; null unless ok"),
+    _f("image", _B, "JPEG bytes, RGB, upright; null unless ok, or where the table refers to the pool"),
     *_STATE,
 ])  # fmt: skip
 
@@ -45,6 +51,9 @@ REGIONS = pa.schema([
     _f("score", _F, "0 to 1, confidence that the box holds one object"),
     _f("area_share", _F, "box area / image area"),
     _f("crop", _B, "JPEG bytes of the box, upscaled; null unless ok"),
+    _f("name", _S, "what the teacher called the object; empty where no teacher listed it"),
+    _f("mask", _MASK, "COCO RLE of the object in the full image; null unless ok, or where no segmenter found it"),
+    _f("listing", CALL_TYPE, "the teacher's call that listed the image's objects; null where there was none"),
     *_STATE,
 ])  # fmt: skip
 

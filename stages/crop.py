@@ -1,26 +1,41 @@
 """Images -> regions: find small objects, keep the boxes that fit the rules, cut their crops."""
 
+from functools import partial
 from pathlib import Path
 
 from r2i import paths, records
 from r2i.metrics import count_statuses, require_ok, write_metrics
 from r2i.params import load_params
-from r2i.progress import track
 from r2i.stage import run_stage
-from r2i.tables import iter_rows, write_table
+from r2i.tables import ok_rows, read_table, write_table
+
+SIZE = ["image_id", "width", "height", "status"]
 
 
 def main(params: Path = Path("params.yaml")) -> None:
-    """Find regions in every image that `sample` kept."""
-    from r2i.crop.finders import make_finder
-    from r2i.crop.regions import find_regions, summarise
+    """Find regions in every image that `sample` kept; the teacher, where there is one, lists the objects first."""
+    from r2i.crop.regions import summarise
+    from r2i.crop.run import regions_of_all
+    from r2i.endpoint.images import read_images
+    from r2i.endpoint.ledger import Ledger
+    from r2i.photos import Photos
 
-    cfg = load_params(params).chosen.crop
-    images = iter_rows(paths.IMAGES, records.IMAGES, "sample", columns=["image_id", "image", "status"])
-    regions = list(find_regions(track(images, "crop"), make_finder(cfg), cfg))
-    require_ok(regions, "region", "loosen the crop section of the profile in params.yaml")
-    write_table(paths.REGIONS, regions, records.REGIONS, cfg.shards)
-    write_metrics(paths.metrics("crop"), {**count_statuses(regions), **summarise(regions)})
+    loaded = load_params(params)
+    cfg, ledger, listings = loaded.chosen.crop, Ledger(), None
+    open_images = partial(read_images, Photos.of(loaded))
+    if cfg.method == "teacher+sam2" and cfg.teacher:
+        from r2i.crop.grounding import list_objects
+        from r2i.endpoint import connect
+
+        images = ok_rows(read_table(paths.IMAGES, records.IMAGES, "sample", SIZE), paths.IMAGES, "sample")
+        with connect(cfg.teacher) as teacher:
+            listings = list_objects(images, open_images(), teacher, cfg, loaded.seed, ledger)
+    with regions_of_all(open_images, cfg, listings) as done:
+        regions = done.rows()
+        require_ok(regions, "region", "loosen the crop section of the profile in params.yaml")
+        write_table(paths.REGIONS, regions, records.REGIONS, cfg.shards)
+        calls = {} if listings is None else {"calls": ledger.metrics()}
+        write_metrics(paths.metrics("crop"), {**count_statuses(regions), **summarise(regions), **calls})
 
 
 if __name__ == "__main__":

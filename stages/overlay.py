@@ -5,7 +5,7 @@ from pathlib import Path
 from r2i import paths
 from r2i.metrics import write_metrics
 from r2i.params import load_params
-from r2i.records import IMAGES, REGIONS, TRAIN, VOTES
+from r2i.records import REGIONS, TRAIN, VOTES
 from r2i.stage import run_stage
 from r2i.tables import ok_rows, read_table, write_table
 
@@ -13,6 +13,7 @@ from r2i.tables import ok_rows, read_table, write_table
 def main(params: Path = Path("params.yaml")) -> None:
     """Write distractors, draw the box, drop what the student finds too easy, write the training rows."""
     from r2i.endpoint import connect
+    from r2i.endpoint.images import read_images
     from r2i.endpoint.ledger import Ledger
     from r2i.endpoint.pictures import read_pictures
     from r2i.overlay.ask import prepare_items
@@ -20,13 +21,14 @@ def main(params: Path = Path("params.yaml")) -> None:
     from r2i.overlay.boxed import Drawer
     from r2i.overlay.item import make_items
     from r2i.overlay.rows import summarise, train_rows
+    from r2i.photos import Photos
 
     loaded = load_params(params)
     cfg, seed, ledger = loaded.chosen.overlay, loaded.seed, Ledger()
     votes = ok_rows(read_table(paths.VOTES, VOTES, "vote"), paths.VOTES, "vote")
     regions = read_table(paths.REGIONS, REGIONS, "crop", ["region_id", "box"])
     crops = read_pictures(paths.REGIONS, REGIONS, "crop", "crop", (vote["region_id"] for vote in votes))
-    images = read_pictures(paths.IMAGES, IMAGES, "sample", "image", (vote["image_id"] for vote in votes))
+    images = read_images(Photos.of(loaded), (vote["image_id"] for vote in votes))
     items = make_items(votes, {region["region_id"]: region["box"] for region in regions})
     with Drawer(paths.TRAIN.parent, cfg) as drawer:
         with connect(cfg.teacher) as teacher, connect(cfg.student) as student:

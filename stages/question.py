@@ -5,7 +5,7 @@ from pathlib import Path
 from r2i import paths
 from r2i.metrics import write_metrics
 from r2i.params import load_params
-from r2i.records import IMAGES, QUESTIONS, REGIONS
+from r2i.records import QUESTIONS, REGIONS
 from r2i.stage import run_stage
 from r2i.tables import ok_rows, read_table, write_table
 
@@ -15,15 +15,17 @@ REGION = ["region_id", "image_id", "status"]  # not the crops
 def main(params: Path = Path("params.yaml")) -> None:
     """Ask the teacher for questions about each crop; keep those that pass its four checks."""
     from r2i.endpoint import connect
+    from r2i.endpoint.images import read_images
     from r2i.endpoint.ledger import Ledger
     from r2i.endpoint.pictures import read_pictures
+    from r2i.photos import Photos
     from r2i.question.ask import make_questions, summarise
 
     loaded = load_params(params)
     cfg, seed, ledger = loaded.chosen.question, loaded.seed, Ledger()
     regions = ok_rows(read_table(paths.REGIONS, REGIONS, "crop", REGION), paths.REGIONS, "crop")
     image_ids, region_ids = ([region[name] for region in regions] for name in ("image_id", "region_id"))
-    images = read_pictures(paths.IMAGES, IMAGES, "sample", "image", image_ids, cfg.max_pixels)
+    images = read_images(Photos.of(loaded), image_ids, cfg.max_pixels)
     crops = read_pictures(paths.REGIONS, REGIONS, "crop", "crop", region_ids, cfg.max_pixels)
     with connect(cfg.teacher) as teacher:
         rows = make_questions(regions, crops, images, teacher, cfg, seed, ledger)

@@ -13,14 +13,18 @@ from r2i.tables import write_table
 def main(params: Path = Path("params.yaml")) -> None:
     """Choose images from the pools; the truth of rendered ones goes to a table of its own."""
     from r2i.sample.choose import choose_images, summarise
+    from r2i.sample.hashes import KnownHashes, default_path
     from r2i.sample.pools import list_offers
+    from r2i.sample.spool import Spool
 
     loaded = load_params(params)
-    cfg = loaded.chosen.sample
-    offers = [offer for pool in cfg.pools for offer in track(list_offers(pool, loaded.seed), f"sample {pool.name}")]
-    choice = choose_images(offers, cfg, loaded.seed)
-    require_ok(choice.rows, "image", "put other images into the pools or loosen the sample section in params.yaml")
-    write_table(paths.IMAGES, choice.rows, records.IMAGES, cfg.shards)
+    cfg, seed = loaded.chosen.sample, loaded.seed
+    with KnownHashes(default_path()) as known:
+        offers = [offer for pool in cfg.pools for offer in track(list_offers(pool, seed, known), f"sample {pool.name}")]
+    with Spool(paths.IMAGES.parent) as spool:
+        choice = choose_images(offers, cfg, seed, spool)
+        require_ok(choice.rows, "image", "put other images into the pools or loosen the sample section in params.yaml")
+        write_table(paths.IMAGES, choice.rows, records.IMAGES, cfg.shards)
     write_table(paths.TRUTH, choice.truth, records.TRUTH)
     write_metrics(paths.metrics("sample"), {**count_statuses(choice.rows), **summarise(offers, choice)})
 

@@ -1,6 +1,5 @@
 """Regions: one box for each object, and the box that is checked is the box that is cropped."""
 
-import builtins
 from io import BytesIO
 from pathlib import Path
 
@@ -10,9 +9,11 @@ from PIL import Image
 
 from r2i import paths, records
 from r2i.boxes import iou
+from r2i.crop.candidates import Candidate, Finder, Finding, Refused
+from r2i.crop.choose import choose_diverse, judge_candidates
 from r2i.crop.contours import find_contours
-from r2i.crop.regions import Candidate, find_regions, judge_candidates
-from r2i.crop.sam2 import candidates_of, load_sam2, run_length_box
+from r2i.crop.finders import make_finder
+from r2i.crop.regions import find_regions_of
 from r2i.errors import R2IError, TableError
 from r2i.ids import make_id
 from r2i.images import jpeg_bytes, read_image, sha256
@@ -22,6 +23,7 @@ from r2i.tables import Row, read_table, write_table
 from stages.crop import main
 
 ROOT = Path(__file__).parent.parent
+BLACK = jpeg_bytes(Image.new("RGB", (64, 64)))
 MINI = {"method": "contours", "min_side": 16, "per_image": 6, "margin": 0.08, "square": True}
 
 
@@ -38,6 +40,14 @@ def verdicts(candidates: list[Candidate], **changes: object) -> list[tuple[tuple
 def image_row(image: Image.Image | bytes, status: str = "ok") -> Row:
     data = image if isinstance(image, bytes) else jpeg_bytes(image)
     return {"image_id": sha256(data), "image": data, "status": status}
+
+
+def regions(data: bytes, found: Finding | list[Candidate] | Finder, cfg: Crop) -> list[Row]:
+    """The rows of one image in which `found` is found."""
+    if callable(found):
+        return find_regions_of(sha256(data), data, found, cfg)
+    finding = found if isinstance(found, Finding) else Finding(found)
+    return find_regions_of(sha256(data), data, lambda image_id, image: finding, cfg)
 
 
 # The rules
@@ -95,13 +105,51 @@ def test_candidates_that_become_one_box_are_one_row() -> None:
     assert judged == [(Candidate((10, 10, 30, 30), 0.9), "")]
 
 
+def test_stability_and_shape_have_their_own_reasons() -> None:
+    shaky = Candidate((0, 0, 20, 20), 0.9, 0.8)
+    long = Candidate((30, 0, 80, 10), 0.9)  # 50 : 10
+    limits = {"min_stability": 0.85, "max_box_aspect": 4.0}
+    assert verdicts([shaky, long], **limits) == [((0, 0, 20, 20), "low_stability"), ((30, 0, 80, 10), "extreme_aspect")]
+    assert verdicts([shaky, long], min_stability=0.8, max_box_aspect=5.0) == [(shaky.box, ""), (long.box, "")]
+
+
+def test_of_two_candidates_in_one_box_the_one_that_passes_the_rules_counts() -> None:
+    better, stable = Candidate((10, 10, 30, 30), 0.95, 0.2), Candidate((10, 10, 30, 30), 0.9, 0.9)
+    assert judge_candidates([better, stable], settings(min_stability=0.5), 100, 100) == [(stable, "")]
+
+
+def test_diverse_choice_takes_the_best_and_then_what_differs_most_in_place() -> None:
+    # 20 x 20 boxes with centres (10, 10), (40, 10), (90, 90), (10, 90): the third is furthest from the first
+    # (1.13 image widths), then the fourth (0.8 from both) before the second (0.3 from the first)
+    boxes = [(0, 0, 20, 20), (30, 0, 50, 20), (80, 80, 100, 100), (0, 80, 20, 100)]
+    assert choose_diverse(boxes, 3, 100, 100) == [boxes[0], boxes[2], boxes[3]]
+    candidates = [Candidate(box, 0.99 - number / 100) for number, box in enumerate(boxes)]
+    for order in (candidates, candidates[::-1]):
+        assert verdicts(order, choose="diverse", per_image=3) == [
+            (boxes[0], ""), (boxes[1], "over_limit"), (boxes[2], ""), (boxes[3], "")
+        ]  # fmt: skip
+    assert [reason for _, reason in verdicts(candidates, per_image=3)] == ["", "", "", "over_limit"]
+
+
+def test_diverse_choice_counts_size_too() -> None:
+    # side 5 against 40: ln 8 = 2.1, more than any distance on the image (1.41)
+    boxes = [(0, 0, 40, 40), (60, 60, 100, 100), (45, 0, 50, 5)]
+    assert choose_diverse(boxes, 2, 100, 100) == [boxes[0], boxes[2]]
+
+
+def test_diverse_choice_of_few_or_none() -> None:
+    assert choose_diverse([], 3, 100, 100) == []
+    assert choose_diverse([(0, 0, 9, 9)], 3, 100, 100) == [(0, 0, 9, 9)]
+
+
 # Rows
 
 
 def test_the_crop_shows_exactly_the_pixels_of_the_box() -> None:
     image = read_image(jpeg_bytes(render_scene(np.random.default_rng(0)).image))
     cfg = Crop.model_validate(MINI | {"upscale": 1})
-    kept = [row for row in find_regions([image_row(image)], find_contours, cfg) if row["status"] == "ok"]
+    rows = regions(image_row(image)["image"], make_finder(cfg), cfg)
+    kept = [row for row in rows if row["status"] == "ok"]
     assert kept
     for row in kept:
         shown = np.asarray(read_image(row["crop"]), dtype=int)
@@ -113,27 +161,61 @@ def test_the_crop_shows_exactly_the_pixels_of_the_box() -> None:
 def test_a_box_at_the_border_has_no_black_padding() -> None:
     white = Image.new("RGB", (100, 100), "white")
     at_corner = [Candidate((90, 90, 100, 100), 0.9)]
-    (row,) = find_regions([image_row(white)], lambda _: at_corner, settings(margin=0.5, square=True))
+    (row,) = regions(jpeg_bytes(white), at_corner, settings(margin=0.5, square=True))
     assert row["box"] == [85, 85, 100, 100]  # 10 px grown by 5 on every side, cut at the border
     assert np.asarray(read_image(row["crop"])).min() > 250
 
 
 def test_an_image_without_regions_is_a_row() -> None:
-    (row,) = find_regions([image_row(Image.new("RGB", (64, 64)))], lambda _: [], settings())
+    (row,) = regions(BLACK, [], settings())
     assert (row["status"], row["reason"], row["box"], row["crop"]) == ("rejected", "no_region", None, None)
     assert row["region_id"] == make_id(row["image_id"], "none")
 
 
-def test_an_image_that_cannot_be_decoded_is_a_failed_row_beside_its_neighbours() -> None:
-    good = image_row(Image.new("RGB", (64, 64)))
-    bad = image_row(good["image"][:300])
-    rows = list(find_regions([bad, good], lambda _: [Candidate((8, 8, 24, 24), 0.9)], settings(max_area_share=0.5)))
-    assert [(row["image_id"], row["status"]) for row in rows] == [(bad["image_id"], "failed"), (good["image_id"], "ok")]
-    assert rows[0]["reason"] == "truncated"
+def test_an_image_that_cannot_be_decoded_is_a_failed_row() -> None:
+    (row,) = regions(BLACK[:300], [Candidate((8, 8, 24, 24), 0.9)], settings())
+    assert (row["status"], row["reason"]) == ("failed", "truncated")
 
 
-def test_images_that_sample_dropped_are_passed_over() -> None:
-    assert list(find_regions([{"image_id": "a", "image": None, "status": "rejected"}], find_contours, settings())) == []
+def test_a_finder_that_raises_fails_the_image_but_not_where_all_images_are_concerned() -> None:
+    def run_out_of_memory(image_id: str, image: Image.Image) -> Finding:
+        raise RuntimeError("CUDA out of memory")
+
+    def miss_its_package(image_id: str, image: Image.Image) -> Finding:
+        raise R2IError("no package")
+
+    (row,) = regions(BLACK, run_out_of_memory, settings())
+    assert (row["status"], row["reason"], row["crop"]) == ("failed", "segmenter_error", None)
+    with pytest.raises(R2IError, match="no package"):
+        regions(BLACK, miss_its_package, settings())
+
+
+def test_kept_regions_carry_name_mask_and_listing_and_refusals_are_rows_of_their_own() -> None:
+    mask = {"size": [64, 64], "counts": "abc"}
+    kept = Candidate((8, 8, 24, 24), 0.9, 1.0, "red mug", mask)
+    low = Candidate((40, 40, 56, 56), 0.1, 1.0, "spoon", mask)
+    refused = (Refused("cup", None, "reversed"), Refused("fork", (8, 8, 24, 24), "not_unique"))
+    call = {"model": "m", "endpoint": "openai", "prompt_sha256": "p", "sampling": "{}", "reply_key": "k/0"}
+    rows = regions(BLACK, Finding([kept, low], refused, listing=call), settings(max_area_share=0.5))
+    assert [(row["name"], row["box"], row["mask"], row["reason"]) for row in rows] == [
+        ("red mug", [8, 8, 24, 24], mask, ""),
+        ("spoon", [40, 40, 56, 56], None, "low_score"),
+        ("cup", None, None, "reversed"),
+        ("fork", [8, 8, 24, 24], None, "not_unique"),
+    ]
+    assert all(row["listing"] == call for row in rows)
+    assert len({row["region_id"] for row in rows}) == 4
+
+
+def test_rows_of_all_kinds_come_back_from_a_table_as_they_were(tmp_path: Path) -> None:
+    mask = {"size": [64, 64], "counts": "abc"}
+    call = {"model": "m", "endpoint": "openai", "prompt_sha256": "p", "sampling": "{}", "reply_key": "k/0"}
+    finding = Finding(
+        [Candidate((8, 8, 24, 24), 0.9, 1.0, "mug", mask)], (Refused("x", None, "reversed"),), listing=call
+    )
+    rows = regions(BLACK, finding, settings(max_area_share=0.5)) + regions(BLACK[:300], [], settings())
+    write_table(tmp_path / "regions", rows, records.REGIONS)
+    assert read_table(tmp_path / "regions", records.REGIONS, "crop") == sorted(rows, key=lambda row: row["region_id"])
 
 
 # The finder by contours
@@ -186,67 +268,6 @@ def test_contours_scale_with_the_image() -> None:
     pixels[100:180, 300:380] = (200, 40, 40)
     (candidate,) = find_contours(Image.fromarray(pixels))
     assert iou(candidate.box, (300, 100, 380, 180)) > 0.9
-
-
-# SAM 2's masks
-
-
-def run_lengths(mask: np.ndarray) -> dict[str, list[int]]:
-    """COCO's uncompressed form: runs down the columns, zeros first."""
-    flat = mask.astype(int).flatten(order="F").tolist()
-    counts, current, length = [], 0, 0
-    for value in flat:
-        if value != current:
-            counts.append(length)
-            current, length = value, 0
-        length += 1
-    return {"size": list(mask.shape), "counts": [*counts, length]}
-
-
-def test_a_mask_gives_its_tight_box_right_and_bottom_exclusive() -> None:
-    mask = np.zeros((20, 30), bool)
-    mask[5:9, 10:17] = True
-    assert run_length_box(run_lengths(mask)) == (10, 5, 17, 9)
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_the_box_of_any_mask_is_that_of_its_pixels(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    mask = np.zeros((9, 13), bool)
-    mask[rng.integers(0, 9, 4), rng.integers(0, 13, 4)] = True
-    mask[:, rng.integers(0, 13)] |= seed % 3 == 0  # a full column: its run may go on in the next one
-    rows, columns = np.nonzero(mask)
-    expected = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-    assert run_length_box(run_lengths(mask)) == expected
-
-
-def test_a_mask_of_the_whole_image_and_an_empty_one() -> None:
-    assert run_length_box(run_lengths(np.ones((4, 6), bool))) == (0, 0, 6, 4)
-    assert run_length_box(run_lengths(np.zeros((4, 6), bool))) is None
-
-
-def test_scores_of_masks_stay_between_0_and_1_and_empty_masks_are_left_out() -> None:
-    mask = np.zeros((8, 8), bool)
-    mask[2:4, 2:4] = True
-    records_ = [
-        {"segmentation": run_lengths(mask), "predicted_iou": 1.02},  # SAM 2's estimate may exceed 1
-        {"segmentation": run_lengths(mask & False), "predicted_iou": 0.9},
-    ]
-    assert candidates_of(records_) == [Candidate((2, 2, 4, 4), 1.0)]
-
-
-def test_a_missing_sam2_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def refuse(name: str, *args: object, **options: object) -> object:
-        if name.startswith("sam2"):
-            raise ModuleNotFoundError("No module named 'sam2'")
-        return real(name, *args, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(R2IError) as caught:
-        load_sam2("facebook/sam2.1-hiera-large")
-    assert "r2i[gpu]" in caught.value.remedy
 
 
 # The stage

@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import tempfile
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -17,8 +18,9 @@ from r2i.errors import R2IError
 from r2i.images import read_image, sha256
 from r2i.mini.world import SIZE
 from r2i.params import Pool, Sample
-from r2i.sample.choose import Choice, NearDuplicates, choose_images
+from r2i.sample.choose import Choice, choose_images
 from r2i.sample.pools import Offer, list_offers
+from r2i.sample.spool import Spool
 from r2i.tables import Row, read_table
 from stages.sample import main
 
@@ -41,12 +43,24 @@ def settings(**changes: object) -> Sample:
     return Sample.model_validate(defaults | changes)
 
 
+def pool_of(folder: Path) -> Pool:
+    return Pool(kind="folder", name="photos", path=str(folder))
+
+
 def offers_of(folder: Path) -> list[Offer]:
-    return list(list_offers(Pool(kind="folder", name="photos", path=str(folder)), seed=0))
+    return list(list_offers(pool_of(folder), seed=0))
+
+
+def choose_from(offers: list[Offer], cfg: Sample, seed: int = 0) -> Choice:
+    """The choice, with its pictures read."""
+    with Spool(Path(tempfile.gettempdir())) as spool:
+        choice = choose_images(offers, cfg, seed, spool)
+        choice.rows = [{k: v() if callable(v) else v for k, v in row.items()} for row in choice.rows]
+    return choice
 
 
 def choose(folder: Path, seed: int = 0, **changes: object) -> Choice:
-    return choose_images(offers_of(folder), settings(**changes), seed)
+    return choose_from(offers_of(folder), settings(pools=[pool_of(folder)], **changes), seed)
 
 
 def reasons(choice: Choice) -> dict[str, tuple[str, str]]:
@@ -73,7 +87,7 @@ def test_the_choice_does_not_depend_on_the_order_or_names_of_files(photos: Path,
     chosen = ids(choose(photos, images=5))
     assert len(chosen) == 5
     assert ids(choose(tmp_path / "other", images=5)) == chosen
-    assert ids(choose_images(shuffled, settings(images=5), 0)) == chosen
+    assert ids(choose_from(shuffled, settings(pools=[pool_of(photos)], images=5))) == chosen
 
 
 def test_another_seed_chooses_other_images(photos: Path) -> None:
@@ -204,25 +218,6 @@ def test_a_recompressed_copy_is_a_near_duplicate_and_the_lower_rank_stays(photos
     pair = [row for row in rows if row["source"] in ("photos/0.png", "photos/again.jpg")]
     assert [row["reason"] for row in pair] == ["", "near_duplicate"]  # rows stand in the order of their rank
     assert ids(choose(photos, near_duplicate_bits=-1)) == {row["image_id"] for row in rows}
-
-
-def test_the_search_for_near_duplicates_is_exact() -> None:
-    # 0b0111 differs from 0b0000 in 3 bits and from 0b1111 in 1 bit
-    hashes = NearDuplicates(bits=1)
-    hashes.add(f"{0b0000:016x}")
-    assert not hashes.has_near(f"{0b0111:016x}")
-    hashes.add(f"{0b1111:016x}")
-    assert hashes.has_near(f"{0b0111:016x}")
-    assert hashes.has_near("0" * 16)
-    assert not hashes.has_near("f" * 16)
-
-
-def test_the_search_for_near_duplicates_grows_with_what_it_holds() -> None:
-    hashes = NearDuplicates(bits=0)
-    for number in range(1500):
-        hashes.add(f"{number:016x}")
-    assert hashes.has_near(f"{1499:016x}") and hashes.has_near(f"{0:016x}")
-    assert not hashes.has_near(f"{1500:016x}")
 
 
 def test_a_missing_and_an_empty_folder_name_the_pool(tmp_path: Path) -> None:

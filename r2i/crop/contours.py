@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from r2i.crop.regions import Candidate
+from r2i.crop.candidates import Candidate
 
 LIGHTNESS = 0.7  # weight of lightness beside the two colour axes: light and shadow change it most
 REFERENCE_SIDE = 128  # kernel sizes below are for images of this side, and grow with it

@@ -1,114 +1,83 @@
-"""From candidate boxes to the rows of the region table.
+"""From what a finder says about an image to the rows of the region table.
 
-A finder (`contours`, `sam2`) proposes tight boxes with a score. Each box first gets its context
-(margin, square), then passes the rules below: the box that is checked is the box that is cropped.
+A finder (`contours`, `sam2`, `teacher+sam2`) proposes tight boxes with a score. Each box first gets its context
+(margin, square), then passes the rules of r2i.crop.choose: the box that is checked is the box that is cropped.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 from PIL import Image
 
-from r2i.boxes import Box, area_share, frame, iou
-from r2i.errors import ImageError
+from r2i.boxes import area_share
+from r2i.crop.candidates import Candidate, Finder, Finding, Refused
+from r2i.crop.choose import judge_candidates
+from r2i.errors import ImageError, R2IError
 from r2i.ids import make_id
 from r2i.images import cut_crop, jpeg_bytes, read_image
 from r2i.params import Crop
 from r2i.records import FAILED, OK, REJECTED
 from r2i.tables import Row
 
-NO_REGION = "no_region"
+SEGMENTER_ERROR = "segmenter_error"  # the finder raised on this image, e.g. for want of memory
 
 
-class Candidate(NamedTuple):
-    """`box`: tight, xyxy, full-image pixels. `score`: 0 to 1."""
+def find_regions_of(image_id: str, data: bytes, finder: Finder, cfg: Crop) -> list[Row]:
+    """The rows (records.REGIONS) of one image, of which there is always at least one.
 
-    box: Box
-    score: float
-
-
-Finder = Callable[[Image.Image], list[Candidate]]
-
-
-def find_regions(images: Iterable[Mapping[str, Any]], finder: Finder, cfg: Crop) -> Iterator[Row]:
-    """Region rows (records.REGIONS) of every image row that is ok; other image rows are passed over.
-
-    An image that can't be decoded gives one failed row, an image without candidates one rejected
-    row (`no_region`): every ok image stands in the table at least once.
+    `data`: its JPEG. An image that can't be decoded, or on which the finder raises, gives one failed row. An
+    R2IError of the finder is passed on: it concerns all images.
     """
-    for row in images:
-        if row["status"] == OK:
-            yield from _regions_of(row["image_id"], row["image"], finder, cfg)
-
-
-def _regions_of(image_id: str, data: bytes, finder: Finder, cfg: Crop) -> Iterator[Row]:
     try:
         image = read_image(data)
     except ImageError as error:
-        yield _row_without_box(image_id, FAILED, error.cause)
-        return
-    judged = judge_candidates(finder(image), cfg, *image.size)
-    if not judged:
-        yield _row_without_box(image_id, REJECTED, NO_REGION)
-    for candidate, reason in judged:
-        yield {
-            "region_id": make_id(image_id, candidate.box),
-            "image_id": image_id,
-            "box": list(candidate.box),
-            "score": candidate.score,
-            "area_share": area_share(candidate.box, *image.size),
-            "crop": None if reason else jpeg_bytes(cut_crop(image, candidate.box, cfg.upscale), cfg.quality),
-            "status": REJECTED if reason else OK,
-            "reason": reason,
-        }
+        return [row_without_box(image_id, FAILED, error.cause)]
+    try:
+        finding = finder(image_id, image)
+    except R2IError:
+        raise
+    except Exception:  # libraries and drivers raise anything
+        return [row_without_box(image_id, FAILED, SEGMENTER_ERROR)]
+    judged = judge_candidates(finding.candidates, cfg, *image.size)
+    rows = [_region(image_id, image, candidate, reason, cfg) for candidate, reason in judged]
+    rows += [_refusal(image_id, place, refused) for place, refused in enumerate(finding.refused)]
+    rows = rows or [row_without_box(image_id, finding.status, finding.reason)]
+    return [row | {"listing": finding.listing} for row in rows]
 
 
-def _row_without_box(image_id: str, status: str, reason: str) -> Row:
-    empty = {"box": None, "score": None, "area_share": None, "crop": None}
-    return {"region_id": make_id(image_id, "none"), "image_id": image_id, **empty, "status": status, "reason": reason}
+def _region(image_id: str, image: Image.Image, candidate: Candidate, reason: str, cfg: Crop) -> Row:
+    return {
+        "region_id": make_id(image_id, candidate.box),
+        "image_id": image_id,
+        "box": list(candidate.box),
+        "score": candidate.score,
+        "area_share": area_share(candidate.box, *image.size),
+        "crop": None if reason else jpeg_bytes(cut_crop(image, candidate.box, cfg.upscale), cfg.quality),
+        "name": candidate.name,
+        "mask": None if reason else candidate.mask,
+        "status": REJECTED if reason else OK,
+        "reason": reason,
+    }
 
 
-def judge_candidates(
-    candidates: Iterable[Candidate], cfg: Crop, width: int, height: int
-) -> list[tuple[Candidate, str]]:
-    """Give each candidate its context, then a reason to drop it, or "" to keep it.
-
-    Best score first, ties by position; candidates that end up with one and the same box count once.
-    Rules, in order: `low_score`, `too_large`, `too_small`, `overlap` (with a better box that passed
-    the rules before), `over_limit`.
-    """
-    framed = [Candidate(frame(c.box, cfg.margin, cfg.square, width, height), c.score) for c in candidates]
-    best: dict[Box, Candidate] = {}
-    for candidate in sorted(framed, key=lambda c: (-c.score, c.box)):
-        best.setdefault(candidate.box, candidate)
-    passed: list[Box] = []
-    judged = []
-    for candidate in best.values():
-        reason = _fault(candidate, cfg, width, height)
-        if not reason and any(iou(candidate.box, other) > cfg.max_iou for other in passed):
-            reason = "overlap"
-        if not reason:
-            passed.append(candidate.box)
-            reason = "over_limit" if len(passed) > cfg.per_image else ""
-        judged.append((candidate, reason))
-    return judged
+def _refusal(image_id: str, place: int, refused: Refused) -> Row:
+    """The region_id can't be that of the box: there may be none, and a candidate may have the same."""
+    row = row_without_box(image_id, REJECTED, refused.reason)
+    box = list(refused.box) if refused.box else None
+    return row | {"region_id": make_id(image_id, "refused", place), "box": box, "name": refused.name}
 
 
-def _fault(candidate: Candidate, cfg: Crop, width: int, height: int) -> str:
-    """What is wrong with one box by itself; "" where nothing is."""
-    left, top, right, bottom = candidate.box
-    if candidate.score < cfg.min_score:
-        return "low_score"
-    if area_share(candidate.box, width, height) > cfg.max_area_share:
-        return "too_large"
-    if min(right - left, bottom - top) < cfg.min_side:
-        return "too_small"
-    return ""
+def row_without_box(image_id: str, status: str, reason: str) -> Row:
+    """The only row of an image that has no region."""
+    empty = dict.fromkeys(("box", "score", "area_share", "crop", "mask", "listing"))
+    same = {"region_id": make_id(image_id, "none"), "image_id": image_id, "name": ""}
+    return same | empty | {"status": status, "reason": reason}
 
 
-def summarise(rows: list[Row]) -> dict[str, Any]:
+def summarise(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Images seen, regions kept from each on average, and the median area of what was kept."""
+    rows = list(rows)
     kept = [row for row in rows if row["status"] == OK]
     images = len({row["image_id"] for row in rows})
     return {
@@ -116,3 +85,6 @@ def summarise(rows: list[Row]) -> dict[str, Any]:
         "per_image": len(kept) / images if images else None,
         "median_area_share": median(row["area_share"] for row in kept) if kept else None,
     }
+
+
+__all__ = ["Candidate", "Finding", "find_regions_of", "judge_candidates", "row_without_box", "summarise"]

@@ -22,7 +22,8 @@ class Failure:
     """A call without a choice.
 
     `wait_s`: what the server asks for; `passing`: worth another try; `loaded`: a sign of too many calls.
-    `complaint`: the words of a refusal; `options`: what the call asked for and could do without.
+    `complaint`: the words of a refusal; `options`: what the call asked for and could do without;
+    `seconds`: that it took.
     """
 
     reason: str
@@ -32,6 +33,7 @@ class Failure:
     loaded: bool = False
     complaint: Complaint | None = None
     options: frozenset[str] = frozenset()
+    seconds: float = 0.0
 
 
 def judge_status(status: int, body: str, headers: Any, params: Endpoint) -> Failure:
@@ -74,6 +76,10 @@ class Breaker:
     def __init__(self, params: Endpoint) -> None:
         self.params = params
         self.answered = False
+        self.begin()
+
+    def begin(self) -> None:
+        """A new run: the server may have been mended."""
         self.given_up = self.refused = 0
 
     def success(self) -> None:

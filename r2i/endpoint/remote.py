@@ -113,7 +113,7 @@ class RemoteModel:
 
     async def _call(self, request: Request, key: str, samples: list[int], found: dict[int, Reply]) -> None:
         """One call for `samples`, tried again while its failure may pass; puts what came of it into `found`."""
-        began = time.monotonic()
+        spent = 0.0  # seconds in calls and pauses: our own queue tries nobody's patience
         attempt = 0
         while True:
             outcome = await self._attempt(request, key, samples)
@@ -122,12 +122,13 @@ class RemoteModel:
                 return
             if outcome.reason == "bad_request" and await self._do_without(request, key, samples, outcome, found):
                 return
-            late = time.monotonic() - began > self.params.patience_s
-            if not outcome.passing or attempt == self.params.retries or late:
+            spent += outcome.seconds
+            if not outcome.passing or attempt == self.params.retries or spent > self.params.patience_s:
                 await self._give_up(request, key, samples, outcome, found)
                 return
             pause = min(self.backoff_s * 2**attempt, LONGEST_BACKOFF_S) * (0.5 + unit_of(key, samples, attempt) / 2)
             await asyncio.sleep(outcome.wait_s + pause)
+            spent += outcome.wait_s + pause
             attempt += 1
 
     async def _do_without(
@@ -204,10 +205,11 @@ class RemoteModel:
             images.clear()  # they are in `data` now: hundreds of calls wait here
             began = time.monotonic()
             outcome = await self.wire.send(data, self.breaker.answered)
+        seconds = time.monotonic() - began
         if isinstance(outcome, Failure):
-            return replace(outcome, options=frozenset(body) & NAMED.keys()), time.monotonic() - began
+            return replace(outcome, options=frozenset(body) & NAMED.keys(), seconds=seconds), seconds
         self.rates.spend(outcome.tokens_in + outcome.tokens_out)
-        return outcome, time.monotonic() - began
+        return outcome, seconds
 
     async def _open(self) -> None:
         """The connection, made when the first call needs it; a vLLM is started then."""
@@ -279,6 +281,7 @@ class RemoteModel:
         if self.wire:
             await self.wire.close()
         self.history.write(self.limit)
+        self.breaker.begin()
         self._begin()
 
     def close(self) -> None:

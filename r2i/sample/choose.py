@@ -1,106 +1,157 @@
 """The seeded choice: go through what the pools offer in an order that depends on ids alone."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
+from functools import partial
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from r2i.errors import ImageError
 from r2i.ids import make_id
-from r2i.images import perceptual_hash, read_image, stored_jpeg
-from r2i.params import Sample
+from r2i.params import Pool, Sample
+from r2i.photos import Photos
 from r2i.progress import track
 from r2i.records import FAILED, OK, REJECTED
+from r2i.sample.look import Look, Task
+from r2i.sample.near import NearDuplicates
 from r2i.sample.pools import Offer
+from r2i.sample.spool import Spool
+from r2i.sample.workers import Lookers
 from r2i.tables import Row
 
-BROKEN = {"unreadable", "truncated", "decompression_bomb"}  # could not be processed: failed, not rejected
+BROKEN = {"unreadable", "truncated", "decompression_bomb", "changed"}  # could not be processed: failed, not rejected
+ALL = ""  # the pool of all pools, where they have no shares
 
 
 @dataclass
 class Choice:
-    """`rows`: records.IMAGES, one for every offer looked at. `not_needed`: offers never looked at."""
+    """`rows`: records.IMAGES, one for every offer looked at; `image` may be a function that reads it.
+
+    `not_needed`: offers never looked at.
+    """
 
     rows: list[Row] = field(default_factory=list)
     truth: list[Row] = field(default_factory=list)  # records.TRUTH, of chosen rendered scenes
     not_needed: int = 0
 
 
-def choose_images(offers: Iterable[Offer], cfg: Sample, seed: int) -> Choice:
-    """Take the first `cfg.images` good pictures in the order of a hash of (seed, image_id).
+def rank(offers: Iterable[Offer], seed: int) -> list[Offer]:
+    """In the order of a hash of (seed, image_id): the order of `offers` changes nothing.
 
-    The order of `offers` changes nothing. Of equal or nearly equal pictures the first in that order
-    stays. Once enough are taken the rest is only counted.
+    The sample is the first k good ones. Adding m images to n puts at most min(k, m) of them among the
+    first k, in expectation k * m / (n + m), and moves as many out at the end; all others stay. Removing
+    an image that was not among the first k changes nothing. (A near duplicate among those added that
+    ranks before an image takes its place as well.)
     """
-    ranked = sorted(offers, key=lambda offer: (make_id(seed, offer.image_id), offer.source))
-    choice = Choice()
-    seen: set[str] = set()
-    hashes = NearDuplicates(cfg.near_duplicate_bits)
-    taken = 0
-    for offer in track(ranked, "sample"):
-        if taken == cfg.images:
-            choice.not_needed += 1
-            continue
-        row = _examine(offer, cfg, seen, hashes)
-        choice.rows.append(row)
+    return sorted(offers, key=lambda offer: (make_id(seed, offer.image_id), offer.source))
+
+
+def quotas(pools: Sequence[Pool], images: int) -> dict[str, int]:
+    """Most images of each pool by its share, which add up to `images`; {ALL: images} without shares.
+
+    Rounded down, then one more for the largest remainders (the first pools where they are equal). A pool
+    that has too few good images leaves its part empty: no pool's sample depends on another's size.
+    """
+    if not pools or pools[0].share is None:
+        return {ALL: images}
+    total = sum(pool.share or 0 for pool in pools)
+    exact = {pool.name: images * (pool.share or 0) / total for pool in pools}
+    counts = {name: int(value) for name, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda name: counts[name] - exact[name])
+    for name in by_remainder[: images - sum(counts.values())]:
+        counts[name] += 1
+    return counts
+
+
+def choose_images(offers: Iterable[Offer], cfg: Sample, seed: int, spool: Spool) -> Choice:
+    """Take the first good pictures in the order of `rank`, until `cfg.images` or each pool's part are taken.
+
+    Of equal or nearly equal pictures the first in that order stays. Once enough are taken the rest is
+    only counted. The number of workers changes nothing. Rows can be written while `spool` is open.
+    """
+    ranked = rank(offers, seed)
+    repeated = {later.source for first, later in pairwise(ranked) if first.image_id == later.image_id}
+    run = _Run(cfg, spool)
+    with Lookers(cfg, sum(offer.data is None for offer in ranked), run.task) as lookers:
+        offers_in_order = track(ranked, "sample")
+        ahead = lookers.in_order(offers_in_order, lambda offer: run.wants(offer) and offer.source not in repeated)
+        for offer, look in ahead:
+            run.take(offer, look)
+    return run.choice
+
+
+class _Run:
+    """What was taken so far."""
+
+    def __init__(self, cfg: Sample, spool: Spool) -> None:
+        self.cfg, self.spool, self.photos = cfg, spool, Photos(cfg.pools)
+        self.left = quotas(cfg.pools, cfg.images)
+        self.choice = Choice()
+        self.seen: set[str] = set()
+        self.hashes = NearDuplicates(cfg.near_duplicate_bits)
+
+    def task(self, offer: Offer) -> Task:
+        """What a process needs to look at `offer`; the JPEG must come back where it is not cheap to read again."""
+        data, give = offer.data, False
+        if offer.packed:
+            data, give = self._unpacked(offer), True  # can't be referred to
+        elif data is None and self.cfg.embed:
+            give = self.photos.pools[offer.pool].kind == "parquet"
+        return Task(offer.image_id, offer.pool, offer.member, offer.start, offer.size, data, give)
+
+    def _unpacked(self, offer: Offer) -> bytes:
+        try:
+            return self.spool.unpacked(offer.packed, offer.start or 0, offer.size or 0)
+        except OSError:
+            return b""  # gone since it was listed
+
+    def wants(self, offer: Offer) -> bool:
+        return self.left.get(ALL, self.left.get(offer.pool, 0)) > 0 and not offer.fault
+
+    def take(self, offer: Offer, look: Callable[[], Look]) -> None:
+        part = ALL if ALL in self.left else offer.pool
+        if self.left.get(part, 0) == 0:
+            self.choice.not_needed += 1
+            return
+        row = self._examine(offer, look)
+        self.choice.rows.append(row)
         if row["status"] == OK:
-            taken += 1
-            choice.truth += truth_rows(offer)
-    return choice
+            self.left[part] -= 1
+            self.choice.truth += truth_rows(offer)
 
+    def _examine(self, offer: Offer, look: Callable[[], Look]) -> Row:
+        row: Row = dict.fromkeys(("format", "mode", "width", "height", "phash", "image"))
+        row |= {"image_id": offer.image_id, "source": offer.source, "status": OK, "reason": ""}
+        row |= {"pool": offer.pool, "member": offer.member, "size": offer.size}
+        row |= {"start": None if offer.packed else offer.start}
+        if offer.image_id in self.seen:  # a copy needs an id of its own to be a row
+            return row | {"image_id": f"{offer.image_id}-{make_id(offer.source)}"} | _drop("duplicate")
+        self.seen.add(offer.image_id)
+        if offer.fault:
+            return row | _drop(offer.fault)
+        found = look()
+        row |= {name: getattr(found, name) for name in ("format", "mode", "width", "height", "phash")}
+        if found.reason:
+            return row | _drop(found.reason)
+        if self.hashes.has_near(found.phash or ""):
+            return row | _drop("near_duplicate")
+        self.hashes.add(found.phash or "")
+        return row | {"image": self._image(offer, found)}
 
-def _examine(offer: Offer, cfg: Sample, seen: set[str], hashes: "NearDuplicates") -> Row:
-    row: Row = dict.fromkeys(("format", "mode", "width", "height", "phash", "image"))
-    row |= {"image_id": offer.image_id, "source": offer.source, "status": OK, "reason": ""}
-    if offer.image_id in seen:  # a copy needs an id of its own to be a row
-        return row | {"image_id": f"{offer.image_id}-{make_id(offer.source)}"} | _drop("duplicate")
-    seen.add(offer.image_id)
-    try:
-        data = offer.load()
-        image = read_image(data)
-    except OSError:
-        return row | _drop("unreadable")
-    except ImageError as error:
-        return row | _drop(error.cause)
-    with Image.open(BytesIO(data)) as header:
-        row |= {"format": header.format, "mode": header.mode}
-    row |= {"width": image.width, "height": image.height, "phash": perceptual_hash(image)}
-    if min(image.size) < cfg.min_side:
-        return row | _drop("too_small")
-    if max(image.size) > cfg.max_aspect * min(image.size):
-        return row | _drop("extreme_aspect")
-    if hashes.has_near(row["phash"]):
-        return row | _drop("near_duplicate")
-    hashes.add(row["phash"])
-    return row | {"image": stored_jpeg(data, image)}
+    def _image(self, offer: Offer, found: Look) -> bytes | Callable[[], bytes] | None:
+        """What the table holds: nothing where it can refer to the pool; nothing is held in memory that a file has."""
+        if found.image is not None:
+            return self.spool.keep(found.image)
+        if offer.data is not None:
+            return offer.data
+        if not self.cfg.embed:
+            return None
+        return partial(self.photos.checked, offer.image_id, offer.pool, offer.member, offer.start, offer.size)
 
 
 def _drop(reason: str) -> Row:
     return {"status": FAILED if reason in BROKEN else REJECTED, "reason": reason}
-
-
-class NearDuplicates:
-    """Perceptual hashes of what was kept, and an exact search within `bits` of 64 (-1: finds nothing)."""
-
-    def __init__(self, bits: int) -> None:
-        self.bits = bits
-        self._kept = np.zeros(1024, np.uint64)
-        self._count = 0
-
-    def has_near(self, phash: str) -> bool:
-        differing = np.bitwise_count(self._kept[: self._count] ^ np.uint64(int(phash, 16)))
-        return bool((differing.astype(int) <= self.bits).any())
-
-    def add(self, phash: str) -> None:
-        if self._count == len(self._kept):
-            self._kept = np.concatenate([self._kept, np.zeros_like(self._kept)])
-        self._kept[self._count] = int(phash, 16)
-        self._count += 1
 
 
 def truth_rows(offer: Offer) -> list[Row]:
@@ -123,9 +174,8 @@ def truth_rows(offer: Offer) -> list[Row]:
 def summarise(offers: Sequence[Offer], choice: Choice) -> dict[str, Any]:
     """Offers and kept images of each pool, offers not looked at, and the median size."""
     kept = [row for row in choice.rows if row["status"] == OK]
-    pool_of = {offer.source: offer.pool for offer in offers}
     offered = Counter(offer.pool for offer in offers)
-    taken = Counter(pool_of[row["source"]] for row in kept)
+    taken = Counter(row["pool"] for row in kept)
     return {
         "pools": {pool: {"offered": offered[pool], "ok": taken[pool]} for pool in offered},
         "not_needed": choice.not_needed,

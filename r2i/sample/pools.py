@@ -1,10 +1,11 @@
-"""What the pools offer: rendered scenes, and every file of a folder."""
+"""What the pools offer: rendered scenes, files of a folder, members of tars, rows of Parquet files."""
 
-import hashlib
 import os
-from collections.abc import Callable, Iterator
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,83 +15,126 @@ from r2i.ids import make_id
 from r2i.images import jpeg_bytes, sha256
 from r2i.mini.world import Thing, render_scene
 from r2i.params import Pool
+from r2i.photos import name_text, pool_path, pool_root
+from r2i.sample.files import SUFFIXES, is_packed, read_entries, walk
+from r2i.sample.hashes import Entry, KnownHashes
 
 TRAIN_SCENES = 1  # second word of every seed; the benchmark draws its scenes with another
+THREADS = 16  # that hash files; most of the time they wait for a disk
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Offer:
-    """One picture of a pool, not decoded yet.
+    """One picture of a pool, not decoded yet: `pool`, `member`, `start`, `size` as in records.IMAGES.
 
-    `load` gives the source file's bytes or raises OSError. `things`: what a rendered scene shows.
+    `fault`: why it can't be read, known from the listing. `packed`: the path of the compressed tar that
+    `start` counts in. `data`, `things`: bytes and contents of a rendered scene, which no file holds.
     """
 
     image_id: str
-    source: str
     pool: str
-    load: Callable[[], bytes]
+    member: str
+    start: int | None = None
+    size: int | None = None
+    fault: str = ""
+    packed: str = ""
+    data: bytes | None = None
     things: tuple[Thing, ...] = ()
 
+    @property
+    def source(self) -> str:
+        return f"{self.pool}/{self.member}"
 
-def list_offers(pool: Pool, seed: int) -> Iterator[Offer]:
-    """All pictures of one pool. Raises R2IError where a folder is missing or holds no file."""
+
+def list_offers(pool: Pool, seed: int, known: KnownHashes | None = None) -> Iterator[Offer]:
+    """All pictures of one pool. `known`: hashes of files that have not changed since.
+
+    Raises R2IError where the pool is missing or holds no picture, or a Parquet file has no such column.
+    """
     if pool.kind == "rendered":
         yield from _rendered(pool, seed)
-    else:
-        yield from _folder(pool)
+        return
+    what = {"folder": "file", "tar": "tar", "parquet": "Parquet file"}[pool.kind]
+    paths = _paths(pool)
+    if not paths:
+        raise R2IError(f"pool {pool.name!r}: no {what} in {pool_path(pool)}", "put images there or change sample.pools")
+    found = False
+    for path, entries in _hash(paths, pool, known):
+        for offer in _offers(path, entries, pool):
+            found = True
+            yield offer
+    if not found:
+        raise R2IError(f"pool {pool.name!r}: no image in {pool_path(pool)}", "put images there or change sample.pools")
 
 
 def _rendered(pool: Pool, seed: int) -> Iterator[Offer]:
     for number in range(pool.scenes or 0):
         scene = render_scene(np.random.default_rng([seed, TRAIN_SCENES, number]))
         data = jpeg_bytes(scene.image)
-        yield Offer(sha256(data), f"{pool.name}/{number}", pool.name, partial(bytes, data), scene.things)
+        yield Offer(sha256(data), pool.name, str(number), size=len(data), data=data, things=scene.things)
 
 
-def _folder(pool: Pool) -> Iterator[Offer]:
-    root = Path(pool.path or "")
+def _paths(pool: Pool) -> list[str]:
+    root = pool_path(pool)
+    if pool.kind != "folder" and root.is_file():
+        return [str(root)]
     if not root.is_dir():
-        raise R2IError(f"pool {pool.name!r}: no folder {root}", "put the images there or change sample.pools")
-    found = False
-    for path in sorted(_walk(root)):
-        found = True
-        # a file name need not be UTF-8, a table's text must be
-        relative = os.fsencode(path.relative_to(root)).decode("utf-8", "backslashreplace")
-        source = f"{pool.name}/{relative}"
-        yield Offer(_file_id(path, source), source, pool.name, partial(_read, path))
-    if not found:
-        raise R2IError(f"pool {pool.name!r}: no file in {root}", "put images there or change sample.pools")
+        kind = "folder" if pool.kind == "folder" else f"{pool.kind} file or folder of such"
+        raise R2IError(f"pool {pool.name!r}: no {kind} {root}", "put the images there or change sample.pools")
+    suffixes = SUFFIXES.get(pool.kind, ("",))
+    return [path for path in walk(str(root)) if path.lower().endswith(suffixes)]
 
 
-def _walk(root: Path) -> Iterator[Path]:
-    """Every file below `root`; linked folders are followed, each real folder once (links may loop)."""
-    entered = {os.path.realpath(root)}
-    closed: list[Path] = []
-    for folder, below, files in os.walk(root, followlinks=True, onerror=lambda e: closed.append(Path(e.filename))):
-        below.sort()
-        kept = []
-        for name in below:
-            real = os.path.realpath(Path(folder, name))
-            if real not in entered:
-                entered.add(real)
-                kept.append(name)
-        below[:] = kept
-        yield from (Path(folder, name) for name in files)
-    yield from closed  # a folder that may not be read becomes one unreadable row
+def _hash(paths: list[str], pool: Pool, known: KnownHashes | None) -> Iterator[tuple[str, list[Entry]]]:
+    """What each file holds, in the order of `paths`; files that changed are read in threads."""
+    variant = pool.kind + (f":{pool.column}" if pool.kind == "parquet" else "")
+    ahead: deque[tuple[str, os.stat_result | None, list[Entry] | Future[list[Entry]]]] = deque()
+    stop = threading.Event()
+    with ThreadPoolExecutor(THREADS, "hash") as threads:
+        try:
+            for path in paths:
+                stat = _stat(path)
+                entries = known.find(path, variant, stat) if known and stat else None
+                job = threads.submit(read_entries, path, pool, stop) if entries is None else entries
+                ahead.append((path, stat, job))
+                while len(ahead) > 4 * THREADS:
+                    yield _take(ahead.popleft(), variant, known)
+            while ahead:
+                yield _take(ahead.popleft(), variant, known)
+        finally:
+            stop.set()
+            threads.shutdown(cancel_futures=True)
 
 
-def _read(path: Path) -> bytes:
-    if not path.is_file():  # a broken link, a folder without permission, a pipe that would block
-        raise OSError(f"{path} is not a file that can be read")
-    return path.read_bytes()
+def _take(
+    job: tuple[str, os.stat_result | None, list[Entry] | Future[list[Entry]]], variant: str, known: KnownHashes | None
+) -> tuple[str, list[Entry]]:
+    path, stat, entries = job
+    if isinstance(entries, list):
+        return path, entries
+    read = entries.result()
+    if known and stat and not any(entry.fault for entry in read):
+        known.add(path, variant, stat, read)
+    return path, read
 
 
-def _file_id(path: Path, source: str) -> str:
-    """sha256 of the file's bytes; where they can't be read, of where they should be."""
+def _stat(path: str) -> os.stat_result | None:
     try:
-        if path.is_file():
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+        return Path(path).stat()
     except OSError:
-        pass
-    return hashlib.sha256(make_id("unreadable", source).encode()).hexdigest()
+        return None
+
+
+def _offers(path: str, entries: list[Entry], pool: Pool) -> Iterator[Offer]:
+    name = name_text(os.path.relpath(path, pool_root(pool)))
+    if pool.kind != "folder":
+        name = name.replace("!", "\\x21")  # ! ends the file's name
+    readable = not all(entry.fault for entry in entries)
+    packed = path if pool.kind == "tar" and readable and is_packed(path) else ""
+    for entry in entries:
+        member = f"{name}!{entry.name}" if entry.name else name
+        if entry.fault:  # an id of where the picture should be
+            image_id = sha256(make_id("unreadable", f"{pool.name}/{member}").encode())
+            yield Offer(image_id, pool.name, member, fault=entry.fault)
+        else:
+            yield Offer(entry.sha256, pool.name, member, entry.start, entry.size, packed=packed)

@@ -1,0 +1,47 @@
+"""What a finder says about one image."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from r2i.boxes import Box
+from r2i.records import REJECTED
+
+NO_REGION = "no_region"
+Mask = dict[str, Any]  # COCO RLE of the full image: {"size": [H, W], "counts": compressed run lengths as text}
+
+
+class Candidate(NamedTuple):
+    """`box`: tight, xyxy, full-image pixels. `score`, `stability`: 0 to 1. `name`: what a teacher called it."""
+
+    box: Box
+    score: float
+    stability: float = 1.0
+    name: str = ""
+    mask: Mask | None = None
+
+
+class Refused(NamedTuple):
+    """What the finder itself could not use. `box`: None where what was said is no box of the image."""
+
+    name: str
+    box: Box | None
+    reason: str
+
+
+class Finding(NamedTuple):
+    """`status` and `reason` are those of the image's only row where there is neither candidate nor refusal.
+
+    `listing`: the teacher's call (columns of r2i.provenance.CALL), if there was one.
+    """
+
+    candidates: list[Candidate]
+    refused: tuple[Refused, ...] = ()
+    status: str = REJECTED
+    reason: str = NO_REGION
+    listing: Mapping[str, str] | None = None
+
+
+Finder = Callable[[str, Image.Image], Finding]
+"""(image_id, upright RGB picture) -> what is there."""

@@ -1,0 +1,119 @@
+"""The teacher lists objects that appear once, with boxes: all images' calls are in flight together."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from r2i.boxes import Box
+from r2i.crop.candidates import Refused
+from r2i.crop.reply import EXAMPLES, OBJECTS_FORM, SCALES, Said, parse_objects, place_box
+from r2i.endpoint.base import Model, Picture, Reply, Request
+from r2i.endpoint.flow import Job, run_jobs
+from r2i.endpoint.ledger import Ledger
+from r2i.ids import seed_of
+from r2i.params import Crop
+from r2i.parse import ReplyError
+from r2i.prompts import load_prompt
+from r2i.provenance import call_of
+from r2i.records import FAILED, OK, REJECTED
+from r2i.tables import Row
+from r2i.text import normalise
+
+
+class Named(NamedTuple):
+    """An object that the teacher listed. `box`: xyxy, pixels of the full image."""
+
+    name: str
+    box: Box
+
+
+class Listing(NamedTuple):
+    """What the teacher listed in one image.
+
+    Unless `status` is ok there are no objects, and `status` and `reason` are the image's. `call`: columns of
+    r2i.provenance.CALL. `repaired`: the reply's JSON was mended.
+    """
+
+    objects: tuple[Named, ...]
+    refused: tuple[Refused, ...]
+    status: str
+    reason: str
+    call: dict[str, str]
+    repaired: bool = False
+
+
+def list_objects(
+    images: Sequence[Row],
+    pictures: Mapping[str, Picture],
+    teacher: Model,
+    params: Crop,
+    seed: int,
+    ledger: Ledger | None = None,
+) -> dict[str, Listing]:
+    """Listings by image_id of `images` (rows of IMAGES that are ok: image_id, width and height are used).
+
+    `pictures`: what the teacher sees, by image_id, in whose order the images are gone through; not scaled down
+    where `coordinates` are pixels.
+    """
+    place = {image_id: number for number, image_id in enumerate(pictures)}
+    ordered = sorted(images, key=lambda image: place[image["image_id"]])
+    jobs = (listing_job(image, pictures[image["image_id"]], teacher, params, seed) for image in ordered)
+    listings = run_jobs(jobs, ledger, len(ordered))
+    return {image["image_id"]: listing for image, listing in zip(ordered, listings, strict=True)}
+
+
+def listing_job(image: Row, picture: Picture, teacher: Model, params: Crop, seed: int) -> Job[Listing]:
+    """The listing of one image, by one call."""
+    request = ask_objects(image, picture, params, seed)
+    ((reply,),) = yield [(teacher, request)]
+    return read_listing(image, request, reply, params)
+
+
+def ask_objects(image: Row, picture: Picture, params: Crop, seed: int) -> Request:
+    """What is asked about one image (a row of IMAGES)."""
+    prompt = load_prompt("crop", "list", params.prompts)
+    scale = SCALES[params.coordinates].format(width=image["width"], height=image["height"])
+    example = ", ".join(str(x) for x in EXAMPLES[params.coordinates])
+    return Request(
+        prompt=prompt.fill(scale=scale, example=example), images=(picture,), sampling=params.listing,
+        seed=seed_of(seed, "list", image["image_id"]), prompt_sha256=prompt.sha256, form=OBJECTS_FORM,
+    )  # fmt: skip
+
+
+def read_listing(image: Row, request: Request, reply: Reply, params: Crop) -> Listing:
+    """A failed or unreadable reply is `failed`: it says nothing about the image."""
+    kind = params.teacher.kind if params.teacher else ""
+    call = call_of(kind, request, reply)
+    if reply.status != OK:
+        return Listing((), (), FAILED, f"listing_{reply.reason}", call)
+    try:
+        said, repaired = parse_objects(reply.text)
+    except ReplyError:
+        return Listing((), (), FAILED, "listing_unparsable", call)
+    objects, refused = sort_out(said, params.coordinates, image["width"], image["height"])
+    if len(objects) < params.min_objects:
+        return Listing((), (), REJECTED, "too_few_objects", call, repaired)
+    return Listing(objects, refused, OK, "", call, repaired)
+
+
+def sort_out(
+    said: Sequence[Said], coordinates: str, width: int, height: int
+) -> tuple[tuple[Named, ...], tuple[Refused, ...]]:
+    """Objects that can be used, and the others: `no_name`, `not_unique`, or what `place_box` finds.
+
+    A label that stands there twice contradicts itself: the object does not appear once, so none of them is used.
+    """
+    names = Counter(normalise(item.label) for item in said)
+    objects, refused = [], []
+    for item in said:
+        box, reason = place_box(item, coordinates, width, height)
+        name = normalise(item.label)
+        if not name:
+            reason = "no_name"
+        elif names[name] > 1:
+            reason = "not_unique"
+        if reason or box is None:
+            refused.append(Refused(item.label, box, reason))
+        else:
+            objects.append(Named(item.label, box))
+    return tuple(objects), tuple(refused)

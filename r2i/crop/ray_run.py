@@ -1,0 +1,149 @@
+"""`crop.executor: ray`: the same rows by Ray Data, a finder on every GPU there is, else on every core.
+
+What goes to a worker is an image's id; it reads the image itself. So the repository's folder and the pools
+must be visible under the same path on every node. What comes back is the finished image's record.
+"""
+
+import logging
+import os
+import pickle
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+import r2i
+from r2i.crop.worker import Stored, Task, Worker, died
+from r2i.errors import R2IError
+from r2i.params import Crop
+
+TASK_IMAGES = 8  # that a worker gets at once, and most that are lost with the driver, for each worker
+STRIKES = 3  # workers that die over one image before it is given up
+STORE_BYTES = 2**30  # of a Ray that is started here: crops on their way to the driver
+PASSED_ON = ("DVC_ROOT", "HF_HOME", "HF_HUB_OFFLINE", "TORCH_HOME")
+
+
+def records_by_ray(
+    tasks: list[Task], open_pictures: Callable[[], Mapping[str, Stored]], cfg: Crop, folder: Path
+) -> Iterator[bytes]:
+    """The record of each task, in the order in which they are finished.
+
+    `folder`, on a disk that all nodes see, takes notes about images under way. Ray starts a worker that died
+    again and repeats its images; one that STRIKES workers died over becomes a failed row. Raises R2IError.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # it would copy the working tree to every worker
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # remarks of its C++ core on our stderr
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise R2IError(f"crop.executor is ray, but it can't be imported ({error})", "install ray[data]") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="tries-", dir=folder) as tries, _connected(ray):
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars, context.raise_original_map_exception = False, True
+        rows = [{"task": pickle.dumps(tuple(task))} for task in tasks]
+        offered = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // TASK_IMAGES))
+        places, count = _places(ray, cfg, len(rows))
+        given = (cfg.model_dump_json(by_alias=True), open_pictures, str(Path.cwd()), tries, count)
+        finished = offered.map_batches(
+            _Actor, fn_constructor_args=given, batch_size=None, batch_format="pyarrow", **places
+        )
+        try:
+            batches: Any = finished.iter_batches(batch_size=None, batch_format="pyarrow")
+            for batch in batches:
+                yield from batch.column("record").to_pylist()
+        except Exception as error:  # Ray's own, and what a worker raised, wrapped
+            raise _plain(error) from error
+
+
+class Tries:
+    """Counts tries that have not ended well, in a folder that outlives the workers: a byte for each in a file."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    def begin(self, name: str, most: int) -> bool:
+        """Count one more; False, and nothing counted, after `most`."""
+        with (self.folder / name).open("ab") as file:
+            allowed = file.tell() < most
+            file.write(b"x" * allowed)
+        return allowed
+
+    def end(self, name: str) -> None:
+        (self.folder / name).unlink(missing_ok=True)
+
+
+class _Actor:
+    """A worker in a process of Ray's, one of `count`."""
+
+    def __init__(
+        self, cfg: str, open_pictures: Callable[[], Mapping[str, Stored]], folder: str, tries: str, count: int
+    ) -> None:
+        os.chdir(folder)  # paths in params are relative to the repository
+        self.tries = Tries(tries)
+        if not self.tries.begin("start", STRIKES * count):
+            raise R2IError("workers die while they load the finder", "see Ray's logs, or try executor: local")
+        self.worker = Worker(Crop.model_validate_json(cfg), open_pictures())
+        self.tries.end("start")
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        records = [self._record(Task(*pickle.loads(data))) for data in batch.column("task").to_pylist()]
+        return pa.table({"record": pa.array(records, pa.large_binary())})
+
+    def _record(self, task: Task) -> bytes:
+        if not self.tries.begin(task.image_id, STRIKES):
+            return died(task)
+        record = self.worker.record(task)
+        self.tries.end(task.image_id)
+        return record
+
+
+@contextmanager
+def _connected(ray: Any) -> Iterator[None]:
+    """The cluster at $RAY_ADDRESS, or a Ray of our own that ends with the block; a Ray in use stays as it is."""
+    if ray.is_initialized():
+        yield
+        return
+    address = os.environ.get("RAY_ADDRESS")
+    own = {} if address else {"num_cpus": len(os.sched_getaffinity(0)), "object_store_memory": STORE_BYTES}
+    code = str(Path(r2i.__file__ or "").parent.parent)
+    path = os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH")]))
+    env = {"PYTHONPATH": path} | {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    try:
+        ray.init(
+            address or "local", include_dashboard=None if address else False, log_to_driver=False,
+            logging_level="ERROR", runtime_env={"env_vars": env}, **own,
+        )  # fmt: skip
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise R2IError(f"no Ray at {address or 'this machine'} ({error})", "see RAY_ADDRESS") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _places(ray: Any, cfg: Crop, images: int) -> tuple[dict[str, Any], int]:
+    """A worker on every GPU of the cluster; without one, or for contours, on every core. And how many."""
+    there = ray.cluster_resources()
+    gpus = 0 if cfg.method == "contours" else int(there.get("GPU", 0))
+    count = max(1, min(gpus or int(there.get("CPU", 1)), -(-images // TASK_IMAGES)))
+    kind = {"num_gpus": 1} if gpus else {"num_cpus": 1}
+    return {**kind, "compute": ray.data.ActorPoolStrategy(size=count)}, count
+
+
+def _plain(error: BaseException) -> R2IError:
+    """What a worker raised, out of what Ray wraps it in."""
+    inner: BaseException | None = error
+    while inner is not None:
+        wrapped = getattr(inner, "cause", None)  # of Ray an exception, of ours a text
+        if isinstance(inner, R2IError) and not isinstance(wrapped, BaseException):
+            return inner
+        inner = wrapped if isinstance(wrapped, BaseException) else inner.__cause__
+    return R2IError(f"Ray could not go on: {error}", "what is finished is kept: run again to go on")

@@ -1,0 +1,71 @@
+"""`crop` over many images: one after another here, or on all that Ray has; finished images are never done again."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from r2i.crop.done import Done, default_state, remove_unused
+from r2i.crop.fingerprint import fingerprint
+from r2i.crop.worker import Stored, Task, Worker
+from r2i.ids import make_id
+from r2i.params import Crop
+from r2i.progress import track
+
+NOTES = 5  # failures that are told on stderr; the table has them all
+
+
+@contextmanager
+def regions_of_all(
+    open_pictures: Callable[[], Mapping[str, Stored]],
+    cfg: Crop,
+    listings: Mapping[str, Any] | None = None,
+    state: Path | None = None,
+) -> Iterator[Done]:
+    """All images done: `Done.rows()` gives their region rows (records.REGIONS), crops read when asked for.
+
+    `open_pictures` gives the JPEGs by image_id, in the order in which they are best read; it is called in
+    every worker, so it must pickle and be true on every node. `listings`: teacher+sam2's, by image_id.
+    Raises R2IError where no image can be done.
+    """
+    pictures = open_pictures()
+    tasks = [Task(name, _key(name, listings), (listings or {}).get(name)) for name in pictures]
+    root = (state or default_state()) / "crop"
+    with Done(root / fingerprint(cfg), (task.key for task in tasks)) as done:
+        missing = [task for task in tasks if task.key not in done]
+        if len(missing) < len(tasks):
+            print(f"crop: {len(tasks) - len(missing)} of {len(tasks)} images were finished before", file=sys.stderr)
+        if missing:
+            _keep_all(_records(missing, pictures, open_pictures, cfg, done.folder), len(missing), done)
+        yield done
+    remove_unused(root)
+
+
+def _key(image_id: str, listings: Mapping[str, Any] | None) -> str:
+    """A teacher that lists other objects makes another image of it."""
+    return image_id if listings is None else make_id(image_id, repr(listings.get(image_id)))
+
+
+def _records(
+    tasks: list[Task],
+    pictures: Mapping[str, Stored],
+    open_pictures: Callable[[], Mapping[str, Stored]],
+    cfg: Crop,
+    folder: Path,
+) -> Iterator[bytes]:
+    if cfg.executor == "ray":
+        from r2i.crop.ray_run import records_by_ray
+
+        yield from records_by_ray(tasks, open_pictures, cfg, folder)
+    else:
+        worker = Worker(cfg, pictures)
+        yield from map(worker.record, tasks)
+
+
+def _keep_all(records: Iterable[bytes], total: int, done: Done) -> None:
+    told = 0
+    for record in track(records, "crop", total):
+        note = done.add(record)
+        if note and (told := told + 1) <= NOTES:
+            print(f"crop: an image failed: {note}", file=sys.stderr)

@@ -1,0 +1,114 @@
+"""What the pools' files hold, by their size and time of change: a file is read for its hash once.
+
+Lies in `.r2i/pools.sqlite`, may be deleted at any time, and is safe for several processes.
+"""
+
+import json
+import os
+import sqlite3
+import sys
+import zlib
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+PATIENCE_S = 60.0  # another process may be writing
+HELD = 1000  # files hashed before they are written
+
+CREATE = """CREATE TABLE IF NOT EXISTS files_1 (
+    path BLOB, variant TEXT, size INTEGER, mtime_ns INTEGER, entries BLOB, PRIMARY KEY (path, variant)
+) WITHOUT ROWID"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One image in a file of a pool.
+
+    `name`: inside the file, empty where the whole file is the image. `start`: its first byte in the
+    (uncompressed) file, None where it is not read by offset. `fault`: why it can't be read; then `sha256` is empty.
+    """
+
+    name: str
+    start: int | None
+    size: int | None
+    sha256: str
+    fault: str = ""
+
+
+def default_path() -> Path:
+    """In the main workspace, also from `dvc exp run --temp`."""
+    return Path(os.environ.get("DVC_ROOT") or ".") / ".r2i" / "pools.sqlite"
+
+
+class KnownHashes:
+    """Entries by file. Where the database can't be used a note says so, and every file is read.
+
+    It is made when it is first asked.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.new: list[tuple[bytes, str, int, int, bytes]] = []
+        self.db: sqlite3.Connection | None = None
+        self.tried = False
+
+    def _open(self) -> sqlite3.Connection | None:
+        if self.tried:
+            return self.db
+        self.tried = True
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.db = sqlite3.connect(self.path, timeout=PATIENCE_S)
+            with self.db:
+                self.db.execute(CREATE)
+        except (sqlite3.Error, OSError) as error:
+            self._give_up(error)
+        return self.db
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.flush()
+        if self.db:
+            self.db.close()
+
+    def find(self, path: str, variant: str, stat: os.stat_result) -> list[Entry] | None:
+        """What `path` holds, None where it is new or has changed. `variant`: how it is read."""
+        db = self._open()
+        if not db:
+            return None
+        key = (os.fsencode(os.path.abspath(path)), variant, stat.st_size, stat.st_mtime_ns)  # noqa: PTH100 - millions
+        ask = "SELECT entries FROM files_1 WHERE path = ? AND variant = ? AND size = ? AND mtime_ns = ?"
+        try:
+            row = db.execute(ask, key).fetchone()
+            return [Entry(*values) for values in json.loads(zlib.decompress(row[0]))] if row else None
+        except (sqlite3.Error, zlib.error, ValueError, TypeError) as error:
+            self._give_up(error)
+            return None
+
+    def add(self, path: str, variant: str, stat: os.stat_result, entries: list[Entry]) -> None:
+        if not self.db:
+            return
+        data = zlib.compress(json.dumps([astuple(entry) for entry in entries]).encode(), 1)
+        absolute = os.fsencode(os.path.abspath(path))  # noqa: PTH100 - millions
+        self.new.append((absolute, variant, stat.st_size, stat.st_mtime_ns, data))
+        if len(self.new) >= HELD:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self.db:
+            return
+        try:
+            with self.db:
+                self.db.executemany("INSERT OR REPLACE INTO files_1 VALUES (?, ?, ?, ?, ?)", self.new)
+        except sqlite3.Error as error:
+            self._give_up(error)
+        self.new.clear()
+
+    def _give_up(self, error: Exception) -> None:
+        print(f"{self.path} can't be used ({error}): every file is hashed; delete it if it is damaged", file=sys.stderr)
+        if self.db:
+            self.db.close()
+        self.db = None
