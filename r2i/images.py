@@ -8,7 +8,7 @@ import hashlib
 import warnings
 from io import BytesIO
 
-from PIL import ExifTags, Image, ImageDraw, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageDraw, UnidentifiedImageError
 
 from r2i.boxes import Box, expand
 from r2i.errors import ImageError
@@ -16,6 +16,21 @@ from r2i.errors import ImageError
 QUALITY = 95
 SENT_QUALITY = 85  # of pictures scaled down to be sent: size is what they are about
 RED = (255, 0, 0)
+_T = Image.Transpose
+TURNS = dict(  # EXIF orientation -> what makes the picture upright
+    enumerate(
+        (
+            _T.FLIP_LEFT_RIGHT,
+            _T.ROTATE_180,
+            _T.FLIP_TOP_BOTTOM,
+            _T.TRANSPOSE,
+            _T.ROTATE_270,
+            _T.TRANSVERSE,
+            _T.ROTATE_90,
+        ),
+        start=2,
+    )
+)
 
 
 def read_image(data: bytes) -> Image.Image:
@@ -33,7 +48,7 @@ def read_image(data: bytes) -> Image.Image:
             if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # MPO: a photo and its preview
                 raise ImageError("animated")
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            return _to_rgb(_upright(image))
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -42,6 +57,12 @@ def read_image(data: bytes) -> Image.Image:
         raise ImageError("unreadable") from error
     except Exception as error:  # hostile files make Pillow's decoders raise nearly anything
         raise ImageError("truncated" if "truncated" in str(error).lower() else "unreadable") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as EXIF says; Pillow's own way also writes the EXIF anew, which fails where it is broken."""
+    turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if turn is None else image.transpose(turn)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
