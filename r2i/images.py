@@ -17,20 +17,10 @@ QUALITY = 95
 SENT_QUALITY = 85  # of pictures scaled down to be sent: size is what they are about
 RED = (255, 0, 0)
 _T = Image.Transpose
-TURNS = dict(  # EXIF orientation -> what makes the picture upright
-    enumerate(
-        (
-            _T.FLIP_LEFT_RIGHT,
-            _T.ROTATE_180,
-            _T.FLIP_TOP_BOTTOM,
-            _T.TRANSPOSE,
-            _T.ROTATE_270,
-            _T.TRANSVERSE,
-            _T.ROTATE_90,
-        ),
-        start=2,
-    )
-)
+TURNS = {  # EXIF orientation -> what makes the picture upright
+    2: _T.FLIP_LEFT_RIGHT, 3: _T.ROTATE_180, 4: _T.FLIP_TOP_BOTTOM, 5: _T.TRANSPOSE,
+    6: _T.ROTATE_270, 7: _T.TRANSVERSE, 8: _T.ROTATE_90,
+}  # fmt: skip
 
 
 def read_image(data: bytes) -> Image.Image:
