@@ -11,6 +11,7 @@ BEGIN, END = "<!-- numbers: written by `make readme` -->", "<!-- end of numbers 
 BENCH = Path("bench/results/pipeline.json")
 FRESH = Path("bench/results/fresh.json")
 ENDPOINT = Path("bench/results/endpoint.json")
+SAMPLE, CROP = Path("bench/results/sample.json"), Path("bench/results/crop.json")
 
 
 def _read(path: Path, remedy: str) -> dict[str, Any]:
@@ -54,6 +55,8 @@ def numbers() -> str:
         lines += ["", _bench_line(json.loads(BENCH.read_text(encoding="utf-8")))]
     if ENDPOINT.is_file():
         lines += ["", _endpoint_line(json.loads(ENDPOINT.read_text(encoding="utf-8")))]
+    if SAMPLE.is_file() and CROP.is_file():
+        lines += ["", _photo_line(*(json.loads(path.read_text(encoding="utf-8")) for path in (SAMPLE, CROP)))]
     return "\n".join(lines)
 
 
@@ -99,6 +102,17 @@ def _endpoint_line(bench: dict[str, Any]) -> str:
         f"peak memory {bench['peak_rss_mb']['5000']:.0f} MB at 5,000 requests, {bench['peak_rss_mb']['20000']:.0f} MB "
         f"at 20,000; from a voted question to a train row {upload['requests_per_question']:.1f} requests and "
         f"{upload['megabytes_per_question']:.2f} MB uploaded at 2 megapixels."
+    )
+
+
+def _photo_line(sample: dict[str, Any], crop: dict[str, Any]) -> str:
+    bytes_ = "the same bytes" if crop["same_bytes"] else "OTHER bytes"
+    return (
+        f"Photographs: `python bench/sample.py` chooses among {sample['images']:,} JPEGs of about 2 megapixels at "
+        f'{sample["images_per_s"]:.0f} images/s, {sample["vs_naive"]:.1f} times "open, verify, open again"; 1,000 '
+        f"near-duplicate searches among a million hashes take {1e3 * sample['phash_search_s']['1000000']:.0f} ms. "
+        f"`python bench/crop.py`: {crop['encoder_passes_per_image']:.0f} pass of SAM 2's encoder per image; Ray with 2 "
+        f"workers takes {crop['ray_vs_local']:.2f} of local's time and writes {bytes_}."
     )
 
 
