@@ -134,7 +134,9 @@ def test_dapo_twice_gives_the_same_bytes_and_a_folder_that_loads(base: Path, tmp
     summary = run(base, tmp_path, "dapo")
     run(base, tmp_path / "b", "dapo")
     assert summary["steps"] == 2 and summary["rows"] == 8
-    for name in ("model.safetensors", "config.json", "tokenizer.json"):
+    noted = json.loads((tmp_path / "dapo" / "tokenizer_config.json").read_text())
+    assert not {"is_local", "local_files_only"} & noted.keys()  # they differ with HF_HUB_OFFLINE
+    for name in ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"):
         assert (tmp_path / "dapo" / name).read_bytes() == (tmp_path / "b" / "dapo" / name).read_bytes(), name
     lines = [json.loads(line) for line in (tmp_path / "dapo.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2] and all("kept_groups" in line for line in lines)

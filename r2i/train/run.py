@@ -1,5 +1,6 @@
 """One training run from train rows to a Hugging Face folder."""
 
+import json
 import os
 import shutil
 import sys
@@ -81,8 +82,16 @@ def save_model(model: Any, processor: Any, out: Path) -> None:
     try:
         model.save_pretrained(part)
         processor.save_pretrained(part)
+        forget_loading(part / "tokenizer_config.json")
         shutil.rmtree(out, ignore_errors=True)
         out.parent.mkdir(parents=True, exist_ok=True)
         os.replace(part, out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def forget_loading(config: Path) -> None:
+    """Remove what Transformers notes of how the tokenizer was loaded: it differs with HF_HUB_OFFLINE."""
+    values = json.loads(config.read_text(encoding="utf-8"))
+    kept = {name: value for name, value in values.items() if name not in ("is_local", "local_files_only")}
+    config.write_text(json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
