@@ -28,6 +28,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $(STAMP)
 
 repro: setup ## the whole pipeline: images to report
+	@$(PY) -m r2i.cli mend
 	@$(DVC) repro
 	@$(PY) -m r2i.cli track
 	@$(PY) -m r2i.cli summary

@@ -15,6 +15,7 @@ from r2i.errors import R2IError
 from r2i.evaluate_cli import app as evaluate_app
 from r2i.labs_cli import app as labs_app
 from r2i.lineage_cli import app as lineage_app
+from r2i.pool_cli import app as pool_app
 from r2i.replies_cli import app as replies_app
 from r2i.rows_cli import app as rows_app
 from r2i.stage import explained
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 app.add_typer(replies_app, name="replies")
 app.add_typer(rows_app, name="rows")
+app.add_typer(pool_app, name="pool")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(benchmark_app, name="benchmark")
 app.command()(compare)

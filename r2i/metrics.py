@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from r2i.disk import writing
 from r2i.errors import TableError
 
 
@@ -23,11 +24,15 @@ def rounded(value: Any, digits: int = 6) -> Any:
 
 def write_metrics(path: Path, values: Mapping[str, Any]) -> None:
     """Write `values` in one step: a reader sees the old file or the new one, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(rounded(values), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.write_text(text, encoding="utf-8")
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def count_statuses(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

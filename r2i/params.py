@@ -116,6 +116,9 @@ class Pool(Section):
     images of all pools are one pool."""
     licence: str = ""
     """What may be done with these images, for the data card."""
+    version: str | None = None
+    """Which files the pool must hold, as `r2i pool version NAME --write` writes it: `sample` stops where it holds
+    others. null: not checked, and `metrics/sample.json` says so. Rendered pools need none."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -224,6 +227,7 @@ class Question(Section):
     check: Sampling
     max_pixels: Count | None = None
     """Images are scaled down to so many pixels (width x height) before they are sent; None: sent as they are."""
+    shards: Count = 1
 
 
 class Teacher(Section):
@@ -242,6 +246,7 @@ class Answer(Section):
     skip_below: Count | None = None
     """The agreement that the vote will ask for. The next teacher is not asked once the answers so far, by the
     rules of r2i.text, put it out of reach; None: every teacher is always asked."""
+    shards: Count = 1
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -262,6 +267,7 @@ class Vote(Section):
     sampling: Sampling = Sampling()
     judge_all: bool = False
     """llm only: ask the judge also where the rules have decided, or where joining groups can't reach agreement."""
+    shards: Count = 1
 
     @model_validator(mode="after")
     def _judge_has_a_model(self) -> Self:
@@ -443,6 +449,9 @@ class Train(Section):
     """Rollout batches (SFT: steps) between two checkpoints from which a killed run goes on."""
     keep: Annotated[int, Field(ge=2)] = 2
     """Checkpoints kept while training; all go when it is done. Two at least: one is there while one is written."""
+    tolerance: Share = 0.03
+    """engine openrlhf: most by which an accuracy may differ between two trainings on the same rows. GPU kernels and the
+    order of rollouts are not fixed, so that `make twins` compares scores, not bytes; no part of any result."""
     cluster: Cluster = Cluster()
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from r2i.disk import clear_remains, replace_folder, writing
 from r2i.errors import TableError
 
 Row = dict[str, Any]
@@ -35,6 +36,7 @@ def write_table(folder: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Sche
     Rows are sorted by the schema's first field, which must be unique. The shard of a row is chosen
     by its `image_id` where it has one, else by its first field. A value may be a function without
     arguments that gives it: it is called when the row is written, so that `rows` need not hold pictures.
+    Raises DiskError where it can't be written; what was there then stays.
     """
     key = schema.names[0]
     ordered = sorted(rows, key=lambda row: row[key])
@@ -46,14 +48,13 @@ def write_table(folder: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Sche
     for row in ordered:
         groups[shard_of(row[by], shards)].append(row)
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    clear_remains(folder)
     try:
-        for number, group in enumerate(groups):
-            _write_part(part / f"part-{number:05d}-of-{shards:05d}.parquet", group, schema)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(part, folder)
+        with writing(folder):
+            part.mkdir(parents=True)
+            for number, group in enumerate(groups):
+                _write_part(part / f"part-{number:05d}-of-{shards:05d}.parquet", group, schema)
+            replace_folder(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

@@ -26,7 +26,7 @@ def main(params: Path = Path("params.yaml")) -> None:
     with ExitStack() as stack:
         models = [stack.enter_context(connect(teacher.endpoint)) for teacher in cfg.teachers]
         rows = ask_teachers(questions, crops, models, cfg, seed, ledger)
-    write_table(paths.ANSWERS, rows, ANSWERS)
+    write_table(paths.ANSWERS, rows, ANSWERS, cfg.shards)
     write_metrics(paths.metrics("answer"), {**summarise(rows), "calls": ledger.metrics()})
 
 

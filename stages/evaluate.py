@@ -28,7 +28,7 @@ def main(
     """Evaluate a model: greedy in every view, sampled in some; rules score, then the judge where there is one."""
     from r2i.endpoint import connect
     from r2i.endpoint.ledger import Ledger
-    from r2i.evaluate.engines import choose_endpoint, connect_model
+    from r2i.evaluate.engines import choose_endpoint
     from r2i.evaluate.predict import predict
     from r2i.evaluate.summary import summarise
     from r2i.scoring.judged import judge_rows
@@ -37,7 +37,7 @@ def main(
     cfg, ledger = run.chosen.evaluate, Ledger()
     endpoint = choose_endpoint(model, cfg, run.chosen.train.base)
     items = iter_rows(paths.BENCHMARK, BENCHMARK, "benchmark")
-    with connect_model(endpoint) as student:
+    with connect(endpoint) as student:
         rows = predict(student, items, cfg, run.seed, ledger, endpoint.kind)
         looks = list(measure_attention(student, rows, cfg))
     judged: dict[str, Any] | None = None

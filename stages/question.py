@@ -29,7 +29,7 @@ def main(params: Path = Path("params.yaml")) -> None:
     crops = read_pictures(paths.REGIONS, REGIONS, "crop", "crop", region_ids, cfg.max_pixels)
     with connect(cfg.teacher) as teacher:
         rows = make_questions(regions, crops, images, teacher, cfg, seed, ledger)
-    write_table(paths.QUESTIONS, rows, QUESTIONS)
+    write_table(paths.QUESTIONS, rows, QUESTIONS, cfg.shards)
     write_metrics(paths.metrics("question"), {**summarise(rows), "calls": ledger.metrics()})
 
 

@@ -1,5 +1,6 @@
 """Image pools -> images: a seeded choice without broken, small or repeated pictures."""
 
+from itertools import chain
 from pathlib import Path
 
 from r2i import paths, records
@@ -16,17 +17,22 @@ def main(params: Path = Path("params.yaml")) -> None:
     from r2i.sample.hashes import KnownHashes, default_path
     from r2i.sample.pools import list_offers
     from r2i.sample.spool import TarSpool
+    from r2i.sample.version import require_versions
 
     loaded = load_params(params)
     cfg, seed = loaded.chosen.sample, loaded.seed
     with KnownHashes(default_path()) as known:
-        offers = [offer for pool in cfg.pools for offer in track(list_offers(pool, seed, known), f"sample {pool.name}")]
+        listed = {pool.name: list(track(list_offers(pool, seed, known), f"sample {pool.name}")) for pool in cfg.pools}
+    versions = require_versions(cfg.pools, listed)
+    offers = list(chain.from_iterable(listed.values()))
     with TarSpool(paths.IMAGES.parent) as spool:
         choice = choose_images(offers, cfg, seed, spool)
         require_ok(choice.rows, "image", "put other images into the pools or loosen the sample section in params.yaml")
         write_table(paths.IMAGES, choice.rows, records.IMAGES, cfg.shards)
     write_table(paths.TRUTH, choice.truth, records.TRUTH)
-    write_metrics(paths.metrics("sample"), {**count_statuses(choice.rows), **summarise(offers, choice)})
+    write_metrics(
+        paths.metrics("sample"), {**count_statuses(choice.rows), **summarise(offers, choice), "versions": versions}
+    )
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def main(params: Path = Path("params.yaml")) -> None:
     with connect(cfg.endpoint) if cfg.judge == "llm" and cfg.endpoint else nullcontext() as judge:
         judged = judge_votes(questions, counts, judge, cfg, seed, ledger)
     votes = make_votes(questions, counts, judged, cfg)
-    write_table(paths.VOTES, votes, VOTES)
+    write_table(paths.VOTES, votes, VOTES, cfg.shards)
     write_metrics(paths.metrics("vote"), {**summarise(votes, answers, judged), "calls": ledger.metrics()})
 
 

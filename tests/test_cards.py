@@ -200,6 +200,15 @@ def test_a_prompt_is_quoted_where_this_revision_has_it_and_named_where_it_has_no
     assert f"| changed since `{sha256(b'gone')[:12]}` |" in card
 
 
+def test_a_rendered_pool_is_under_this_repositorys_licence_and_a_pinned_one_names_its_version(made: Path) -> None:
+    assert "| rendered | rendered by this repository, Apache-2.0 |" in data_card()
+    values = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    sample = values["profiles"][values["profile"]]["sample"]
+    sample["pools"].append({"kind": "folder", "name": "p", "path": "p", "licence": "MIT", "version": "3-ab"})
+    Path("params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    assert "| p | folder | MIT | - | - |\n\n- The files of `p` are those of version `3-ab`" in data_card()
+
+
 def test_licences_go_with_their_pools() -> None:
     assert hub_licence(["Apache-2.0", "Apache-2.0"]) == {"license": "apache-2.0"}
     assert hub_licence(["SA-1B Dataset Research License"]) == {

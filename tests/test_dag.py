@@ -65,6 +65,18 @@ def test_the_imports_are_found_inside_functions_too(tmp_path: Path) -> None:
     assert ROOT / "r2i" / "boxes.py" in imported(script)
 
 
+SHARDED = ("sample", "crop", "question", "answer", "vote", "overlay")
+
+
+@pytest.mark.parametrize("name", SHARDED)
+def test_new_images_rewrite_their_shards_alone_at_scale(name: str) -> None:
+    """The table is written in `shards` parts by image, and the profiles of many images have more than one."""
+    source = (ROOT / "stages" / f"{name}.py").read_text(encoding="utf-8")
+    assert "cfg.shards" in source
+    profiles = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["profiles"]
+    assert all(profiles[profile][name]["shards"] > 1 for profile in ("paper", "one-gpu"))
+
+
 @pytest.mark.parametrize("profile", ["mini", "smoke", "paper"])
 def test_every_param_that_the_dag_names_is_written_out_in_every_profile(profile: str) -> None:
     """DVC reads the file, not our defaults: a key left to its default stops `dvc repro`."""

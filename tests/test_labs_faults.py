@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,18 +115,28 @@ def test_runs_killed_at_seeded_moments_go_on_to_the_same_lock(world: World, calm
     assert lock(lab) == calm.locks[0]
 
 
+def test_a_second_repro_in_one_workspace_is_refused_while_the_first_runs_and_harms_nothing(
+    world: World, calm: Calm
+) -> None:
+    lab, since = world.lab("twice"), len(world.server.calls)
+    first = world.start(lab, "shared")
+    wait_for(lambda: "Running stage 'crop'" in said(lab.folder), first)
+    second = subprocess.run(
+        [sys.executable, "-m", "dvc", "repro", TARGET], cwd=lab.folder, env=environment(lab.folder),
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert first.poll() is None  # it was running all the time
+    assert second.returncode != 0 and "Running stage" not in second.stdout
+    assert "is busy, it is being blocked by" in second.stderr and f"(PID {first.pid})" in second.stderr
+    assert first.wait(300) == 0, said(lab.folder)[-3000:]
+    assert lock(lab) == calm.locks[0] and asked(world.server, since) == []
+
+
 def test_a_full_disk_stops_a_stage_which_loses_no_reply_and_goes_on_later(
     world: World, calm: Calm, tmp_path: Path
 ) -> None:
-    disk, server = tmp_path / "disk", world.server
-    disk.mkdir()
-    if mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)):
-        pytest.skip("a small disk can't be mounted here")
-    try:
-        made = world.folder / "a"
-        for name in ("data/sample", "data/crop"):
-            shutil.copytree(made / name, disk / name)
-        write_slow_params(made, disk)
+    made, server = world.folder / "a", world.server
+    with small_disk(tmp_path / "disk", made) as disk:
         filler = fill(disk, left=8 * 4096)
         since = len(server.calls)
         first = question(disk)
@@ -134,12 +145,49 @@ def test_a_full_disk_stops_a_stage_which_loses_no_reply_and_goes_on_later(
         assert first.returncode == 1 and cause.startswith("error: the store ") and "No space left" in cause
         assert remedy.startswith("  -> free some space")
         assert 0 < kept < calls and not (disk / "data" / "question").exists()
+        assert "Traceback" not in first.stderr and "never retrieved" not in first.stderr
         filler.unlink()
         second = question(disk)
         assert second.returncode == 0, second.stderr
         repeated = Counter(asked(server, since))
         assert repeated.total() - len(repeated) <= calls - kept
         assert digests(disk) == digests(made)
+
+
+def test_a_table_that_a_full_disk_does_not_take_costs_no_call_later_and_the_old_one_stays(
+    world: World, calm: Calm, tmp_path: Path
+) -> None:
+    """All replies are there; the table has no place."""
+    made, since = world.folder / "a", len(world.server.calls)
+    table, store = Path("data/question/questions"), world.folder / "shared"
+    with small_disk(tmp_path / "disk", made) as disk:
+        shutil.copytree(made / table, disk / table)
+        before = digests(disk)
+        filler = fill(disk, left=4096)
+        first = question(disk, store)
+        assert first.returncode == 1 and "Traceback" not in first.stderr, first.stderr
+        cause, remedy = first.stderr.splitlines()[-2:]
+        assert cause == f"error: no space left while writing {table}: 0 MiB free"
+        assert remedy == "  -> make space and run `dvc repro` again; replies that came are kept"
+        assert digests(disk) == before and [path.name for path in (disk / table).parent.iterdir()] == [table.name]
+        filler.unlink()
+        shutil.rmtree(disk / table)
+        assert question(disk, store).returncode == 0
+        assert digests(disk) == digests(made)
+    assert asked(world.server, since) == []
+
+
+@contextmanager
+def small_disk(disk: Path, made: Path) -> Iterator[Path]:
+    """A file system of 1 MiB with the inputs of `question`; skipped where it can't be mounted."""
+    disk.mkdir()
+    if mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)):
+        pytest.skip("a small disk can't be mounted here")
+    try:
+        for name in ("data/sample", "data/crop"):
+            shutil.copytree(made / name, disk / name)
+        write_slow_params(made, disk)
+        yield disk
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 
@@ -168,9 +216,9 @@ def fill(disk: Path, left: int) -> Path:
     return filler
 
 
-def question(disk: Path) -> "subprocess.CompletedProcess[str]":
-    """The stage `question` with its inputs, its store and its outputs on `disk`."""
-    env = environment(disk) | {"PYTHONPATH": str(ROOT), "R2I_STORE": str(disk / "store")}
+def question(disk: Path, store: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    """The stage `question` with its inputs, its outputs and, unless told, its store on `disk`."""
+    env = environment(disk) | {"PYTHONPATH": str(ROOT), "R2I_STORE": str(store or disk / "store")}
     command = [sys.executable, str(ROOT / "stages" / "question.py")]
     return subprocess.run(command, cwd=disk, env=env, capture_output=True, text=True, timeout=120, check=False)
 

@@ -20,8 +20,9 @@ from bench.remote_servers import Remote, asyncssh_server
 
 pytestmark = pytest.mark.slow
 PAID = {"sample", "crop", "question", "answer", "vote", "overlay"}
-SHARDED = ("data/sample/images", "data/crop/regions", "data/overlay/train")
-MADE = (*SHARDED, "data/question/questions", "data/answer/answers", "data/vote/votes", "models/distilled")
+TABLES = ("sample/images", "crop/regions", "question/questions", "answer/answers", "vote/votes", "overlay/train")
+SHARDED = tuple(f"data/{name}" for name in TABLES)
+MADE = (*SHARDED, "models/distilled")
 
 
 @dataclass

@@ -2,12 +2,15 @@
 
 `make twins [PROFILE=smoke]`, or `python tests/twins.py PROFILE`. On the profile that the committed dvc.lock is of, the
 outs are also compared with that lock. Exit code 1 where anything differs; what differs is named down to the file, for
-a table also the columns and the first row.
+a table also the columns and the first row. A training on GPUs (`train.engine: openrlhf`) writes no two models alike:
+then what follows from it is compared by its accuracies, which may differ by `train.tolerance`.
 """
 
 import hashlib
+import json
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,9 @@ import pyarrow.parquet as pq
 import yaml
 from smoke_run import ROOT, clone, run
 
+from r2i.params import Train, load_params
+
+INEXACT = ("train@dapo", "train@sft", "evaluate@distilled", "evaluate@sft", "score", "report")  # where a GPU trains
 HOURS = 8
 # HF_HUB_OFFLINE=0: the network may be there, and must change nothing
 UNLIKE = {
@@ -55,10 +61,45 @@ def unlike_outs(one: Path, other: Path) -> list[tuple[str, str]]:
     return found
 
 
-def differences(one: Path, other: Path) -> list[str]:
-    """A line for each file that differs, below the outs that differ; both clones have their outs checked out."""
+def unlike_scores(one: Path, other: Path, tolerance: float) -> list[str]:
+    """A line for each accuracy of metrics/evaluate.json, and each gap, that is further apart, or only in one."""
+    first, second = (headline(folder) for folder in (one, other))
+    if not first:
+        return ["metrics/evaluate.json holds no accuracy"]
+    return [
+        f"{name}: {first.get(name)} and {second.get(name)}: further apart than {tolerance}"
+        for name in sorted(first.keys() | second.keys())
+        if name not in first or name not in second or abs(first[name] - second[name]) > tolerance + 1e-9
+    ]
+
+
+def headline(folder: Path) -> dict[str, float]:
+    """By place in the file: `views.<view>.<model>.accuracy`, `gap.<model>`."""
+    found = json.loads((folder / "metrics" / "evaluate.json").read_text(encoding="utf-8"))
+    scores = {
+        f"views.{view}.{model}.accuracy": cell["accuracy"]
+        for view, models in found["views"].items()
+        for model, cell in models.items()
+    }
+    return scores | {f"gap.{model}": found["gap"][model] for model in ("base", "distilled") if model in found["gap"]}
+
+
+def compare(one: Path, other: Path, train: Train) -> list[str]:
+    """What differs though it may not: bytes, and where a GPU trained, accuracies in place of what follows from it."""
+    if train.engine != "openrlhf":
+        return differences(one, other)
+    return differences(one, other, INEXACT) + unlike_scores(one, other, train.tolerance)
+
+
+def differences(one: Path, other: Path, but: Collection[str] = ()) -> list[str]:
+    """A line for each file that differs, below the outs that differ; both clones have their outs checked out.
+
+    `but`: stages whose bytes are not compared.
+    """
     lines = []
     for stage, path in unlike_outs(one, other):
+        if stage in but:
+            continue
         here, there = files(one / path), files(other / path)
         unlike = [name for name in sorted(here.keys() | there.keys()) if here.get(name) != there.get(name)]
         lines += [f"{stage}: {Path(path, name)}: {explain(one / path / name, other / path / name)}" for name in unlike]
@@ -97,18 +138,26 @@ def first_unlike(one: list[Any], other: list[Any]) -> int | None:
     return next((i for i, (a, b) in enumerate(zip(one, other, strict=True)) if a != b), None)
 
 
+def found_alike(one: Path, train: Train) -> str:
+    """What was compared, where nothing differs."""
+    stages = {stage: paths for stage, paths in outs(one).items() if train.engine != "openrlhf" or stage not in INEXACT}
+    text = f"the same bytes: {sum(map(len, stages.values()))} outs of {len(stages)} stages"
+    return text if train.engine != "openrlhf" else f"{text}; accuracies within {train.tolerance}"
+
+
 def main(profile: str) -> int:
     with tempfile.TemporaryDirectory(prefix="r2i-twins-") as made:
         one = clone(Path(made) / "one", profile)
         repro(one)
         other = repro_elsewhere(Path(made), profile)
-        lines = differences(one, other)
+        train = load_params(one / "params.yaml").chosen.train
+        lines = compare(one, other, train)
         committed = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["profile"]
         if committed == profile:
-            lines += [f"{stage}: {path}: not as in the committed dvc.lock" for stage, path in unlike_outs(ROOT, one)]
-        print(
-            "\n".join(lines) or f"the same bytes: {sum(map(len, outs(one).values()))} outs of {len(outs(one))} stages"
-        )
+            unlike = unlike_outs(ROOT, one)
+            exact = [out for out in unlike if train.engine != "openrlhf" or out[0] not in INEXACT]
+            lines += [f"{stage}: {path}: not as in the committed dvc.lock" for stage, path in exact]
+        print("\n".join(lines) or found_alike(one, train))
     return 1 if lines else 0
 
 

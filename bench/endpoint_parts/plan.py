@@ -16,7 +16,7 @@ class Plan:
 
     `capacity`: sequences under way at once, for each model; what is beyond waits in a queue, or gets a 429 with
     `reject`. A request with n samples is n sequences. `latency_s` (mean), `sigma`: of one sequence, lognormal.
-    `script`: (part of a prompt, reply) for prompts that need a certain one.
+    `script`: (part of a prompt, replies) for prompts that need certain ones; of several one is drawn.
     """
 
     capacity: int = 256
@@ -27,7 +27,7 @@ class Plan:
     kinds: tuple[str, ...] = FAULTS
     retry_after_s: float = 0.05
     seed: int = 0
-    script: tuple[tuple[str, str], ...] = ()
+    script: tuple[tuple[str, ...], ...] = ()
 
 
 class Call(NamedTuple):
@@ -43,6 +43,11 @@ def say(prompt: str, seed: int, index: int) -> str:
     """The reply to `prompt` with `seed`, choice `index`."""
     digest = hashlib.sha256(f"{prompt}\0{seed}\0{index}".encode()).hexdigest()
     return f"seed {seed}, choice {index}: {digest[:16]}"
+
+
+def draw(replies: tuple[str, ...], prompt: str, seed: int, index: int) -> str:
+    """One of `replies`, by the hash that `say` writes."""
+    return replies[int(say(prompt, seed, index)[-16:], 16) % len(replies)]
 
 
 def read_call(body: dict[str, Any]) -> tuple[Call, int]:

@@ -13,7 +13,7 @@ from collections import Counter
 from typing import Any
 
 from bench.endpoint_parts.http1 import Answer, Connection
-from bench.endpoint_parts.plan import Call, Plan, completion, read_call, say
+from bench.endpoint_parts.plan import Call, Plan, completion, draw, read_call, say
 from r2i.ids import unit_of
 
 
@@ -107,8 +107,9 @@ class FaultServer:
     def reply(self, call: Call, images: int, fault: str) -> Answer:
         """A completion, as far as `fault` lets it be one; only one with choices counts as paid."""
         count = {"no_choices": 0, "fewer_choices": call.n - 1}.get(fault, call.n)
-        scripted = next((text for part, text in self.plan.script if part in call.prompt), None)
-        texts = [say(call.prompt, call.seed, index) if scripted is None else scripted for index in range(count)]
+        scripted = next((replies for part, *replies in self.plan.script if part in call.prompt), None)
+        asked = [(call.prompt, call.seed, index) for index in range(count)]
+        texts = [say(*one) if scripted is None else draw(tuple(scripted), *one) for one in asked]
         if fault == "length":
             texts = [text[: len(text) // 2] for text in texts]
         elif fault == "refusal":

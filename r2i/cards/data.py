@@ -11,6 +11,7 @@ from r2i.cards.facts import (
     funnel,
     hub_licence,
     licence_of,
+    licence_text,
     lock_or_none,
     own_licence,
     read_metrics,
@@ -36,7 +37,7 @@ def data_card(export: Export | None = None) -> str:
     params = load_params()
     train = count_train()
     pools = [
-        {"name": pool.name, "kind": pool.kind, "licence": licence_of(pool)}
+        {"name": pool.name, "kind": pool.kind, "licence": licence_text(pool), "version": pool.version}
         | _counts(read_metrics("sample").get("pools", {}).get(pool.name))
         for pool in params.chosen.sample.pools
     ]

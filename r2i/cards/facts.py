@@ -163,6 +163,12 @@ def licence_of(pool: Pool) -> str:
     return pool.licence or (own_licence() if pool.kind == "rendered" else "") or "not stated"
 
 
+def licence_text(pool: Pool) -> str:
+    """`licence_of`, for the table: who drew the pictures where that is this repository."""
+    drawn = pool.kind == "rendered" and not pool.licence and own_licence()
+    return f"rendered by this repository, {drawn}" if drawn else licence_of(pool)
+
+
 def own_licence() -> str:
     """Of this repository."""
     file = Path(__file__).parents[2] / "pyproject.toml"

@@ -22,6 +22,7 @@ def connect(params: Endpoint) -> Iterator[Model]:
 
     Equal params within one another give the same model behind a server: one limit, one vLLM. Raises
     EndpointError when it can't be loaded. A server is not called before a reply is missing from the store.
+    Replies of a folder that vLLM serves are filed by its weights (r2i.endpoint.weights).
     """
     if params.kind == "local":
         import torch
@@ -32,9 +33,11 @@ def connect(params: Endpoint) -> Iterator[Model]:
         yield LocalModel(params.model, params.batch)
         return
     from r2i.endpoint.remote import RemoteModel
+    from r2i.endpoint.weights import serve_by_weights
 
+    params, filed = serve_by_weights(params)
     name = params.model_dump_json()
-    model, users = _shared.get(name) or (RemoteModel(params), 0)
+    model, users = _shared.get(name) or (RemoteModel(params, name=filed), 0)
     _shared[name] = model, users + 1
     try:
         yield model

@@ -33,11 +33,14 @@ class RemoteModel:
     """The model `params.model` behind `params.base_url`, or behind a vLLM that is started when it is needed.
 
     A sample is read from the store if it is there; the key and the server are needed only when one is
-    missing. `backoff_s`: the first pause before a retry; it doubles, with jitter.
+    missing. `backoff_s`: the first pause before a retry; it doubles, with jitter. `name`: under which the model
+    is served and its replies are filed, if it isn't `params.model`.
     """
 
-    def __init__(self, params: Endpoint, store: Store | None = None, backoff_s: float = 1.0) -> None:
-        self.params, self.name, self.price, self.backoff_s = params, params.model, params.price, backoff_s
+    def __init__(
+        self, params: Endpoint, store: Store | None = None, backoff_s: float = 1.0, name: str | None = None
+    ) -> None:
+        self.params, self.name, self.price, self.backoff_s = params, name or params.model, params.price, backoff_s
         self.store = store or Store()
         self.limit = AdaptiveLimit(params.concurrency)
         self.breaker = Breaker(params)
@@ -164,8 +167,14 @@ class RemoteModel:
             raise self.over
         task = asyncio.get_running_loop().create_task(self._land(request, key, samples, epoch), name=key)
         self.calls.add(task)
-        task.add_done_callback(self.calls.discard)
+        task.add_done_callback(self._landed)
         return await asyncio.shield(task)
+
+    def _landed(self, task: asyncio.Task[Completion | Failure]) -> None:
+        """Forget a call that is over. What it raised is looked at, or asyncio prints it when nobody waits any more."""
+        self.calls.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     async def _land(self, request: Request, key: str, samples: list[int], epoch: int) -> Completion | Failure:
         try:

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
+from r2i.disk import writing
 from r2i.images import read_image
 from r2i.mcq import LETTERS
 from r2i.report import charts
@@ -28,10 +29,14 @@ REPLY = 200  # characters of a reply that are shown, from its end
 def write_report(path: Path, story: Story, profile: str) -> None:
     """Render `story` and put it at `path` in one step."""
     html = render_page(story, profile)
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(html, encoding="utf-8", newline="\n")
-    part.replace(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.write_text(html, encoding="utf-8", newline="\n")
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def render_page(story: Story, profile: str) -> str:

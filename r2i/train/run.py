@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from r2i.curve import Line, Say, all_of
+from r2i.disk import DiskError, clear_remains, disk_error, replace_folder, writing
 from r2i.params import Train
 from r2i.records import TRAIN
 from r2i.tables import ok_rows, read_table
@@ -84,18 +86,27 @@ def train_trl(run: str, train: Train, style: str, table: Path, seed: int, log: P
 
 
 def save_model(model: Any, processor: Any, out: Path) -> None:
-    """Write beside `out`, then move: a folder that exists is complete."""
+    """Write beside `out`, then move: a folder that exists is complete. Raises DiskError."""
+    from safetensors import SafetensorError
+
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    clear_remains(out)
     try:
-        model.save_pretrained(part)
-        processor.save_pretrained(part)
-        forget_loading(part / "tokenizer_config.json")
-        shutil.rmtree(out, ignore_errors=True)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(part, out)
+        with writing(out):
+            model.save_pretrained(part)
+            processor.save_pretrained(part)
+            forget_loading(part / "tokenizer_config.json")
+            replace_folder(part, out)
+    except SafetensorError as error:
+        raise _full_disk(error, out) or error from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _full_disk(error: Exception, out: Path) -> DiskError | None:
+    """safetensors tells the system's error in its text alone: `... (os error 28)`."""
+    number = re.search(r"os error (\d+)", str(error))
+    return disk_error(OSError(int(number[1]), str(error)), f"while writing {out}", out) if number else None
 
 
 def forget_loading(config: Path) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from made_items import make_item
 
+from r2i.endpoint import connect
+from r2i.endpoint.weights import digest_folder, stored_name
 from r2i.errors import EndpointError
-from r2i.evaluate.engines import choose_endpoint, connect_model, digest_folder, find_model, stored_name
+from r2i.evaluate.engines import choose_endpoint, find_model
 from r2i.evaluate.predict import predict
 from r2i.params import Endpoint, Evaluate
 
@@ -100,7 +102,7 @@ def test_vllm_serves_a_folder_under_its_digest_and_new_weights_replay_nothing(
     endpoint = Endpoint(kind="vllm", model=str(folder), command=command, start_timeout_s=30, retries=0)
 
     def evaluate() -> tuple[str, str, int]:
-        with connect_model(endpoint) as model:
+        with connect(endpoint) as model:
             (row,) = predict(model, [make_item()], CFG, 0, kind="vllm", scratch=tmp_path / "scratch")
             started = int(model.server._launch is not None)  # type: ignore[attr-defined]
         assert (row["correct"], row["endpoint"], row["tokens_in"]) == (True, "vllm", 70)

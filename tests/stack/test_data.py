@@ -1,6 +1,7 @@
 """OpenRLHF's own dataset, loader and tokenisation read our view, and give what TRL's path gives for the same row."""
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 pytest.importorskip("openrlhf", reason="needs the GPU extra: `make test-stack`")
 
 import torch
+from made_run import write_params
 from openrlhf.datasets import PromptDataset
 from openrlhf.datasets.utils import blending_datasets
 from openrlhf.utils.utils import get_tokenizer
@@ -17,6 +19,9 @@ from openrlhf.utils.vlm_utils import load_images, process_prompt_with_images
 from PIL import Image
 from trl.data_utils import prepare_multimodal_messages
 
+from r2i import paths
+from r2i.exchange.export import export_table
+from r2i.exchange.hf import export_dataset
 from r2i.images import jpeg_bytes
 from r2i.params import Dapo
 from r2i.records import TRAIN
@@ -143,3 +148,34 @@ def test_the_train_table_goes_in_as_it_is(table: Path, rows: list[Row], processo
         (picture,) = load_images(image)
         assert picture.size == load_images(row["image"])[0].size
         assert picture.tobytes() == load_images(row["image"])[0].tobytes()
+
+
+@pytest.fixture(scope="module", params=["rows export", "export hf"])
+def exported(request: pytest.FixtureRequest, table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the command writes of the table: a folder of Parquet, as a user would name it."""
+    folder = tmp_path_factory.mktemp("exported")
+    if request.param == "rows export":
+        export_table(table, folder / "rows", "reference")
+        return folder / "rows"
+    write_params(folder)
+    shutil.copytree(table, folder / paths.TRAIN)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        export_dataset(Path("hf"), "train")
+    return folder / "hf"
+
+
+def test_what_is_exported_goes_in_too(exported: Path, rows: list[Row], processor: Any) -> None:
+    """`--data.input_key problem --data.label_key answer --data.image_key images`: tokens and pixels as of our view."""
+    keys = {"input_key": "problem", "label_key": "answer", "image_key": "images"}
+    dataset = PromptDataset(blending_datasets(str(exported), None, strategy(**keys)), processor, strategy(**keys))
+    by_prompt = {row["prompt"]: row for row in rows}
+    assert len(dataset) == len(rows)
+    for i in range(len(dataset)):
+        _, prompt, label, images = dataset[i]
+        row = next(row for text, row in by_prompt.items() if text in prompt)
+        assert label == row["label"] and prompt.count("<|image_pad|>") == 1 and "<image>" not in prompt
+        ids, inputs, _ = process_prompt_with_images(processor, prompt, images)
+        expected = of_trl(row, processor)
+        assert ids == expected["input_ids"][0].tolist()
+        assert torch.equal(inputs["pixel_values"], expected["pixel_values"])

@@ -1,0 +1,95 @@
+"""A pool's `version` into params.yaml, by a change of that one value: comments, order and layout stay."""
+
+import os
+from pathlib import Path
+
+import yaml
+from yaml.nodes import MappingNode, Node, SequenceNode
+
+from r2i.disk import writing
+from r2i.errors import ParamsError
+
+Place = tuple[int, int]  # first character, and the one behind the last
+
+
+def write_version(file: Path, profile: str, pool: str, version: str) -> None:
+    """Set `profiles.<profile>.sample.pools[<pool>].version`, where that value stands (an alias, a merged section).
+
+    Raises ParamsError where the pool can't be found, DiskError where the file can't be written.
+    """
+    text = file.read_text(encoding="utf-8")
+    node = _find_pool(yaml.compose(text, yaml.SafeLoader), profile, pool)
+    if node is None:
+        raise ParamsError(f"{file}: profile {profile} has no pool {pool!r}", "see profiles in it")
+    (start, end), put = _change(node, text, version)
+    fresh = text[:start] + put + text[end:]
+    _check(text, fresh, file, profile, pool, version)
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    with writing(file):
+        try:
+            part.write_text(fresh, encoding="utf-8")
+            os.replace(part, file)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _find_pool(root: Node | None, profile: str, pool: str) -> MappingNode | None:
+    node = root
+    for key in ("profiles", profile, "sample", "pools"):
+        node = _value(node, key)
+    for item in node.value if isinstance(node, SequenceNode) else []:
+        name = _value(item, "name")
+        if name is not None and name.value == pool and isinstance(item, MappingNode):
+            return item
+    return None
+
+
+def _value(node: Node | None, key: str) -> Node | None:
+    """The value of `key` in a mapping, or in one that is merged into it by `<<`."""
+    if not isinstance(node, MappingNode):
+        return None
+    merged: list[Node] = []
+    for name, value in node.value:
+        if name.value == key:
+            return value  # type: ignore[no-any-return]
+        if name.tag == "tag:yaml.org,2002:merge":
+            merged += value.value if isinstance(value, SequenceNode) else [value]
+    return next((found for other in merged if (found := _value(other, key)) is not None), None)
+
+
+def _change(node: MappingNode, text: str, version: str) -> tuple[Place, str]:
+    """What to replace, and by what: the value that there is, or an entry behind the last one."""
+    for name, value in node.value:
+        if name.value == "version":
+            start, end = value.start_mark.index, value.end_mark.index
+            return (start, end), f'"{version}"' if start != name.end_mark.index + 1 else f' "{version}"'
+    last_key, last = node.value[-1]
+    at = last.end_mark.index
+    while text[at - 1].isspace():  # a block's mark lies on the next line
+        at -= 1
+    if node.flow_style:
+        return (at, at), f', version: "{version}"'
+    end = text.find("\n", at)
+    at = len(text) if end < 0 else end  # behind a comment
+    return (at, at), "\n" + " " * last_key.start_mark.column + f'version: "{version}"'
+
+
+def _check(text: str, fresh: str, file: Path, profile: str, pool: str, version: str) -> None:
+    """Only that version may differ; profiles that share the pool share it."""
+    try:
+        before, after = yaml.safe_load(text), yaml.safe_load(fresh)
+        found = [each for each in after["profiles"][profile]["sample"]["pools"] if each["name"] == pool]
+        others = before["profiles"], after["profiles"]
+        for profiles in others:
+            for section in profiles.values():
+                for each in section["sample"]["pools"]:
+                    if each["name"] == pool:
+                        each["version"] = version
+        if found[0]["version"] == version and before == after:
+            return
+    except (yaml.YAMLError, LookupError, TypeError):
+        pass
+    raise ParamsError(
+        f"{file}: the version of pool {pool!r} can't be put in without changing more",
+        f'write it by hand: version: "{version}"',
+    )

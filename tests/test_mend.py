@@ -1,0 +1,51 @@
+"""A dvc.lock that a kill cut off is put aside; a whole one is left alone."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from r2i.cli import app
+from r2i.mend import is_whole, mend_lock
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_a_lock_is_whole_only_as_a_whole() -> None:
+    text = (ROOT / "dvc.lock").read_text(encoding="utf-8")
+    assert is_whole(text)
+    for cut in (
+        "",
+        "schema: '2.0'\nstages:\n  vote:\n",
+        "schema: '2.0'\nstages:\n  vote:\n    cmd: x\n    deps:\n    - pa",
+    ):
+        assert not is_whole(cut)
+    assert not is_whole(text[: text.index("    deps:") + len("    deps:\n    - pat")])
+
+
+def test_a_whole_lock_and_none_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert mend_lock() is None
+    (tmp_path / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
+    assert mend_lock() is None and (tmp_path / "dvc.lock").is_file()
+
+
+def test_dvc_refuses_a_lock_that_is_cut_off_and_goes_on_from_its_run_cache_once_it_is_put_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    dvc = [sys.executable, "-m", "dvc"]
+    subprocess.run([*dvc, "init", "--no-scm", "--quiet"], check=True)
+    (tmp_path / "dep").write_text("1")
+    (tmp_path / "dvc.yaml").write_text("stages:\n  a:\n    cmd: cp dep out\n    deps: [dep]\n    outs: [out]\n")
+    subprocess.run([*dvc, "repro", "--quiet"], check=True)
+    lock = (tmp_path / "dvc.lock").read_bytes()
+    (tmp_path / "dvc.lock").write_bytes(b"")
+    assert subprocess.run([*dvc, "repro"], capture_output=True).returncode != 0
+    done = CliRunner().invoke(app, ["mend"])
+    assert done.exit_code == 0 and ".r2i/dvc.lock.torn" in done.stdout
+    again = subprocess.run([*dvc, "repro"], capture_output=True, text=True, check=True)
+    assert "Running stage" not in again.stdout and (tmp_path / "dvc.lock").read_bytes() == lock
