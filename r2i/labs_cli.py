@@ -54,12 +54,12 @@ def fresh() -> None:
 
 @app.command()
 def mend() -> None:
-    """Put a dvc.lock aside that a kill cut off; `dvc repro` then makes it anew from the run-cache."""
+    """Put a dvc.lock aside that a kill cut off; `dvc repro` then goes on from the committed one and the run-cache."""
     from r2i.mend import mend_lock
 
     with explained():
         if aside := mend_lock():
-            print(f"dvc.lock was cut off by a kill: it is {aside} now; `dvc repro` makes it anew, from the run-cache")
+            print(f"dvc.lock was cut off by a kill: it is {aside} now; `dvc repro` goes on from the run-cache")
 
 
 if __name__ == "__main__":

@@ -49,3 +49,17 @@ def test_dvc_refuses_a_lock_that_is_cut_off_and_goes_on_from_its_run_cache_once_
     assert done.exit_code == 0 and ".r2i/dvc.lock.torn" in done.stdout
     again = subprocess.run([*dvc, "repro"], capture_output=True, text=True, check=True)
     assert "Running stage" not in again.stdout and (tmp_path / "dvc.lock").read_bytes() == lock
+
+
+def test_the_committed_lock_takes_the_place_of_the_one_that_was_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    lock = "schema: '2.0'\nstages:\n  a:\n    cmd: 'true'\n"
+    (tmp_path / "dvc.lock").write_text(lock)
+    for words in ("init -q", "add dvc.lock", "-c user.name=x -c user.email=x@example.org commit -qm x"):
+        subprocess.run(["git", *words.split()], check=True)
+    (tmp_path / "dvc.lock").write_text(lock[:-9])
+    assert mend_lock() == Path(".r2i/dvc.lock.torn")
+    assert (tmp_path / "dvc.lock").read_text() == lock
