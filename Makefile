@@ -145,5 +145,5 @@ deps: setup ## write what each stage imports into dvc.yaml
 pretrain: setup ## make the mini checkpoint anew, from nothing (about an hour on 2 cores)
 	@$(DVC) unfreeze pretrain && $(DVC) repro --single-item pretrain; $(DVC) freeze pretrain
 
-clean: ## remove what the pipeline wrote, keep the cache
-	@rm -rf data/*/ models/distilled models/sft metrics
+clean: ## remove what the pipeline wrote; keep the cache, people's decisions and the benchmarks that were built
+	@rm -rf $(filter-out data/review/ data/benchmarks/,$(wildcard data/*/)) models/distilled models/sft metrics

@@ -1,6 +1,7 @@
 """`r2i benchmark`: what the questions are on which models are compared."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,6 +37,51 @@ def inspect(
         print(json.dumps(rounded(found), indent=2, sort_keys=True, ensure_ascii=False))
     else:
         Console().print(report(found))
+
+
+@app.command()
+def build(
+    name: Annotated[str, typer.Argument(help="Of the benchmark, and of its folder in data/benchmarks.")],
+    min_agree: Annotated[int, typer.Option(min=1, help="Teacher samples that agree, at least.")] = 1,
+    per_dimension: Annotated[int | None, typer.Option(min=1, help="Most items of one dimension.")] = None,
+    max_right: Annotated[
+        int | None, typer.Option(min=0, help="Hardness: most right tries, of the student on the boxed image.")
+    ] = None,
+    hard_for: Annotated[
+        str | None, typer.Option(help="Right tries of this model in the full view instead: a folder of data/evaluate.")
+    ] = None,
+    unreviewed: Annotated[
+        bool, typer.Option("--unreviewed", help="Also what people did not close; it is marked.")
+    ] = False,
+    trained: Annotated[bool, typer.Option("--trained", help="Also questions that are train rows.")] = False,
+    unseen_images: Annotated[bool, typer.Option("--unseen-images", help="Only images of no train row.")] = False,
+    open_questions: Annotated[bool, typer.Option("--open", help="Also questions without wrong answers.")] = False,
+    keep_letters: Annotated[bool, typer.Option("--keep-letters", help="Options as `overlay` ordered them.")] = False,
+    seed: Annotated[int, typer.Option(help="Which ones, where there are more than asked for.")] = 0,
+    params: Annotated[Path, typer.Option(help="For the pools of images and how views are drawn.")] = Path(
+        "params.yaml"
+    ),
+) -> None:
+    """Make a benchmark of this run's voted questions and what people decided about them (docs/review.md)."""
+    from r2i.benchmark.build import LEFT_OUT, Rules
+    from r2i.benchmark.build_write import build as write_benchmark
+    from r2i.params import load_params
+
+    rules = Rules(
+        min_agree, per_dimension, max_right, hard_for, unreviewed, trained, unseen_images, open_questions,
+        not keep_letters, seed,
+    )  # fmt: skip
+    with explained():
+        picked, folder = write_benchmark(name, load_params(params), rules)
+    items = picked.items
+    print(f"{len(items):,} of {picked.considered:,} voted questions in {folder}")
+    print(f"  {sum(item['verified'] for item in items):,} verified by people")
+    for slug, count in picked.left_out.items():
+        print(f"  {count:,} left out: {LEFT_OUT[slug]}")
+    if seen := sum(item["seen_image"] for item in items):
+        print(f"warning: {seen:,} items are about images of the train rows: leave these out of the training, or build "
+              "with --unseen-images", file=sys.stderr)  # fmt: skip
+    print(f"next: look at {folder}/README.md, then `dvc add {folder}`")
 
 
 def report(found: dict[str, Any]) -> Group:

@@ -13,10 +13,12 @@ from r2i.benchmark_cli import app as benchmark_app
 from r2i.compare_cli import compare
 from r2i.errors import R2IError
 from r2i.evaluate_cli import app as evaluate_app
+from r2i.explore_cli import explore
 from r2i.labs_cli import app as labs_app
 from r2i.lineage_cli import app as lineage_app
 from r2i.pool_cli import app as pool_app
 from r2i.replies_cli import app as replies_app
+from r2i.review_cli import app as review_app
 from r2i.rows_cli import app as rows_app
 from r2i.stage import explained
 
@@ -28,9 +30,11 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 app.add_typer(replies_app, name="replies")
 app.add_typer(rows_app, name="rows")
 app.add_typer(pool_app, name="pool")
+app.add_typer(review_app, name="review")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(benchmark_app, name="benchmark")
 app.command()(compare)
+app.command()(explore)
 app.add_typer(lineage_app)
 app.add_typer(labs_app)
 

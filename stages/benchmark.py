@@ -11,18 +11,22 @@ from r2i.tables import write_table
 
 
 def main(params: Path = Path("params.yaml")) -> None:
-    """Render held-out scenes, import published benchmarks, or both, into one table."""
+    """Render held-out scenes, import published benchmarks, or both, and apply what people decided about them."""
+    from r2i.benchmark.reviewed import review_items
     from r2i.benchmark.sources import open_items
     from r2i.benchmark.views import describe
+    from r2i.review.decisions import read_decisions
 
     loaded = load_params(params)
     cfg = loaded.chosen.benchmark
     with open_items(cfg, loaded.seed) as items:
         for warning in items.warnings:
             print(f"warning: {warning}", file=sys.stderr)
-        require_ok(items.rows, "item", "look at the benchmark section of the profile in params.yaml")
-        write_table(paths.BENCHMARK, items.rows, records.BENCHMARK)
-        write_metrics(paths.metrics("benchmark"), {**describe(items.rows), "sources": items.sources})
+        rows, review = review_items(items.rows, read_decisions(paths.REVIEWED_ITEMS), cfg)
+        require_ok(rows, "item", "look at the benchmark section of the profile in params.yaml")
+        write_table(paths.BENCHMARK, rows, records.BENCHMARK)
+        metrics = {**describe(rows), "sources": items.sources}
+        write_metrics(paths.metrics("benchmark"), metrics | ({"review": review} if review else {}))
 
 
 if __name__ == "__main__":

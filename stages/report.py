@@ -13,7 +13,7 @@ def main(params: Path = Path("params.yaml")) -> None:
     from r2i.report.page import write_report
 
     run = load_params(params)
-    write_report(paths.REPORT, gather(run.seed, run.chosen.report.gallery), run.profile)
+    write_report(paths.REPORT, gather(run.seed, run.chosen.report.gallery, run.chosen.train.base), run.profile)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def make_chain(root: Path) -> None:
     run(root, "git", "add", "r2i")
     run(root, "git", *GIT, "commit", "--quiet", "-m", "an old prompt")
     old.unlink()
-    _write_tables()
+    write_chain_tables()
     Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {name: _stage(name) for name in TABLES}}))
     run(root, "dvc", "init", "--quiet")
     run(root, "dvc", "commit", "--force", "--quiet")
@@ -78,7 +78,7 @@ def _stage(name: str) -> dict[str, Any]:
     }
 
 
-def _write_tables(scenes: int = 3) -> None:
+def write_chain_tables(scenes: int = 3) -> None:
     rows: dict[str, list[Row]] = {name: [] for name in TABLES}
     for number in range(scenes):
         scene = render_scene(np.random.default_rng(number))

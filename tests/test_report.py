@@ -17,10 +17,15 @@ from r2i.cli import app
 from r2i.errors import TableError
 from r2i.images import jpeg_bytes
 from r2i.records import ATTENTION, BENCHMARK, PREDICTIONS, TRAIN
-from r2i.report.charts import ci, cost_rows, curve, percent, points
-from r2i.report.gather import choose, gather, pick_looks
+from r2i.report.cards import example_card
+from r2i.report.charts import ci, cost_rows, percent, points
+from r2i.report.checks import audit_groups, check_cards
+from r2i.report.curves import curve
+from r2i.report.galleries import greedy, pick_looks
+from r2i.report.gather import gather
 from r2i.report.looks import coverage_tiles, look_card
-from r2i.report.page import audit_groups, check_cards, example_card, picture, render_page
+from r2i.report.page import render_page
+from r2i.report.pictures import picture
 from r2i.tables import read_table, write_table
 
 STAGES = Path(__file__).parents[1] / "stages"
@@ -51,8 +56,19 @@ def test_the_page_needs_nothing_from_outside(run: Path, monkeypatch: pytest.Monk
     html = paths.REPORT.read_text(encoding="utf-8")
     assert not re.search(r"https?://|<script|<link|@import", html)
     assert set(re.findall(r'src="([^",]*),', html)) == {"data:image/jpeg;base64"}
-    for section in ("dimensions", "funnel", "audit", "training", "rows", "fixed", "broken", "still-wrong"):
-        assert f'<section id="{section}">' in html
+    for section in (
+        "result",
+        "dimensions",
+        "funnel",
+        "audit",
+        "spread",
+        "training",
+        "rows",
+        "fixed",
+        "broken",
+        "still-wrong",
+    ):
+        assert f'<section id="{section}"' in html
     assert len(html) < 15 * 2**20
 
 
@@ -86,7 +102,7 @@ def test_examples_are_what_they_say(run: Path) -> None:
     story = gather(0, 3)
     for kind, before, after in (("fixed", False, True), ("broken", True, False), ("still wrong", False, False)):
         for row in story.examples[kind]:
-            assert (row["base"]["correct"], row["distilled"]["correct"]) == (before, after)
+            assert tuple(greedy(row[model], "full")["correct"] for model in ("base", "distilled")) == (before, after)
     pairs = json.loads(paths.metrics("evaluate").read_text())["full_gain"]["pairs"]
     assert (story.totals["fixed"], story.totals["broken"]) == (pairs["fixed"], pairs["broken"])
     assert story.totals["still wrong"] == pairs["both_wrong"]
@@ -96,15 +112,8 @@ def test_training_rows_show_all_eight_answers_and_only_kept_rows(run: Path) -> N
     story = gather(0, 4)
     assert len(story.train) == 4
     for row in story.train:
-        assert row["status"] == "ok" and row["image"] and row["crop"]
+        assert row["status"] == "ok" and row["image"] and row["region"]["crop"]
         assert len(row["answers"]) == 8 and row["vote"]["asked"] == 8
-
-
-def test_a_choice_does_not_depend_on_the_order_of_rows() -> None:
-    rows = [{"id": str(i)} for i in range(50)]
-    chosen = choose(rows, "id", 5, 0, "salt")
-    assert choose(rows[::-1], "id", 5, 0, "salt") == chosen
-    assert choose(rows, "id", 5, 1, "salt") != chosen
 
 
 def test_audits_and_curves_may_be_missing(run: Path) -> None:
@@ -126,7 +135,7 @@ def test_all_that_the_evaluation_found_is_shown(run: Path, monkeypatch: pytest.M
     html = paths.REPORT.read_text(encoding="utf-8")
     for section in ("attention", "cost", "checks"):
         assert f'<section id="{section}">' in html and f'href="#{section}"' in html
-    assert "Zoom, region given" in html and html.count('class="dot zoom"') == 3
+    assert "Zoom, region given" in html and html.count('class="dot zoom"') == 3  # a model each
     assert html.count('<article class="card look">') == 4  # report.gallery of smoke
     _run_stage(monkeypatch, "report")
     assert paths.REPORT.read_text(encoding="utf-8") == html
@@ -172,7 +181,7 @@ def test_a_heat_map_shows_base_beside_distilled_over_all_layers(run: Path) -> No
     card = look_card(looks[0])
     # base looks at 16 tokens alike: 1/16 in each; distilled gives one half of its attention
     assert card and card["inside"] == {"base": "6.2 %", "distilled": "50.0 %"}
-    sheet = Image.open(BytesIO(base64.b64decode(card["uri"].partition(",")[2])))
+    sheet = Image.open(BytesIO(base64.b64decode(card["picture"].uri.partition(",")[2])))
     assert sheet.size == (3 * 400 + 2 * 12, 400)
 
 
@@ -278,9 +287,9 @@ def test_large_pictures_are_made_smaller_and_small_ones_keep_their_bytes() -> No
 
     small = jpeg_bytes(Image.new("RGB", (128, 128), (9, 9, 9)))
     shown, large = picture(small, "full"), picture(jpeg_bytes(Image.new("RGB", (3000, 1500))), "full")
-    assert shown and shown["small"]
-    assert large and (large["width"], large["height"], large["small"]) == (3000, 1500, False)
-    assert len(large["uri"]) < 20_000
+    assert shown and shown.small and base64.b64decode(shown.uri.partition(",")[2]) == small
+    assert large and (large.width, large.height, large.small) == (3000, 1500, False)
+    assert len(large.uri) < 20_000
     assert picture(None, "crop") is None
 
 

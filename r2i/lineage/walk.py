@@ -37,11 +37,14 @@ class Reader:
         return next(iter(self.rows(table, table.key, value)), {})
 
 
-def trace(name: str) -> dict[str, Any]:
-    """The whole story of an id. Raises R2IError where no table here holds it."""
+def trace(name: str, kind: str = "", reader: Reader | None = None) -> dict[str, Any]:
+    """The whole story of an id. Raises R2IError where no table here holds it.
+
+    `kind`: of the id, a key of r2i.lineage.ids.KINDS, where it is known; `reader`: another way to find rows.
+    """
     name = name.strip()
-    kind = kind_of(name)
-    reader = Reader()
+    kind = kind or kind_of(name)
+    reader = reader or Reader()
     story: dict[str, Any] = {"id": name, "kind": kind} | _WALKS[kind](reader, name)
     story["missing"] = reader.missing
     evaluated = [table.stage for table in predictions()]

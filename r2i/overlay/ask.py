@@ -11,7 +11,7 @@ from r2i.errors import ImageError
 from r2i.overlay.boxed import Drawer
 from r2i.overlay.difficulty import try_student
 from r2i.overlay.distractors import add_options
-from r2i.overlay.item import Item
+from r2i.overlay.item import Item, still_ok
 from r2i.params import Overlay
 from r2i.records import FAILED, OK
 
@@ -27,16 +27,17 @@ def prepare_items(
     seed: int,
     ledger: Ledger | None = None,
 ) -> None:
-    """Give every item its options, its boxed image and the student's tries; drop those that fall short on the way.
+    """Give every item that is ok its options, its boxed image and the student's tries; drop those that fall short.
 
     `crops`: by region_id; `images`: the full ones by image_id, in whose order the items are gone through.
     """
 
     def start(item: Item) -> Job[None]:
         boxed = drawer.draw(images[item.vote["image_id"]], item.box)
-        return item_job(item, crops[item.vote["region_id"]], boxed, teacher, student, params, seed)
+        crop = item.crop or crops[item.vote["region_id"]]
+        return item_job(item, crop, boxed, teacher, student, params, seed)
 
-    ordered = in_their_order(items, images, lambda item: item.vote["image_id"])
+    ordered = in_their_order(still_ok(items), images, lambda item: item.vote["image_id"])
     run_jobs(map(start, ordered), ledger, len(ordered))
 
 

@@ -22,6 +22,8 @@ def add_options(item: Item, crop: Picture, model: Model, params: Overlay, seed: 
     are put together. Short after ROUNDS rounds: failed (`distractors_<reason>`) where a call or a
     reply was lost on the way, else rejected (`too_few_distractors`).
     """
+    if item.options:  # a reviewer wrote them
+        return
     fault = ""
     while len(item.distractors) < params.distractors and item.rounds < ROUNDS:
         request = ask_distractors(item, crop, params, seed)

@@ -15,9 +15,10 @@ from r2i.tables import Row
 class Item:
     """Filled step by step: distractors, options, the boxed image, the student's tries.
 
-    `box`: xyxy, pixels of the full image. `right` of `tries`: graded student replies. `distractor_calls`,
-    `try_calls`: columns of r2i.provenance.CALL, call by call; `repaired`: replies whose JSON had to be
-    mended. An item that is no longer ok is left alone by the steps that follow.
+    `box`: xyxy, pixels of the full image; `crop`: what it shows, where a reviewer moved it. `right` of
+    `tries`: graded student replies. `distractor_calls`, `try_calls`: columns of r2i.provenance.CALL, call by
+    call; `repaired`: replies whose JSON had to be mended. An item that is no longer ok is left alone by the
+    steps that follow.
     """
 
     vote: Row
@@ -28,6 +29,7 @@ class Item:
     options: list[str] = field(default_factory=list)
     label: str = ""
     boxed: Picture | None = None
+    crop: Picture | None = None
     right: int = 0
     tries: int = 0
     distractor_calls: list[Row] = field(default_factory=list)

@@ -34,7 +34,7 @@ def train_rows(
         shown: dict[View, Picture | None] = {
             "boxed": item.boxed,
             "full": images[item.vote["image_id"]],
-            "crop": crops[item.vote["region_id"]],
+            "crop": item.crop or crops[item.vote["region_id"]],
         }
         rows += [_row(item, view, shown[view], params.prompts) for view in views] or [_row(item, "boxed", None, "")]
     return rows

@@ -1,24 +1,11 @@
-"""Charts as plain values and small SVGs. HTML places them by percentages, so that text keeps its
-size on a phone; nothing here depends on fonts, time or a random id, so the bytes repeat."""
+"""Accuracies as text and as places on an axis. HTML places them by percentages, so that text keeps its size on a
+phone; nothing here depends on fonts, time or a random id, so the bytes repeat."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from markupsafe import Markup
-
-WIDTH, HEIGHT = 300.0, 96.0  # of a curve's view box; it is stretched to its place
-CURVES = {  # key of a training step -> (title, whether it is a share of 1)
-    "reward": ("Reward", False),
-    "accuracy": ("Accuracy of rollouts", True),
-    "token_accuracy": ("Accuracy of tokens", True),
-    "format": ("Closed answer span", True),
-    "kept_groups": ("Groups with mixed rewards", True),
-    "response_length": ("Reply length, tokens", False),
-    "truncated": ("Replies cut by length", True),
-    "clip_ratio": ("Clipped tokens", True),
-    "entropy": ("Entropy, nats", False),
-    "loss": ("Loss", False),
-}
+DIMENSIONS = 40  # that are shown
+PAIR = ("base", "distilled")
 COSTS = ("vision_forwards", "tokens_in", "tokens_out")
 NAMES = {"base": "Base", "distilled": "Distilled", "sft": "SFT control"}
 
@@ -58,6 +45,12 @@ def spot(cell: Mapping[str, Any] | None, model: str, view: str) -> dict[str, Any
     }
 
 
+def measured_views(scores: Mapping[str, Any], order: Sequence[str]) -> list[str]:
+    """Those of `order` in which base and distilled were measured: without a box there is no crop to look at."""
+    found = {view: scores["views"].get(view, {}) for view in order}
+    return [v for v, cells in found.items() if all((cells.get(m) or {}).get("accuracy") is not None for m in PAIR)]
+
+
 def gap_rows(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A row for each model: its full and crop view, and the bar between them that is the gap."""
     views = scores["views"]
@@ -76,19 +69,41 @@ def gap_rows(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def dimension_rows(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row for each dimension: the full view before and after, and the crop view as the aim."""
+    """A row for each dimension: the full view before and after, and the crop view as the aim.
+
+    Of very many, those with most items.
+    """
     rows = []
-    for name, views in scores["by_dimension"].items():
+    found = scores["by_dimension"]
+    common = sorted(found, key=lambda name: (-found[name]["full"]["base"]["n"], name))[:DIMENSIONS]
+    for name, views in ((name, found[name]) for name in common):
         before = spot(views["full"]["base"], "base", "full")
         after = spot(views["full"]["distilled"], "distilled", "full")
         if before and after:
             aim = spot(views["crop"]["distilled"], "distilled", "crop")
             rows.append(
-                {"name": name, "before": before, "after": after, "aim": aim, "cells": views,
+                {"name": name, "before": before, "after": after, "aim": aim, "n": views["full"]["base"]["n"],
+                 "cells": _cells(views),
                  "left": min(before["at"], after["at"]), "width": round(abs(after["at"] - before["at"]), 2),
                  "gain": views["full"]["distilled"]["accuracy"] - views["full"]["base"]["accuracy"]}
             )  # fmt: skip
     return sorted(rows, key=lambda row: (-row["gain"], row["name"]))
+
+
+def source_rows(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row for each benchmark, where there are several: items, and (accuracy, interval) of full and crop view."""
+    sources = scores.get("by_source") or {}
+    if len(sources) < 2:
+        return []
+    return [
+        {"name": name, "n": (cells["full"].get("base") or {}).get("n", 0),
+         "cells": _cells(cells)}
+        for name, cells in sorted(sources.items())
+    ]  # fmt: skip
+
+
+def _cells(views: Mapping[str, Any]) -> list[Any]:
+    return [views[view].get(model) for view in ("full", "crop") for model in ("base", "distilled")]
 
 
 def cost_rows(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -111,55 +126,3 @@ def _count(value: float | None) -> str:
 
 def _times(ratio: float | None, view: str) -> str:
     return "" if ratio is None or view == "full" else f"× {ratio:.1f}"
-
-
-def curve(steps: Sequence[Mapping[str, Any]], key: str, model: str) -> dict[str, Any] | None:
-    """One quantity over training steps: raw values faint, their running mean strong.
-
-    None where fewer than two steps carry a number under `key`.
-    """
-    pairs = [(float(s.get("step", i)), float(s[key])) for i, s in enumerate(steps) if _is_number(s.get(key))]
-    if len(pairs) < 2:
-        return None
-    xs, ys = [x for x, _ in pairs], [y for _, y in pairs]
-    low, high = min(ys), max(ys)
-    title, is_share = CURVES[key]
-    if is_share:
-        low, high = 0.0, 1.0 if high > 0.5 else max(1.25 * high, 1e-3)
-    show = percent if is_share else _plain
-    return {
-        "title": title,
-        "first": show(ys[0]),
-        "last": show(_smooth(ys)[-1]),
-        "low": show(low),
-        "high": show(high),
-        "steps": f"{xs[0]:g} to {xs[-1]:g}",
-        "svg": Markup(
-            f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" preserveAspectRatio="none" role="img" aria-label="{title}">'
-            f'<path class="raw {model}" d="{_path(xs, ys, low, high)}"/>'
-            f'<path class="mean {model}" d="{_path(xs, _smooth(ys), low, high)}"/></svg>'
-        ),  # titles and models are constants of this file: nothing from a row gets here unescaped
-    }
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and value == value and abs(value) != float("inf")
-
-
-def _plain(value: float) -> str:
-    return f"{value:.3g}"
-
-
-def _smooth(ys: Sequence[float]) -> list[float]:
-    """The mean of a window that looks back over a tenth of the steps."""
-    window = max(1, len(ys) // 10)
-    return [sum(ys[max(0, i - window + 1) : i + 1]) / (i + 1 - max(0, i - window + 1)) for i in range(len(ys))]
-
-
-def _path(xs: Sequence[float], ys: Sequence[float], low: float, high: float) -> str:
-    width, height = (xs[-1] - xs[0]) or 1.0, (high - low) or 1.0
-    at = [
-        f"{(x - xs[0]) / width * WIDTH:.1f} {HEIGHT - 4 - (y - low) / height * (HEIGHT - 8):.1f}"
-        for x, y in zip(xs, ys, strict=True)
-    ]
-    return "M" + "L".join(at)

@@ -1,6 +1,5 @@
 """Where the models look: attention coverage, and pictures of a few items under the attention to them."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 from r2i.heatmap import heatmaps_beside
 from r2i.images import read_image
 from r2i.report import charts
+from r2i.report.pictures import picture
 
 Row = Mapping[str, Any]
 
@@ -39,6 +39,6 @@ def look_card(row: Row) -> dict[str, Any] | None:
     return {
         "question": row["question"],
         "dimension": row["dimension"],
-        "uri": "data:image/jpeg;base64," + base64.b64encode(data).decode(),
+        "picture": picture(data, "look"),
         "inside": {model: charts.percent(share) for model, share in inside.items()},
     }

@@ -1,0 +1,107 @@
+"""What people decided about the items, put into their rows before the table is written."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from io import BytesIO
+from typing import Any
+
+from PIL import Image
+
+from r2i.benchmark.views import boxed_view, crop_view
+from r2i.boxes import Box, area, clip
+from r2i.images import read_image
+from r2i.mcq import LETTERS
+from r2i.params import Benchmark
+from r2i.records import FAILED, OK, REJECTED
+from r2i.review.agreement import measure
+from r2i.review.decisions import Decisions, Fix, form_of, was_of
+from r2i.review.outcomes import Outcome, resolve
+from r2i.review.strata import item_stratum
+from r2i.tables import Row
+
+
+def review_items(rows: Sequence[Row], decisions: Decisions, cfg: Benchmark) -> tuple[list[Row], dict[str, Any] | None]:
+    """The rows with rejected and disputed items as `rejected` and fixes put in; and what metrics say of it.
+
+    Rows of records.BENCHMARK; a view's value may be a function that gives its bytes. Without decisions: the rows as
+    they are, and None. Open rows, and rows that changed since, stay as they are.
+    """
+    if not decisions.all:
+        return list(rows), None
+    kept = {row["item_id"]: row for row in rows if row["status"] == OK}
+    found = resolve(decisions, {name: was_of(row, options=True) for name, row in kept.items()}.get)
+    population = {name: item_stratum(row) for name, row in kept.items()}
+    known = found.of
+    reviewed = [
+        row | _applied(row, known[row["item_id"]], cfg) if row["status"] == OK and row["item_id"] in known else row
+        for row in rows
+    ]
+    return reviewed, measure(found, {"items": population})
+
+
+def _applied(row: Row, outcome: Outcome, cfg: Benchmark) -> Row:
+    """The columns that change."""
+    if outcome.state in ("rejected", "disputed"):
+        return _without_views(REJECTED, f"review_{outcome.state}")
+    if outcome.state != "fixed":
+        return {}
+    changed = fixed_texts(row, outcome.fix)
+    if changed is None:
+        return _without_views(FAILED, "review_bad_fix")
+    if outcome.fix.box:
+        left, top, right, bottom = outcome.fix.box
+        try:
+            box = clip((left, top, right, bottom), *_size(_bytes_of(row["image"])))
+        except OSError:
+            return _without_views(FAILED, "unreadable")
+        if not area(box):
+            return _without_views(FAILED, "review_bad_box")
+        changed |= _views(row, box, cfg)
+    return changed
+
+
+def _without_views(status: str, reason: str) -> Row:
+    return {"image": None, "crop": None, "boxed": None, "crop_made": None, "phash": None, "status": status,
+            "reason": reason}  # fmt: skip
+
+
+def fixed_texts(row: Row, fix: Fix) -> Row | None:
+    """The columns of question, options, answer, label and dimension that a fix changes.
+
+    None where the answer is none of the options: a fix that was written by hand.
+    """
+    changed: Row = {name: value for name, value in fix.changes.items() if name in ("question", "dimension")}
+    options = list(fix.options or row["options"])
+    answer = fix.answer if fix.answer is not None else row["answer"]
+    if fix.answer is None and fix.options is None:
+        return changed
+    if not options:
+        return changed | {"answer": answer}
+    places = [place for place, text in enumerate(options) if form_of(text) == form_of(answer)]
+    if len(places) != 1:
+        return None
+    return changed | {"options": options, "label": LETTERS[places[0]], "answer": options[places[0]]}
+
+
+def _views(row: Row, box: Box, cfg: Benchmark) -> Row:
+    """The crop and the boxed view of another box, made when they are written."""
+    return {
+        "box": list(box),
+        "crop": partial(_draw, row["image"], box, cfg, crop_view),
+        "boxed": partial(_draw, row["image"], box, cfg, boxed_view),
+        "crop_made": True,
+    }
+
+
+def _draw(image: Any, box: Box, cfg: Benchmark, view: Callable[[Image.Image, Box, Benchmark], bytes]) -> bytes:
+    return view(read_image(_bytes_of(image)), box, cfg)
+
+
+def _bytes_of(image: Any) -> bytes:
+    return bytes(image() if callable(image) else image)
+
+
+def _size(data: bytes) -> tuple[int, int]:
+    """Width and height in pixels of a stored JPEG. Raises OSError."""
+    with Image.open(BytesIO(data)) as header:
+        return header.size

@@ -1,0 +1,1 @@
+"""The tables of a run as pages: filtered, searched, and walked from row to row."""

@@ -1,0 +1,92 @@
+"""What people decided about the questions, put into the items before anything is asked."""
+
+import io
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from PIL import Image
+
+from r2i.boxes import Box, area, clip
+from r2i.endpoint.base import Picture
+from r2i.images import cut_crop, jpeg_bytes, read_image
+from r2i.mcq import shuffle_options
+from r2i.overlay.item import Item, still_ok
+from r2i.overlay.reply import plain_option
+from r2i.records import FAILED, REJECTED
+from r2i.review.agreement import measure
+from r2i.review.decisions import Decisions, Frame, Was, form_of, was_of
+from r2i.review.outcomes import Outcome, Outcomes, resolve
+
+
+def review_items(
+    items: Sequence[Item], decisions: Decisions, crops: Mapping[str, Picture], images: Mapping[str, Picture]
+) -> Outcomes | None:
+    """Drop what was rejected or is disputed, put fixes in; returns the outcomes, None where nobody decided anything.
+
+    Open rows, and rows that changed since, stay as they are. `crops`: by region_id; `images`: by image_id.
+    """
+    if not decisions.all:
+        return None
+    found = resolve(decisions, {item.question_id: _was(item) for item in items}.get)
+    for item in items:
+        if outcome := found.of.get(item.question_id):
+            _apply(item, outcome, crops[item.vote["region_id"]], images[item.vote["image_id"]])
+    return found
+
+
+def review_metrics(found: Outcomes | None, items: Sequence[Item], strata: Mapping[str, str]) -> dict[str, Any]:
+    """`{"review": ...}` of the finished items; {} without decisions. `strata`: by question_id, before any fix."""
+    if found is None:
+        return {}
+    # had nobody rejected it, a reviewed row that was drawn from the train rows would be one of them
+    trained = {item.question_id for item in still_ok(items)}
+    trained |= {name for name, outcome in found.of.items() if outcome.frame == "trained"}
+    populations: dict[Frame, dict[str, str]] = {
+        "trained": {name: stratum for name, stratum in strata.items() if name in trained},
+        "untrained": {name: stratum for name, stratum in strata.items() if name not in trained},
+        "voted": dict(strata),
+    }
+    return {"review": measure(found, populations)}
+
+
+def _was(item: Item) -> Was:
+    return was_of({**item.vote, "box": item.box})
+
+
+def _apply(item: Item, outcome: Outcome, crop: Picture, image: Picture) -> None:
+    if outcome.state in ("rejected", "disputed"):
+        item.drop(REJECTED, f"review_{outcome.state}")
+    if outcome.state != "fixed":
+        return
+    fix = outcome.fix
+    item.vote = item.vote | {name: text for name, text in fix.changes.items() if name in ("question", "dimension")}
+    item.answer = plain_option(fix.answer) if fix.answer is not None else item.answer
+    if fix.options:
+        wrong = [plain_option(text) for text in fix.options if form_of(text) != form_of(item.answer)]
+        item.distractors = wrong
+        item.options, item.label = shuffle_options(item.answer, wrong, item.question_id)
+    if fix.box:
+        _move(item, fix.box, crop, image)
+
+
+def _move(item: Item, box: Sequence[int], crop: Picture, image: Picture) -> None:
+    """Another box: clipped to the image, and its crop cut anew, as much larger as the old one was."""
+    left, top, right, bottom = box
+    try:
+        with Image.open(io.BytesIO(image.load())) as header:  # stored upright
+            moved = clip((left, top, right, bottom), *header.size)
+        with Image.open(io.BytesIO(crop.load())) as header:
+            upscale = max(1, header.size[0] // (item.box[2] - item.box[0]))
+    except OSError:
+        item.drop(FAILED, "unreadable")
+        return
+    if not area(moved):
+        item.drop(FAILED, "review_bad_box")
+        return
+    item.box, item.crop = moved, Picture(partial(_cut, image, moved, upscale))
+
+
+def _cut(image: Picture, box: Box, upscale: int) -> bytes:
+    """Raises ImageError."""
+    return jpeg_bytes(cut_crop(read_image(image.load()), box, upscale))

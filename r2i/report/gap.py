@@ -1,0 +1,105 @@
+"""The headline's picture: what the full view and the crop view reach before and after, and the gap between them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from markupsafe import Markup
+
+from r2i.report.charts import NAMES, percent, points
+
+WIDTH, TOP, BOTTOM = 400, 24, 244  # of the view box; text below it
+LEFT, RIGHT = 62, 350  # of the first and the last column
+CAP = 5  # half the width of an interval's ends
+ROOM = 44  # height of a gap that its number fits beside
+Cell = Mapping[str, Any]
+
+
+def gap_picture(scores: Mapping[str, Any]) -> Markup:
+    """An SVG of the models in columns; the wedge between base and distilled is the gap that closes.
+
+    Its text is made of numbers and of constants alone: nothing that came from a model.
+    """
+    views = scores["views"]
+    models = [m for m in NAMES if all(_known(views[view].get(m)) for view in ("full", "crop"))]
+    if len(models) < 2:
+        return Markup()
+    lows = [views[view][m]["ci95"][0] for view in ("full", "crop") for m in models]
+    floor = max(0, int(100 * min([*lows, scores["chance"]]) // 10 * 10 - 5)) / 100
+    at = {m: round(LEFT + (RIGHT - LEFT) * n / (len(models) - 1)) for n, m in enumerate(models)}
+    pieces = [_grid(floor), _chance(scores["chance"], floor)]
+    if {"base", "distilled"} <= set(models):
+        pieces.append(_wedge(views, at, floor))
+    for model in models:
+        pieces.append(_column(model, views["full"][model], views["crop"][model], at[model], floor))
+    said = "; ".join(
+        f"{NAMES[m]}: full view {percent(views['full'][m]['accuracy'])}, crop {percent(views['crop'][m]['accuracy'])}"
+        for m in models
+    )
+    return Markup(
+        f'<svg class="gap" viewBox="0 0 {WIDTH} {BOTTOM + 30}" role="img" aria-label="The zooming gap. {said}.">'
+        + "".join(pieces)
+        + "</svg>"
+    )
+
+
+def _known(cell: Cell | None) -> bool:
+    return bool(cell) and cell is not None and cell["accuracy"] is not None and None not in cell["ci95"]
+
+
+def _y(share: float, floor: float) -> float:
+    return round(BOTTOM - (BOTTOM - TOP) * (share - floor) / (1 - floor), 1)
+
+
+def _grid(floor: float) -> str:
+    lines = []
+    for tick in range(0, 101, 25):
+        if tick / 100 >= floor:
+            y = _y(tick / 100, floor)
+            lines.append(
+                f'<path class="grid" d="M30 {y}H{WIDTH - 12}"/><text class="tick" x="24" y="{y + 4}">{tick}</text>'
+            )
+    return "".join(lines)
+
+
+def _chance(share: float, floor: float) -> str:
+    if share < floor:
+        return ""
+    y = _y(share, floor)
+    end = WIDTH - 12
+    return f'<path class="chance-line" d="M30 {y}H{end}"/><text class="tick" x="{end}" y="{y - 5}">chance</text>'
+
+
+def _wedge(views: Mapping[str, Any], at: Mapping[str, int], floor: float) -> str:
+    corners = [
+        (at[model], _y(views[view][model]["accuracy"], floor))
+        for view, model in (("crop", "base"), ("crop", "distilled"), ("full", "distilled"), ("full", "base"))
+    ]
+    (a, b, c, d) = corners
+    return (
+        f'<path class="wedge" d="M{a[0]} {a[1]}L{b[0]} {b[1]}L{c[0]} {c[1]}L{d[0]} {d[1]}Z"/>'
+        f'<path class="edge" d="M{a[0]} {a[1]}L{b[0]} {b[1]}"/>'
+        f'<path class="edge strong" d="M{d[0]} {d[1]}L{c[0]} {c[1]}"/>'
+    )
+
+
+def _column(model: str, full: Cell, crop: Cell, x: int, floor: float) -> str:
+    """Both views of a model with their intervals; the gap in points beside the bar between them."""
+    low, high = _y(full["accuracy"], floor), _y(crop["accuracy"], floor)
+    gap = points(crop["accuracy"] - full["accuracy"]).lstrip("+")
+    below, above = (20, -10) if low >= high else (-12, 20)  # of the full view's number and the crop view's
+    wide = low - high > ROOM
+    place = (x + 8, (low + high) / 2 + 5, "start") if wide else (x, max(low, high) + 38, "middle")
+    return (
+        f'<g class="{model}"><path class="gap-bar" d="M{x} {low}V{high}"/>'
+        + _spot(full, x, floor, "full") + _spot(crop, x, floor, "crop")
+        + f'<text class="value" x="{x}" y="{low + below:.1f}">{100 * full["accuracy"]:.1f}</text>'
+        + f'<text class="value" x="{x}" y="{high + above:.1f}">{100 * crop["accuracy"]:.1f}</text>'
+        + f'<text class="points" x="{place[0]}" y="{place[1]:.1f}" text-anchor="{place[2]}">gap {gap}</text>'
+        + f'<text class="model" x="{x}" y="{BOTTOM + 22}">{NAMES[model]}</text></g>'
+    )  # fmt: skip
+
+
+def _spot(cell: Cell, x: int, floor: float, view: str) -> str:
+    y, low, high = (_y(share, floor) for share in (cell["accuracy"], *cell["ci95"]))
+    whisker = f"M{x} {low}V{high}M{x - CAP} {low}h{2 * CAP}M{x - CAP} {high}h{2 * CAP}"
+    return f'<path class="interval" d="{whisker}"/><circle class="{view}" cx="{x}" cy="{y}" r="6"/>'

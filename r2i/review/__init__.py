@@ -1,0 +1,1 @@
+"""People accept, fix or reject rows: their decisions, and what follows from them."""
