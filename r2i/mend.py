@@ -14,6 +14,8 @@ from r2i import paths
 from r2i.locked import git
 
 LOCK = Path("dvc.lock")
+PIPELINE = Path("dvc.yaml")
+MD5 = 32  # hex digits
 
 
 def mend_lock() -> Path | None:
@@ -32,11 +34,27 @@ def mend_lock() -> Path | None:
 
 
 def is_whole(text: str) -> bool:
-    """Whether `text` is a lock that DVC takes: a schema, and stages with their command, files with their paths."""
+    """Whether `text` ends where a lock ends: stages with command and outs, files with path, hash and size.
+
+    A cut between two stages, or between two outs, leaves a lock that DVC takes and completes by itself, unless the
+    stage that is gone is frozen: then it is not whole.
+    """
     try:
         found = yaml.safe_load(text)
-        stages = found["stages"].values() if "stages" in found else ()
-        files = [file for stage in stages for kind in ("deps", "outs") for file in stage.get(kind) or ()]
-        return "schema" in found and all(stage["cmd"] for stage in stages) and all(file["path"] for file in files)
+        stages = found.get("stages") or {}
+        files = [file for stage in stages.values() for kind in ("deps", "outs") for file in stage.get(kind) or ()]
+        told = all(file["path"] and len(file["md5"]) >= MD5 and file["size"] >= 0 for file in files)
+        ended = text.endswith("\n") and "schema" in found and all(one["cmd"] and one["outs"] for one in stages.values())
+        return told and ended and _frozen() <= stages.keys()
     except (yaml.YAMLError, LookupError, TypeError, AttributeError):
         return False
+
+
+def _frozen() -> set[str]:
+    """The frozen stages of the pipeline that git's lock has an entry of."""
+    try:
+        stages = yaml.safe_load(PIPELINE.read_text(encoding="utf-8"))["stages"]
+        committed = yaml.safe_load(git("show", f"HEAD:./{LOCK}") or "")["stages"]
+    except (OSError, yaml.YAMLError, LookupError, TypeError):
+        return set()
+    return {name for name, stage in stages.items() if stage.get("frozen") and name in committed}

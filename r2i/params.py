@@ -541,8 +541,8 @@ class Evaluate(Section):
 
 
 class Report(Section):
-    gallery: Count = 12
-    """Rows of each kind shown."""
+    gallery: Annotated[int, Field(ge=1, le=50)] = 12
+    """Rows of each kind shown; more would not fit into a page of 15 MB."""
 
 
 class Profile(Section):

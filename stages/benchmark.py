@@ -15,14 +15,14 @@ def main(params: Path = Path("params.yaml")) -> None:
     from r2i.benchmark.reviewed import review_items
     from r2i.benchmark.sources import open_items
     from r2i.benchmark.views import describe
-    from r2i.review.decisions import read_decisions
+    from r2i.review.decisions import read_and_warn
 
     loaded = load_params(params)
     cfg = loaded.chosen.benchmark
     with open_items(cfg, loaded.seed) as items:
         for warning in items.warnings:
             print(f"warning: {warning}", file=sys.stderr)
-        rows, review = review_items(items.rows, read_decisions(paths.REVIEWED_ITEMS), cfg)
+        rows, review = review_items(items.rows, read_and_warn(paths.REVIEWED_ITEMS), cfg)
         require_ok(rows, "item", "look at the benchmark section of the profile in params.yaml")
         write_table(paths.BENCHMARK, rows, records.BENCHMARK)
         metrics = {**describe(rows), "sources": items.sources}

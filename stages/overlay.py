@@ -20,10 +20,10 @@ def main(params: Path = Path("params.yaml")) -> None:
     from r2i.overlay.balance import limit_dimensions
     from r2i.overlay.boxed import Drawer
     from r2i.overlay.item import make_items
-    from r2i.overlay.reviewed import review_items, review_metrics
+    from r2i.overlay.reviewed import reserve, review_items, review_metrics
     from r2i.overlay.rows import summarise, train_rows
     from r2i.photos import Photos
-    from r2i.review.decisions import read_decisions
+    from r2i.review.decisions import read_and_warn
     from r2i.review.strata import question_strata
 
     loaded = load_params(params)
@@ -33,10 +33,11 @@ def main(params: Path = Path("params.yaml")) -> None:
     crops = read_pictures(paths.REGIONS, REGIONS, "crop", "crop", (vote["region_id"] for vote in votes))
     images = read_images(Photos.of(loaded), (vote["image_id"] for vote in votes))
     items = make_items(votes, {region["region_id"]: region["box"] for region in regions})
-    review = review_items(items, read_decisions(paths.REVIEWED_QUESTIONS), crops, images)
+    review = review_items(items, read_and_warn(paths.REVIEWED_QUESTIONS), crops, images)
     with Drawer(paths.TRAIN.parent, cfg) as drawer:
         with connect(cfg.teacher) as teacher, connect(cfg.student) as student:
             prepare_items(items, crops, images, drawer, teacher, student, cfg, seed, ledger)
+        reserve(items, review)
         limit_dimensions(items, cfg.per_dimension, seed)
         rows = train_rows(items, crops, images, cfg, seed)
         write_table(paths.TRAIN, rows, TRAIN, shards=cfg.shards)

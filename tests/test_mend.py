@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from r2i.cli import app
@@ -13,16 +14,33 @@ from r2i.mend import is_whole, mend_lock
 ROOT = Path(__file__).parents[1]
 
 
-def test_a_lock_is_whole_only_as_a_whole() -> None:
+def test_a_lock_is_whole_only_where_every_entry_that_it_has_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
     text = (ROOT / "dvc.lock").read_text(encoding="utf-8")
     assert is_whole(text)
-    for cut in (
-        "",
-        "schema: '2.0'\nstages:\n  vote:\n",
-        "schema: '2.0'\nstages:\n  vote:\n    cmd: x\n    deps:\n    - pa",
-    ):
-        assert not is_whole(cut)
-    assert not is_whole(text[: text.index("    deps:") + len("    deps:\n    - pat")])
+    stages = yaml.safe_load(text)["stages"]
+    ends = [place for place, letter in enumerate(text, 1) if letter == "\n"]
+    taken = 0
+    for cut in [*ends[: len(ends) // 8 : 9], *range(0, len(text) // 8, 997)]:
+        if is_whole(text[:cut]):
+            taken += 1
+            assert text[cut - 1] == "\n"
+            for name, stage in yaml.safe_load(text[:cut])["stages"].items():
+                assert stage["deps"] == stages[name]["deps"] and stage.get("params") == stages[name].get("params")
+                assert len(stage["outs"]) <= len(stages[name]["outs"])
+    assert taken < 6  # those between two stages, or in the outs of one
+
+
+def test_a_lock_without_its_frozen_stage_is_not_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dvc.yaml").write_text("stages:\n  a: {cmd: 'true', frozen: true}\n")
+    out = "outs:\n    - {path: x, md5: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, size: 1}\n"
+    both = "schema: '2.0'\nstages:\n" + "".join(f"  {name}:\n    cmd: 'true'\n    {out}" for name in "ba")
+    (tmp_path / "dvc.lock").write_text(both)
+    for words in ("init -q", "add dvc.lock", "-c user.name=x -c user.email=x@example.org commit -qm x"):
+        subprocess.run(["git", *words.split()], check=True)
+    assert is_whole(both)
+    assert not is_whole(both[: both.index("  a:")])
 
 
 def test_a_whole_lock_and_none_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,10 +74,10 @@ def test_the_committed_lock_takes_the_place_of_the_one_that_was_cut_off(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    lock = "schema: '2.0'\nstages:\n  a:\n    cmd: 'true'\n"
+    lock = "schema: '2.0'\nstages: {}\n"
     (tmp_path / "dvc.lock").write_text(lock)
     for words in ("init -q", "add dvc.lock", "-c user.name=x -c user.email=x@example.org commit -qm x"):
         subprocess.run(["git", *words.split()], check=True)
-    (tmp_path / "dvc.lock").write_text(lock[:-9])
+    (tmp_path / "dvc.lock").write_text(lock[:-5])
     assert mend_lock() == Path(".r2i/dvc.lock.torn")
     assert (tmp_path / "dvc.lock").read_text() == lock

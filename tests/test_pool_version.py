@@ -115,6 +115,19 @@ def test_writing_a_version_changes_nothing_else(tmp_path: Path, profile: str, na
     assert file.read_text() == BLOCK.replace(was, put.replace("3-ab", "4-cd"))
 
 
+def test_ends_of_lines_rights_and_a_link_stay(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.yaml", tmp_path / "params.yaml"
+    windows = BLOCK.replace("\n", "\r\n").encode()
+    real.write_bytes(windows)
+    real.chmod(0o664)
+    link.symlink_to(real)
+    write_version(link, "one", "photos", "3-ab")
+    assert real.read_bytes() == windows.replace(
+        b"path: p # here\r\n", b'path: p # here\r\n          version: "3-ab"\r\n'
+    )
+    assert link.is_symlink() and real.stat().st_mode & 0o777 == 0o664
+
+
 def test_our_own_params_take_a_version_in_every_profile_of_files(tmp_path: Path) -> None:
     file = tmp_path / "params.yaml"
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")

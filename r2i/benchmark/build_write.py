@@ -30,7 +30,7 @@ from r2i.metrics import histogram, write_metrics
 from r2i.params import Benchmark, Params
 from r2i.photos import Photos
 from r2i.records import OK
-from r2i.review.decisions import read_decisions
+from r2i.review.decisions import read_and_warn
 from r2i.tables import GROUP_BYTES, LEVEL, ROW_GROUP, Row, write_table
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -54,7 +54,7 @@ def build(name: str, params: Params, rules: Rules, folder: Path = paths.BENCHMAR
     target = folder / name
     if target.exists() and not (target / MADE).is_file():
         raise R2IError(f"{target} is there and was not made by `r2i benchmark build`", "choose another name")
-    picked = pick(name, read_known(rules.hard_for), read_decisions(paths.REVIEWED_QUESTIONS), rules)
+    picked = pick(name, read_known(rules.hard_for), read_and_warn(paths.REVIEWED_QUESTIONS), rules)
     if not picked.items:
         why = ", ".join(f"{count:,} {reason}" for reason, count in picked.left_out.items())
         raise R2IError(

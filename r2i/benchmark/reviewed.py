@@ -26,7 +26,7 @@ def review_items(rows: Sequence[Row], decisions: Decisions, cfg: Benchmark) -> t
     Rows of records.BENCHMARK; a view's value may be a function that gives its bytes. Without decisions: the rows as
     they are, and None. Open rows, and rows that changed since, stay as they are.
     """
-    if not decisions.all:
+    if not decisions.all and not decisions.bad:
         return list(rows), None
     kept = {row["item_id"]: row for row in rows if row["status"] == OK}
     found = resolve(decisions, {name: was_of(row, options=True) for name, row in kept.items()}.get)

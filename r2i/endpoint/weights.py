@@ -30,11 +30,18 @@ def stored_name(endpoint: Endpoint) -> str:
 
 
 def digest_folder(folder: Path) -> str:
-    """sha256 over the relative path and content of each file below `folder`, in order of paths."""
+    """sha256 over the relative path and content of each file below `folder`, in order of paths.
+
+    Hidden files are left out, and `__pycache__`: a hub's download notes its time in such.
+    """
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and not _is_aside(path, folder)):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
         with path.open("rb") as file:
             while block := file.read(READ):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def _is_aside(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(folder).parts)

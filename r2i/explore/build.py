@@ -74,7 +74,7 @@ def build_index(sheet: Sheet, database: Database) -> Index:
             question[at[there]] = asked.numbers(file.drop_null(), row.drop_null())
     kept = {name: text for name, column in texts.items() if (text := column.done(places, shards.rows))}
     if asked and (text := _questions(sheet, database, asked)):
-        kept["question"] = Text(question, text)
+        kept["question"] = Text(np.append(text.codes, np.int32(-1))[question], text.values)
     return Index(sheet, shards, cells, known.codes(), [list(values) for values in known.known], sorts, kept)
 
 
@@ -87,22 +87,15 @@ def _shards_of(sheet: Sheet, alias: str) -> Shards | None:
         return None
 
 
-def _questions(sheet: Sheet, database: Database, asked: Shards) -> pa.Array | None:
-    """The questions' texts by number; None where they are too large."""
+def _questions(sheet: Sheet, database: Database, asked: Shards) -> Text | None:
+    """The questions' texts, of the rows of `asked`; None where they are too large."""
     places: list[Numbers] = []
-    texts: list[pa.Array] = []
-    held = 0
+    column = Column(LARGEST)
     sql = "SELECT CAST(file_index AS BIGINT), file_row_number, question FROM read_parquet(?)"
     for batch in database.batches(dict(sheet.joins)["q"].folder, sql, [asked.files]):
-        held += batch.column(2).nbytes
-        if held > LARGEST:
-            return None
-        at = asked.numbers(batch.column(0), batch.column(1))
-        places.append(at)
-        texts.append(batch.column(2))
-    if not texts:
-        return pa.array([], pa.string())
-    return pa.concat_arrays(texts).take(pa.array(np.argsort(np.concatenate(places))))
+        places.append(asked.numbers(batch.column(0), batch.column(1)))
+        column.add(batch.column(2))
+    return column.done(places, asked.rows)
 
 
 def _query(sheet: Sheet, shards: Shards, asked: Shards | None, voted: Shards | None) -> tuple[str, list[Any]]:

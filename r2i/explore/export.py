@@ -39,6 +39,7 @@ def _batches(index: Index, numbers: Numbers, names: list[str], schema: pa.Schema
 
     chosen = np.zeros(index.rows, bool)
     chosen[numbers] = True
+    index.shards.check()
     try:
         for at, path in enumerate(index.shards.files):
             before, end = int(index.shards.first[at]), int(index.shards.first[at + 1])
@@ -50,10 +51,10 @@ def _batches(index: Index, numbers: Numbers, names: list[str], schema: pa.Schema
                     before += batch.num_rows
                     if mask.any():
                         yield _in_order(batch.filter(pa.array(mask)), schema, index.shards.runs[at])
-            if before != end:
-                raise TableError(f"{path} changed while it was read", "export it again")
+            index.shards.check()
     except (pa.ArrowException, OSError) as error:
-        raise TableError(f"{index.sheet.table.folder} changed while it was read", "export it again") from error
+        raise TableError(f"{index.sheet.table.folder} changed while it was read", "ask again") from error
+    index.shards.check()
 
 
 def _in_order(batch: pa.RecordBatch, schema: pa.Schema, run: str) -> pa.RecordBatch:

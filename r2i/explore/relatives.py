@@ -90,7 +90,7 @@ def _related(tables: Tables, slug: str, title: str, role: str, name: str) -> Rel
 
 
 class QuickReader(Reader):
-    """The reader of r2i.lineage, at any size of the tables."""
+    """The reader of r2i.lineage, at any size of the tables: the same rows, all of them."""
 
     def __init__(self, tables: Tables) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class QuickReader(Reader):
         run = table.folder.name if table.folder not in self._slugs else ""
         slug = self._slugs.get(table.folder, "predictions")
         try:
-            return [_plain(row) for row in self._tables.find(slug, column, [value], columns, run)]
+            return [_plain(row) for row in self._tables.find(slug, column, [value], columns, run, most=None)]
         except TableError as error:
             self.missing[str(table.folder)] = error.cause
             return []

@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +38,7 @@ def open_shards(tables: Sequence[Listed]) -> "Shards":
 class Shards:
     """The files as they were when they were opened. Safe to use from several threads.
 
-    `files`: paths, in order; `first`: (files + 1,) number of the first row of each, then the count of all rows;
+    `files`: paths, in order; `stamp`: theirs, from before any was read; `first`: (files + 1,) number of the first row of each, then the count of all rows;
     `runs`: (files,) name of the folder that a file lies in: the model of a prediction.
     """
 
@@ -49,6 +50,10 @@ class Shards:
             parts = [str(path) for path in table.parts()]
             self.files += parts
             self.runs += [table.folder.name] * len(parts)
+        try:
+            self.stamp = stamp_of([Path(path) for path in self.files])
+        except OSError as error:
+            raise TableError(f"{tables[0].folder} changed while it was read", "ask again") from error
         self._open: OrderedDict[int, tuple[pq.ParquetFile, Numbers]] = OrderedDict()
         self._lock = threading.Lock()
         with self._lock:
@@ -70,6 +75,15 @@ class Shards:
         if (found >= self.first[at + 1]).any():
             raise TableError("a file changed while it was read", "ask again")
         return found
+
+    def check(self) -> None:
+        """Raises TableError where a file is no longer the one that was opened: rows' numbers mean other rows now."""
+        try:
+            same = stamp_of([Path(path) for path in self.files]) == self.stamp
+        except OSError:
+            same = False
+        if not same:
+            raise TableError(f"{Path(self.files[0]).parent} changed while it was read", "ask again")
 
     def read(self, numbers: Sequence[int], columns: list[str]) -> list[Row]:
         """The rows of these numbers, in their order, with `columns` and `run`. Raises TableError."""

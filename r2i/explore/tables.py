@@ -117,9 +117,10 @@ class Tables:
         return np.sort(np.concatenate(found)) if found else np.zeros(0, np.int64)
 
     def find(
-        self, slug: str, column: str, ids: list[str], columns: list[str] | None = None, run: str = "", most: int = 500
+        self, slug: str, column: str, ids: list[str], columns: list[str] | None = None, run: str = "",
+        most: int | None = 500,
     ) -> list[Row]:
-        """At most `most` rows whose `column` is one of `ids`, by their key. `run`: of that folder alone.
+        """At most `most` rows (None: all) whose `column` is one of `ids`, by their key. `run`: of that folder alone.
 
         Raises TableError. It needs no index: files know which ids a row group can hold.
         """
@@ -128,7 +129,8 @@ class Tables:
         found: list[Row] = []
         for table in [table for table in tables if run in ("", table.folder.name) or table is sheet.table]:
             sql = f"SELECT {columns_sql(columns or sheet.light)} FROM read_parquet(?) t "
-            sql += f'WHERE t."{column}" IN ({", ".join("?" * len(ids))}) ORDER BY t."{sheet.key}" LIMIT {most}'
+            sql += f'WHERE t."{column}" IN ({", ".join("?" * len(ids))}) ORDER BY t."{sheet.key}"'
+            sql += "" if most is None else f" LIMIT {most}"
             rows = self.database.rows(table.folder, sql, [open_shards([table]).files, *ids]) if ids else []
             found += [row | {"run": table.folder.name} for row in rows]
         return found
@@ -159,11 +161,28 @@ def text_sql(index: Index, choice: Choice) -> tuple[str, list[Any]] | None:
     columns = [name for name in sheet.texts if name not in index.texts]
     columns += sheet.long_texts if choice.long else ()
     any_of = [f'regexp_matches(t."{name}", ?)' for name in columns]
-    bound: list[Any] = ["(?i)" + re.escape(choice.text)] * len(columns)  # a fifth faster than lower()
+    pattern = "(?i)" + re.escape(choice.text)  # a fifth faster than lower()
+    bound: list[Any] = [pattern] * len(columns)
+    if "question" not in index.texts and (files := _question_files(sheet)):
+        any_of.append(
+            "t.question_id IN (SELECT question_id FROM read_parquet(?) WHERE regexp_matches(question, ?))"
+        )
+        bound += [files, pattern]
     if looks_like_id(choice.text):
         any_of.append(f't."{sheet.key}" = ?')
         bound.append(choice.text)
     return (PLACE + " OR ".join(any_of), [index.shards.files, *bound]) if any_of else None
+
+
+def _question_files(sheet: Sheet) -> list[str]:
+    """Where the questions of a table without such a column stand: the table that its pages show them from."""
+    joins = dict(sheet.joins)
+    for alias in ("q", "v") if "q" in joins else ():
+        try:
+            return open_shards([joins[alias]]).files
+        except TableError:
+            continue
+    return []
 
 
 def looks_like_id(text: str) -> bool:

@@ -26,13 +26,23 @@ def review_items(
 
     Open rows, and rows that changed since, stay as they are. `crops`: by region_id; `images`: by image_id.
     """
-    if not decisions.all:
+    if not decisions.all and not decisions.bad:
         return None
     found = resolve(decisions, {item.question_id: _was(item) for item in items}.get)
     for item in items:
         if outcome := found.of.get(item.question_id):
             _apply(item, outcome, crops[item.vote["region_id"]], images[item.vote["image_id"]])
     return found
+
+
+def reserve(items: Sequence[Item], found: Outcomes | None) -> None:
+    """Keep what was reviewed as untrained out of the training: a benchmark may have been built from it.
+
+    After the student's tries, which `r2i benchmark build` reads.
+    """
+    for item in still_ok(items):
+        if found and item.question_id in found.of and found.of[item.question_id].frame == "untrained":
+            item.drop(REJECTED, "review_reserved")
 
 
 def review_metrics(found: Outcomes | None, items: Sequence[Item], strata: Mapping[str, str]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from r2i.report.published import published_beside
 from r2i.report.text import shown
 
 TEMPLATES = Path(__file__).parent / "templates"
-BYTES = 6_600_000  # of the galleries' pictures: base64 makes 4 of 3, and the page shall have at most 15 MB
+BYTES = 6_000_000  # of the galleries' pictures: base64 makes 4 of 3, and the page shall have at most 15 MB
 
 
 def write_report(path: Path, story: Story, profile: str) -> None:

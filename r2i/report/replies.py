@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from r2i import paths
 from r2i.catalogue import Listed
 from r2i.mcq import LETTERS
-from r2i.records import OK, PREDICTIONS
+from r2i.records import OK, PREDICTIONS, REJECTED
 from r2i.report.pick import batches, there
 
 COLUMNS = ("prediction_id", "item_id", "view", "sample", "label", "predicted", "correct", "zoom_box", "status")
@@ -19,9 +19,9 @@ _ZOOM = pa.schema([("prediction_id", pa.string()), ("zoom_box", PREDICTIONS.fiel
 
 @dataclass(frozen=True)
 class Replies:
-    """Of the replies that came: greedy ones in the full view, and the boxes of the zoom view."""
+    """Greedy replies in the full view, and the boxes of the zoom view."""
 
-    outcomes: pa.Table  # item_id, right: a reply that no rule could read is wrong
+    outcomes: pa.Table  # item_id, right: as scored: a reply that no rule could read, and a failed call, are wrong
     letters: Counter[str]  # of multiple-choice items; replies that were read as no letter are left out
     zooms: pa.Table  # prediction_id, zoom_box
 
@@ -39,9 +39,10 @@ def read_replies(model: str, required: bool = True) -> Replies:
         came = rows.filter(pc.equal(rows["status"], OK))
         zoom = came.filter(pc.equal(came["view"], "zoom"))
         zooms.append(pa.table([zoom[name] for name in _ZOOM.names], schema=_ZOOM))
-        full = came.filter(pc.and_(pc.equal(came["view"], "full"), pc.equal(came["sample"], 0)))
+        full = rows.filter(pc.and_(pc.equal(rows["view"], "full"), pc.equal(rows["sample"], 0)))
+        full = full.filter(pc.not_equal(full["status"], REJECTED))
         outcomes.append(pa.table([full["item_id"], pc.fill_null(full["correct"], False)], schema=_OUTCOME))
-        _count_letters(letters, full)
+        _count_letters(letters, full.filter(pc.equal(full["status"], OK)))
     return Replies(pa.concat_tables(outcomes), letters, pa.concat_tables(zooms))
 
 

@@ -1,19 +1,16 @@
 """Text of models and files as the page may show it: all of it visible, none too long."""
 
-import re
-
 from markupsafe import Markup
 
+from r2i.unseen import code_point, made_seen
+
 LONGEST = 500  # characters of one text
-_UNSEEN = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufffe\uffff]"
-)
 
 
 def plain(text: str, longest: int = LONGEST) -> str:
-    """`text` cut to `longest` characters, its control and direction marks made visible: ⟨U+0000⟩, ⟨U+202E⟩."""
+    """`text` cut to `longest` characters, what is not seen in it made visible: ⟨U+0000⟩, ⟨U+202E⟩."""
     cut = text if len(text) <= longest else f"{text[:longest]} … ({len(text):,} characters)"
-    return _UNSEEN.sub(lambda mark: f"⟨U+{ord(mark[0]):04X}⟩", cut)
+    return made_seen(cut, lambda char: f"⟨{code_point(char)}⟩")
 
 
 def shown(value: object) -> object:

@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import Any
 
 from r2i.review.decisions import Decision, Frame
-from r2i.review.outcomes import Outcome, Outcomes, is_right
+from r2i.review.outcomes import NEEDED, Outcome, Outcomes, is_right
 from r2i.statistics.proportion import wilson
 
 LEAST = 2  # reviewed rows of a stratum that speak for it; those of smaller ones speak together
@@ -17,14 +17,15 @@ def measure(found: Outcomes, populations: Mapping[Frame, Mapping[str, Hashable]]
     """What metrics say of the decisions.
 
     `populations`: stratum by subject of all rows that could be drawn, for each frame. The precision is that of the
-    train rows' labels where any row was drawn from them, else of the frame that rows were drawn from.
+    train rows' labels where any row was drawn from them, else of the frame that rows were drawn from. Of a row's
+    reviewers the first two count for the agreement: a third sees disputed rows alone, which says nothing of him.
     """
-    decisions = [one.decisions for one in found.of.values()]
+    decisions = [one.decisions[:NEEDED] for one in found.of.values()]
     frames = {one.frame for one in found.of.values()}
     wanted: list[Frame] = ["trained", *sorted(frames)] if "trained" in frames else [*sorted(frames), *populations]
     frame = next(name for name in [*wanted, *populations] if name in populations)
-    # a draw from all voted questions is also one from those that were trained on, not the other way round
-    drawn = {name: one for name, one in found.of.items() if frame == "trained" or one.frame == frame}
+    # rows of another draw would count as far as they survived it
+    drawn = {name: one for name, one in found.of.items() if one.frame == frame}
     precision = precision_unreviewed(drawn, populations[frame])
     return {
         **found.counts(),

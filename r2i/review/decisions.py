@@ -7,6 +7,7 @@ and left out, never fatal: a killed process or a full disk may tear the last one
 
 import hashlib
 import json
+import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ class Was(Part):
 
     question: str
     answer: str
+    dimension: str
     box: Sides | None
     """xyxy, pixels of the full image."""
     options: list[str] | None = None
@@ -134,7 +136,8 @@ class Decisions:
 
 def order(decision: Decision) -> tuple[str, str]:
     """Of time; the id decides between two of one moment."""
-    return decision.at.rstrip("Z").ljust(26, "0"), decision.decision_id
+    whole, _, fraction = decision.at.rstrip("Z").partition(".")
+    return f"{whole}.{fraction.ljust(6, '0')}", decision.decision_id
 
 
 def form_of(text: str) -> str:
@@ -151,17 +154,24 @@ def now() -> str:
 
 
 def was_of(row: Mapping[str, Any], options: bool = False) -> Was:
-    """Of a row with question, answer and box; `options`: they belong to what is decided about."""
+    """Of a row with question, answer, dimension and box; `options`: they belong to what is decided about."""
     box = [int(side) for side in row["box"]] if row["box"] else None
-    return Was(
-        question=row["question"], answer=row["answer"], box=box, options=list(row["options"]) if options else None
-    )
+    shown = list(row["options"]) if options else None
+    return Was(question=row["question"], answer=row["answer"], dimension=row["dimension"], box=box, options=shown)
 
 
 def read_decisions(path: Path) -> Decisions:
     """All of a file's decisions. A file that is not there holds none."""
     data = path.read_bytes() if path.is_file() else b""
     return parse_lines(data)
+
+
+def read_and_warn(path: Path) -> Decisions:
+    """`read_decisions`; lines that are no decisions are named on stderr: one of them may have been a rejection."""
+    found = read_decisions(path)
+    for words in found.bad:
+        print(f"warning: {path}, {words}: it is not applied; `git log -p {path}` shows what it was", file=sys.stderr)
+    return found
 
 
 def parse_lines(data: bytes) -> Decisions:

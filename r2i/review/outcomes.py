@@ -35,21 +35,26 @@ class Outcome:
 
 @dataclass
 class Outcomes:
-    """By subject, of rows that are as they were. `stale`: decisions about rows that changed; `gone`: that are gone."""
+    """By subject, of rows that are as they were. `stale`: decisions about rows that changed; `gone`: that are gone.
+
+    `bad`: lines that are no decisions.
+    """
 
     of: dict[str, Outcome] = field(default_factory=dict)
     stale: int = 0
     gone: int = 0
+    bad: int = 0
 
     def counts(self) -> dict[str, int]:
         states = Counter(outcome.state for outcome in self.of.values())
         names: tuple[State, ...] = ("accepted", "fixed", "rejected", "disputed", "open")
-        return {"reviewed": len(self.of), **{name: states[name] for name in names}, "stale": self.stale + self.gone}
+        return {"reviewed": len(self.of), **{name: states[name] for name in names}, "stale": self.stale + self.gone,
+                "bad": self.bad}  # fmt: skip
 
 
 def resolve(decisions: Decisions, current: Callable[[str], Was | None]) -> Outcomes:
     """The outcome of every subject that somebody decided about. `current`: what a subject is now; None: it is gone."""
-    found = Outcomes()
+    found = Outcomes(bad=len(decisions.bad))
     for subject, about in by_subject(decisions.standing()).items():
         now = current(subject)
         live = [one for one in about if one.was == now]

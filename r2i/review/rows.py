@@ -106,13 +106,10 @@ def _counts(row: Row) -> bool:
 
 
 def _trained() -> set[str]:
-    """Questions of the train rows, with those that would be some had people not dropped them."""
-    others = {one.subject for one in read_decisions(paths.REVIEWED_QUESTIONS).all if one.frame == "untrained"}
-    return {
-        row["question_id"]
-        for row in each(TRAIN, ["question_id", "status", "reason"])
-        if row["status"] == OK or (_counts(row) and row["question_id"] not in others)
-    }
+    """Questions of the train rows, with those that people drew from them: what they decided may have dropped them."""
+    drawn = {one.subject for one in read_decisions(paths.REVIEWED_QUESTIONS).standing() if one.frame == "trained"}
+    rows = each(TRAIN, ["question_id", "status"])
+    return {row["question_id"] for row in rows if row["status"] == OK or row["question_id"] in drawn}
 
 
 def _options(ids: set[str]) -> dict[str, tuple[list[str], str]]:

@@ -1,6 +1,7 @@
 """A pool's `version` into params.yaml, by a change of that one value: comments, order and layout stay."""
 
 import os
+import shutil
 from pathlib import Path
 
 import yaml
@@ -17,7 +18,8 @@ def write_version(file: Path, profile: str, pool: str, version: str) -> None:
 
     Raises ParamsError where the pool can't be found, DiskError where the file can't be written.
     """
-    text = file.read_text(encoding="utf-8")
+    file = file.resolve()  # of a link, what it leads to
+    text = file.read_bytes().decode("utf-8")  # with its own ends of lines
     node = _find_pool(yaml.compose(text, yaml.SafeLoader), profile, pool)
     if node is None:
         raise ParamsError(f"{file}: profile {profile} has no pool {pool!r}", "see profiles in it")
@@ -27,7 +29,8 @@ def write_version(file: Path, profile: str, pool: str, version: str) -> None:
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     with writing(file):
         try:
-            part.write_text(fresh, encoding="utf-8")
+            part.write_bytes(fresh.encode("utf-8"))
+            shutil.copymode(file, part)
             os.replace(part, file)
         finally:
             part.unlink(missing_ok=True)
@@ -69,9 +72,10 @@ def _change(node: MappingNode, text: str, version: str) -> tuple[Place, str]:
         at -= 1
     if node.flow_style:
         return (at, at), f', version: "{version}"'
-    end = text.find("\n", at)
+    newline = "\r\n" if "\r\n" in text else "\n"
+    end = text.find(newline, at)
     at = len(text) if end < 0 else end  # behind a comment
-    return (at, at), "\n" + " " * last_key.start_mark.column + f'version: "{version}"'
+    return (at, at), newline + " " * last_key.start_mark.column + f'version: "{version}"'
 
 
 def _check(text: str, fresh: str, file: Path, profile: str, pool: str, version: str) -> None:

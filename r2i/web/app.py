@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from r2i.errors import R2IError
 from r2i.web.errors import NotFound, status_of
-from r2i.web.guard import Guard, Refused
+from r2i.web.guard import LOOPBACK, Guard, Refused
 from r2i.web.text import cut, plain, shown
 
 HERE = Path(__file__).parent
@@ -46,12 +46,13 @@ def make_app(
     )
     env.filters |= {"shown": shown, "cut": cut, "plain": plain}
     env.globals |= {"name": name, "nav": list(nav)}
+    answered = {*LOOPBACK, *(host.lower() for host in hosts)}
     app = Starlette(
         routes=[*routes, Route("/static/{file}", _static)],
-        middleware=[Middleware(Guard, hosts=hosts, explain=explain)],
+        middleware=[Middleware(Guard, hosts=answered, explain=explain)],
         exception_handlers={R2IError: explain, HTTPException: explain},
     )
-    app.state.env = env
+    app.state.env, app.state.hosts = env, answered
     app.state.static = STATIC | dict(static or {})
     return app
 

@@ -6,7 +6,7 @@ The Host header of such a request gives it away, and the Origin or Sec-Fetch-Sit
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -44,11 +44,13 @@ class Refused(BadRequest):
 
 
 class Guard:
-    """ASGI middleware: checks the request, sets HEADERS, and turns whatever fails into a page by `explain`."""
+    """ASGI middleware: checks the request, sets HEADERS, and turns whatever fails into a page by `explain`.
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str], explain: Explain) -> None:
-        self.app, self.explain = app, explain
-        self.hosts = {*LOOPBACK, *(host.lower() for host in hosts)}
+    `hosts`: names in lower case that it answers to, looked at anew for every request.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: set[str], explain: Explain) -> None:
+        self.app, self.hosts, self.explain = app, hosts, explain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

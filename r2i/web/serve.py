@@ -10,6 +10,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from r2i.errors import R2IError
+from r2i.web.guard import LOOPBACK
 
 PORT = 8710
 WAIT = 3  # seconds that Ctrl-C leaves to answers under way
@@ -18,13 +19,19 @@ WAIT = 3  # seconds that Ctrl-C leaves to answers under way
 def serve(
     app: Starlette, host: str = "127.0.0.1", port: int = PORT, open_browser: bool = False, expose: bool = False
 ) -> None:
-    """Serve until Ctrl-C. `port` 0: any that is free. Raises R2IError as `bind` does."""
+    """Serve until Ctrl-C, answering to the address it listens on too. `port` 0: any that is free.
+
+    Raises R2IError as `bind` does. `app`: of `r2i.web.app.make_app`.
+    """
     with bind(host, port, expose) as listening:
         address = url_of(listening)
+        app.state.hosts.add(host_of(listening))  # a literal address: no other site's name leads to it
         if not is_loopback(host):
             print(f"warning: {address} can be read and written by everyone who reaches this machine", file=sys.stderr)
         try:
             print(f"{address}  (Ctrl-C ends it)", flush=True)
+            if _is_any(listening):
+                print(_elsewhere(app, listening), flush=True)
             if open_browser:
                 threading.Timer(0.5, webbrowser.open, [address]).start()
             server_of(app).run(sockets=[listening])
@@ -69,5 +76,26 @@ def is_loopback(host: str) -> bool:
 
 
 def url_of(listening: socket.socket) -> str:
-    host, port = listening.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+    return f"http://{host_of(listening)}:{listening.getsockname()[1]}/"
+
+
+def host_of(listening: socket.socket) -> str:
+    """The address as a browser writes it; of a socket on all addresses, this machine's own to itself."""
+    host = str(listening.getsockname()[0])
+    if _is_any(listening):
+        host = "::1" if ":" in host else "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+def _is_any(listening: socket.socket) -> bool:
+    """Whether it listens on all addresses of this machine: no browser calls it by that."""
+    return ipaddress.ip_address(listening.getsockname()[0]).is_unspecified
+
+
+def _elsewhere(app: Starlette, listening: socket.socket) -> str:
+    """What other machines call a socket on all addresses."""
+    names = sorted(app.state.hosts - {*LOOPBACK, host_of(listening)})
+    if not names:
+        return "other machines are refused until it is started with `--allow-host NAME`: the name or address they use"
+    port = listening.getsockname()[1]
+    return "from other machines: " + ", ".join(f"http://{name}:{port}/" for name in names)

@@ -1,19 +1,13 @@
 """What a model, a file or a person wrote, as it is put on a page: shown as text, and nothing else happens."""
 
-import re
 from typing import Any
 
 from markupsafe import Markup, escape
 
+from r2i.unseen import UNSEEN, code_point, made_seen
+
 LIMIT = 600  # characters shown at once, unless told
 MOST = 200_000  # characters shown at all
-# Control characters (line breaks and tabs stay), what turns the direction of writing, and what is not to be seen
-# at all: soft hyphens, zero-width spaces, byte order marks, tags; joiners stay, emoji need them. Lone surrogates
-# can't be sent.
-_HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u070f\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\U000e0000-\U000e007f\ud800-\udfff]"
-)
 
 
 def shown(value: Any, limit: int | None = LIMIT) -> Markup:
@@ -40,7 +34,7 @@ def cut(value: Any, limit: int) -> Markup:
 def plain(value: Any, limit: int = LIMIT) -> str:
     """The same for attributes and titles: text without marks."""
     text = "" if value is None else str(value)
-    return _HIDDEN.sub(lambda found: _name(found[0]), text[:limit]) + ("…" if len(text) > limit else "")
+    return made_seen(text[:limit], _name) + ("…" if len(text) > limit else "")
 
 
 def _isolated(inner: Markup) -> Markup:
@@ -49,7 +43,7 @@ def _isolated(inner: Markup) -> Markup:
 
 def _visible(text: str) -> Markup:
     parts, before = [], 0
-    for found in _HIDDEN.finditer(text):
+    for found in UNSEEN.finditer(text):
         name = _name(found[0])
         parts += [escape(text[before : found.start()]), Markup('<span class="hidden-char">{}</span>').format(name)]
         before = found.end()
@@ -67,4 +61,4 @@ def _name(char: str) -> str:
         return chr(0x2400 + code)
     if code == 0x7F:
         return "␡"
-    return f"U+{code:04X}"
+    return code_point(char)

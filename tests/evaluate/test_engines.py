@@ -91,6 +91,17 @@ def test_a_folder_trained_anew_has_another_name_and_a_hub_id_its_own(tmp_path: P
     assert stored_name(Endpoint(kind="vllm", model="Qwen/Qwen3-VL-8B-Instruct")) == "Qwen/Qwen3-VL-8B-Instruct"
 
 
+def test_what_a_download_notes_beside_the_weights_is_no_part_of_their_name(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    before = digest_folder(tmp_path)
+    for name in (".cache/huggingface/download/model.metadata", ".DS_Store", "__pycache__/code.pyc"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1763724843.2")
+    assert digest_folder(tmp_path) == before
+    (tmp_path / "code.py").write_text("")
+    assert digest_folder(tmp_path) != before
+
+
 def test_vllm_serves_a_folder_under_its_digest_and_new_weights_replay_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

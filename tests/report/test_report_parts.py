@@ -14,20 +14,21 @@ from made_report import EVIL, MODELS, big_noise, make_hostile, make_whole_run, r
 from r2i import paths
 from r2i.catalogue import ANSWERS, BENCHMARK, REGIONS, TABLES, TRAIN, VOTES, Listed
 from r2i.ids import unit_of
-from r2i.records import OK
+from r2i.records import FAILED, OK, PREDICTIONS
 from r2i.report import dropped, page
 from r2i.report.bars import bars_of, bias_words, chosen_table
 from r2i.report.cards import funnel_card
 from r2i.report.charts import dimension_rows, source_rows
 from r2i.report.curves import POINTS, curve, curve_table
 from r2i.report.dropped import pick_dropped
+from r2i.report.galleries import pick_examples
 from r2i.report.gap import gap_picture
 from r2i.report.gather import FUNNEL, LOOKS, Step, gather, read_json
 from r2i.report.page import render_page
 from r2i.report.pick import Draw, fetch
 from r2i.report.pictures import LIMIT, picture
 from r2i.report.published import published_beside
-from r2i.report.replies import predictions_of
+from r2i.report.replies import predictions_of, read_replies
 from r2i.report.spread import Letters, measure_spread
 from r2i.report.teaching import agreement_bars, cost_lines, filter_lines, review_cards
 from r2i.report.text import plain
@@ -344,3 +345,27 @@ def test_the_latency_bench_is_shown_for_the_model_that_it_measured(whole: Path) 
     Path("bench/results/latency.json").write_text(json.dumps(bench), encoding="utf-8")
     assert "P95, ms" in render_page(gather(0, 1, "models/mini"), "smoke")
     assert "P95, ms" not in render_page(gather(0, 1, "another"), "smoke")
+
+
+def test_a_failed_call_is_wrong_in_the_galleries_as_in_the_scores(whole: Path) -> None:
+    def totals() -> dict[str, int]:
+        return pick_examples(0, 1, {model: read_replies(model) for model in ("base", "distilled")})[1]
+
+    listed = predictions_of("base")
+    rows = read_table(listed.folder, PREDICTIONS, listed.stage)
+    after = read_table(predictions_of("distilled").folder, PREDICTIONS, "evaluate")
+    right = {row["item_id"] for row in after if row["view"] == "full" and row["sample"] == 0 and row["correct"]}
+    before = totals()
+    one = next(r for r in rows if r["view"] == "full" and r["sample"] == 0 and r["correct"] and r["item_id"] in right)
+    one |= {"status": FAILED, "reason": "timeout", "correct": None, "predicted": "", "reply": ""}
+    write_table(listed.folder, rows, PREDICTIONS)
+    assert totals() == before | {"fixed": before["fixed"] + 1}
+
+
+def test_rows_of_others_have_no_votes_and_no_tries_and_the_page_does_not_invent_them(whole: Path) -> None:
+    rows = read_table(TRAIN.folder, TRAIN.schema, TRAIN.stage)
+    story = gather(0, 3)
+    assert "tries right on the boxed image" in render_page(story, "mini")
+    write_table(TRAIN.folder, [row | {"agree": None, "right": None, "tries": None} for row in rows], TRAIN.schema)
+    html = render_page(gather(0, 3), "mini")
+    assert "tries right on the boxed image" not in html and "None of" not in html

@@ -4,7 +4,7 @@ from typing import Any
 
 from r2i.review.decisions import Decision, Fix, Was, new_id
 
-WAS = Was(question="what digit is on the red square?", answer="5", box=[8, 8, 24, 24])
+WAS = Was(question="what digit is on the red square?", answer="5", dimension="ocr", box=[8, 8, 24, 24])
 
 
 def decision(

@@ -111,6 +111,29 @@ def test_rejected_and_disputed_questions_are_dropped_and_nothing_is_asked_about_
     assert metrics("overlay")["reason"]["rejected: review_rejected"] == 1
 
 
+def test_questions_that_a_benchmark_may_be_built_from_are_never_trained_on(workplace: FakeModel) -> None:
+    before = train_rows()
+    assert before[question_id(0)].get("full")
+    both(paths.REVIEWED_QUESTIONS, "accept", question_id(0), frame="untrained")
+    found = train_rows()
+    (row,) = found[question_id(0)].values()
+    assert (row["status"], row["reason"]) == ("rejected", "review_reserved")
+    assert (row["options"], row["right"], row["tries"]) == tuple(
+        before[question_id(0)]["full"][name] for name in ("options", "right", "tries")
+    )  # what `r2i benchmark build` reads
+
+
+def test_a_line_that_is_no_decision_is_named_and_counted(
+    workplace: FakeModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (made,) = both(paths.REVIEWED_QUESTIONS, "reject", question_id(0))[:1]
+    line = made.model_dump_json(exclude_none=True).replace('"reject"', '"rejected"')
+    paths.REVIEWED_QUESTIONS.write_text(line + "\n")
+    train_rows()
+    assert "data/review/questions.jsonl, line 1: verdict" in capsys.readouterr().err
+    assert metrics("overlay")["review"]["bad"] == 1
+
+
 def test_a_fixed_answer_and_question_are_asked_about_anew(workplace: FakeModel) -> None:
     both(paths.REVIEWED_QUESTIONS, "fix", question_id(0), answer="8.", question="which digit?", dimension="digits")
     row = train_rows()[question_id(0)]["full"]

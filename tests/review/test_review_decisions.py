@@ -137,6 +137,12 @@ def test_a_line_that_is_there_twice_counts_once_and_two_with_one_id_are_named() 
     assert found.all == [one] and found.bad == [f"line 2: another decision with the id {one.decision_id}"]
 
 
+def test_a_moment_with_and_without_a_fraction_are_in_their_order() -> None:
+    early = decision().model_copy(update={"at": "2026-01-01T12:00:00Z"})
+    late = decision("reject").model_copy(update={"at": "2026-01-01T12:00:00.5Z"})
+    assert parse_lines(lines(late, early)).standing() == [late]
+
+
 def test_only_the_last_decision_of_a_reviewer_stands_whatever_the_order_of_the_lines() -> None:
     early, late = decision("reject", at=0), decision("accept", at=5)
     for data in (lines(early, late), lines(late, early)):
@@ -208,5 +214,6 @@ def test_both_files_are_in_git_and_are_inputs_of_their_stages() -> None:
 
 
 def test_a_box_is_compared_as_numbers() -> None:
-    assert Was(question="q", answer="a", box=[1, 2, 3, 4]) == Was(question="q", answer="a", box=[1, 2, 3, 4])
-    assert Was(question="q", answer="a", box=[1, 2, 3, 4]) != Was(question="q", answer="a", box=[1, 2, 3, 5])
+    one = Was(question="q", answer="a", dimension="ocr", box=[1, 2, 3, 4])
+    assert one == one.model_copy()
+    assert one != one.model_copy(update={"box": [1, 2, 3, 5]})

@@ -55,7 +55,7 @@ def test_a_decision_about_what_a_row_was_is_stale_and_of_a_row_that_went_it_is_g
     changed = WAS.model_copy(update={"answer": "6"})
     outcomes = resolve(found, {"q1": WAS, "q2": changed}.get)
     assert outcomes.counts() == {"reviewed": 1, "accepted": 1, "fixed": 0, "rejected": 0, "disputed": 0, "open": 0,
-                                 "stale": 2}  # fmt: skip
+                                 "stale": 2, "bad": 0}  # fmt: skip
 
 
 def test_a_queue_covers_every_stratum_first_and_a_longer_one_only_adds() -> None:
@@ -207,6 +207,28 @@ def test_rows_drawn_from_the_train_rows_say_nothing_of_all_voted_ones() -> None:
     voted = Outcomes({f"a{n}": Outcome("accepted", (decision(),)) for n in range(4)})
     one = measure(voted, populations)["precision_unreviewed"]  # type: ignore[arg-type]
     assert (one["of"], one["n"]) == ("voted", 96)
+
+
+def test_rows_of_another_draw_do_not_count_where_only_those_that_survived_it_are_left() -> None:
+    def of(frame: str, verdict: str, names: range) -> dict[str, Outcome]:
+        state = {"accept": "accepted", "reject": "rejected"}[verdict]
+        return {f"a{n}": Outcome(state, (decision(verdict, frame=frame),)) for n in names}  # type: ignore[arg-type]
+
+    trained = of("trained", "accept", range(3)) | of("trained", "reject", range(3, 4))
+    found = Outcomes(trained | of("voted", "accept", range(10, 20)) | of("voted", "reject", range(20, 30)))
+    left = {name: one for name, one in people("a", 100).items() if name not in of("voted", "reject", range(20, 30))}
+    estimate = measure(found, {"trained": left, "voted": people("a", 100)})["precision_unreviewed"]
+    assert (estimate["of"], estimate["value"], estimate["reviewed"]) == ("trained", pytest.approx(0.75), 4)
+
+
+def test_a_third_reviewer_who_sees_disputed_rows_alone_does_not_change_the_agreement() -> None:
+    agreed = [Outcome("accepted", (decision(at=0), decision(reviewer="bob", at=1))) for _ in range(6)]
+    agreed += [Outcome("rejected", (decision("reject", at=0), decision("reject", "bob", at=1))) for _ in range(2)]
+    split = (decision(at=0), decision("reject", "bob", at=1))
+    two = measure(Outcomes({str(n): one for n, one in enumerate([*agreed, Outcome("open", split)])}), {"voted": {}})
+    third = Outcome("rejected", (*split, decision("reject", "cat", at=2)))
+    three = measure(Outcomes({str(n): one for n, one in enumerate([*agreed, third])}), {"voted": {}})
+    assert three["alpha"] == two["alpha"] and list(three["kappa"]) == ["ann, bob"]
 
 
 def test_a_row_needs_two_then_one_more_then_none() -> None:

@@ -193,6 +193,7 @@ def test_the_frames_are_the_train_rows_the_others_and_all(chain: Path) -> None:
     rows[0] |= gone | {"reason": "too_easy"}
     rows[1] |= gone | {"reason": "review_rejected"}  # had people not dropped it, it were a train row
     write_table(paths.TRAIN, rows, TRAIN)
+    append(paths.REVIEWED_QUESTIONS, decision("reject", subject=rows[1]["question_id"], frame="trained"))
     params = load_params(Path("params.yaml"))
     frames: dict[str, set[str]] = {
         frame: set(Questions(frame, params).strata())
