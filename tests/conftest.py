@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,10 +31,22 @@ def made_lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny repository with a row in every table and a lock of DVC's (tests/made_chain.py); not to be changed."""
     from made_chain import make_chain
 
-    root = tmp_path_factory.mktemp("chain")
+    return _made(tmp_path_factory.mktemp("chain"), make_chain)
+
+
+@pytest.fixture(scope="session")
+def made_explored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tables that the explorer's tests look at (tests/explore_run.py); not to be changed."""
+    from explore_run import make_run
+
+    return _made(tmp_path_factory.mktemp("explored"), make_run)
+
+
+def _made(root: Path, make: Callable[[Path], None]) -> Path:
+    """`root`, after `make` has run in it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        make_chain(root)
+        make(root)
     return root
 
 

@@ -13,7 +13,7 @@ from r2i.tables import Row, read_table, write_table
 OK = {"status": "ok", "reason": ""}
 CALL = {"model": "m", "endpoint": "local", "prompt_sha256": "", "sampling": "{}", "reply_key": ""}
 HOSTILE = (
-    "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'>\0\u202etxet\u2066 "
+    "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'>\0\u202etxet\u2066\U000e0041 "
     + "👩‍🔬 $\\frac{a}{b}$ " + "x" * 10_000 + "THE END"
 )  # fmt: skip
 

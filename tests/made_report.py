@@ -20,7 +20,7 @@ from r2i.tables import Row, read_table, write_table
 STAGES = Path(__file__).parents[1] / "stages"
 EVIL = (
     '<script>window.ran=1</script><img src=x onerror="window.ran=1"></title></style></svg><svg onload="window.ran=1">'
-    "'\"`{{ 7*7 }}{% raw %}\u202egnp.exe\u2066\x00\x1b[31m\u200f \U0001f600 $\\frac{1}{2}$ &lt;b&gt; "
+    "'\"`{{ 7*7 }}{% raw %}\u202egnp.exe\u2066\U000e0041\x00\x1b[31m\u200f \U0001f600 $\\frac{1}{2}$ &lt;b&gt; "
 )
 LONG = EVIL + "W" * 10_000
 MODELS = [Listed("", paths.PREDICTIONS / m, PREDICTIONS, "evaluate") for m in ("base", "distilled", "sft")]

@@ -3,12 +3,11 @@
 import base64
 import json
 import re
-import runpy
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
+from made_report import run_stage
 from made_run import add_attention, add_zoom, make_run, write_params
 from typer.testing import CliRunner
 
@@ -28,8 +27,6 @@ from r2i.report.page import render_page
 from r2i.report.pictures import picture
 from r2i.tables import read_table, write_table
 
-STAGES = Path(__file__).parents[1] / "stages"
-
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -37,22 +34,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     make_run(6)
     write_params(tmp_path)
-    _run_stage(monkeypatch, "score")
+    run_stage(monkeypatch, "score")
     return tmp_path
 
 
-def _run_stage(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    script = str(STAGES / f"{name}.py")
-    monkeypatch.setattr(sys, "argv", [script])
-    try:
-        runpy.run_path(script, run_name="__main__")
-    except SystemExit as done:
-        if done.code:
-            raise
-
-
 def test_the_page_needs_nothing_from_outside(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _run_stage(monkeypatch, "report")
+    run_stage(monkeypatch, "report")
     html = paths.REPORT.read_text(encoding="utf-8")
     assert not re.search(r"https?://|<script|<link|@import", html)
     assert set(re.findall(r'src="([^",]*),', html)) == {"data:image/jpeg;base64"}
@@ -73,9 +60,9 @@ def test_the_page_needs_nothing_from_outside(run: Path, monkeypatch: pytest.Monk
 
 
 def test_the_same_run_gives_the_same_bytes(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _run_stage(monkeypatch, "report")
+    run_stage(monkeypatch, "report")
     first = paths.REPORT.read_bytes()
-    _run_stage(monkeypatch, "report")
+    run_stage(monkeypatch, "report")
     assert paths.REPORT.read_bytes() == first
 
 
@@ -130,14 +117,14 @@ def _card(title: str, scores: dict) -> dict:
 def test_all_that_the_evaluation_found_is_shown(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add_zoom()
     add_attention()
-    _run_stage(monkeypatch, "score")
-    _run_stage(monkeypatch, "report")
+    run_stage(monkeypatch, "score")
+    run_stage(monkeypatch, "report")
     html = paths.REPORT.read_text(encoding="utf-8")
     for section in ("attention", "cost", "checks"):
         assert f'<section id="{section}">' in html and f'href="#{section}"' in html
     assert "Zoom, region given" in html and html.count('class="dot zoom"') == 3  # a model each
     assert html.count('<article class="card look">') == 4  # report.gallery of smoke
-    _run_stage(monkeypatch, "report")
+    run_stage(monkeypatch, "report")
     assert paths.REPORT.read_text(encoding="utf-8") == html
 
 
@@ -218,7 +205,7 @@ def test_cost_of_a_zoom_beside_the_full_view() -> None:
 
 def test_a_region_that_models_chose_is_not_called_given(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add_zoom()
-    _run_stage(monkeypatch, "score")
+    run_stage(monkeypatch, "score")
     assert gather(0, 1).zoom_given
     rows = read_table(paths.PREDICTIONS / "base", PREDICTIONS, "evaluate@base")
     next(row for row in rows if row["view"] == "zoom")["zoom_box"] = [0, 0, 30, 30]
@@ -270,7 +257,7 @@ def test_a_report_before_the_score_names_what_to_run(
 ) -> None:
     paths.metrics("evaluate").unlink()
     with pytest.raises(SystemExit) as stopped:
-        _run_stage(monkeypatch, "report")
+        run_stage(monkeypatch, "report")
     assert stopped.value.code == 1
     assert "dvc repro score" in capsys.readouterr().err
     assert not paths.REPORT.exists()
@@ -314,7 +301,7 @@ def test_a_curve_leaves_out_steps_without_a_number() -> None:
 
 
 def test_the_summary_prints_funnel_scores_and_the_reports_path(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _run_stage(monkeypatch, "report")
+    run_stage(monkeypatch, "report")
     said = CliRunner().invoke(app, ["summary"])
     assert said.exit_code == 0
     for text in ("truncated", "too easy", "distilled", "zooming gap", "report.html"):

@@ -38,8 +38,9 @@ def open_shards(tables: Sequence[Listed]) -> "Shards":
 class Shards:
     """The files as they were when they were opened. Safe to use from several threads.
 
-    `files`: paths, in order; `stamp`: theirs, from before any was read; `first`: (files + 1,) number of the first row of each, then the count of all rows;
-    `runs`: (files,) name of the folder that a file lies in: the model of a prediction.
+    `files`: paths, in order; `stamp`: theirs, from before any was read; `first`: (files + 1,) number of the first
+    row of each, then the count of all rows; `runs`: (files,) name of the folder that a file lies in: the model of a
+    prediction.
     """
 
     def __init__(self, tables: Sequence[Listed]) -> None:

@@ -117,7 +117,12 @@ class Tables:
         return np.sort(np.concatenate(found)) if found else np.zeros(0, np.int64)
 
     def find(
-        self, slug: str, column: str, ids: list[str], columns: list[str] | None = None, run: str = "",
+        self,
+        slug: str,
+        column: str,
+        ids: list[str],
+        columns: list[str] | None = None,
+        run: str = "",
         most: int | None = 500,
     ) -> list[Row]:
         """At most `most` rows (None: all) whose `column` is one of `ids`, by their key. `run`: of that folder alone.
@@ -164,9 +169,7 @@ def text_sql(index: Index, choice: Choice) -> tuple[str, list[Any]] | None:
     pattern = "(?i)" + re.escape(choice.text)  # a fifth faster than lower()
     bound: list[Any] = [pattern] * len(columns)
     if "question" not in index.texts and (files := _question_files(sheet)):
-        any_of.append(
-            "t.question_id IN (SELECT question_id FROM read_parquet(?) WHERE regexp_matches(question, ?))"
-        )
+        any_of.append("t.question_id IN (SELECT question_id FROM read_parquet(?) WHERE regexp_matches(question, ?))")
         bound += [files, pattern]
     if looks_like_id(choice.text):
         any_of.append(f't."{sheet.key}" = ?')

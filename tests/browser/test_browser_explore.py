@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from explore_run import HOSTILE, make_run
+from explore_run import HOSTILE
 from playwright.sync_api import Browser, Page
 from starlette.applications import Starlette
 
@@ -18,13 +18,9 @@ from r2i.explore.app import explorer
 Serving = Callable[[Starlette], AbstractContextManager[str]]
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("browsed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        make_run(root)
-    return root
+@pytest.fixture
+def made(made_explored: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made_explored, tmp_path / "run"))
 
 
 @pytest.fixture

@@ -14,29 +14,26 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from explore_run import HOSTILE, make_run
+from explore_run import HOSTILE
 from starlette.testclient import TestClient
 
 from r2i import paths
 from r2i.catalogue import ANSWERS, IMAGES, QUESTIONS, REGIONS, TRAIN, VOTES
+from r2i.errors import TableError
 from r2i.explore.app import explorer
+from r2i.explore.choice import Choice
+from r2i.explore.export import export
+from r2i.explore.relatives import QuickReader
 from r2i.explore.sheets import ROLES, SHEETS
+from r2i.lineage.text import story_text
+from r2i.lineage.walk import trace
 from r2i.tables import Row, read_table, write_table
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("run")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        make_run(root)
-    return root
-
-
 @pytest.fixture
-def run(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def run(made_explored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy that a test may change, as the current directory."""
-    shutil.copytree(made, tmp_path / "run")
+    shutil.copytree(made_explored, tmp_path / "run")
     monkeypatch.chdir(tmp_path / "run")
     return tmp_path / "run"
 
@@ -163,8 +160,38 @@ def test_texts_too_large_for_memory_are_searched_in_the_files(
     other = TestClient(explorer(), base_url="http://127.0.0.1:8710")
     index = other.app.state.tables.index("answers")  # type: ignore[attr-defined]
     assert "answer" not in index.texts
-    held = {row["answer_id"] for row in rows_of("answers") if "r" in row["answer"].lower()}
-    assert set(shown_ids(other, "/t/answers?text=r")) == held <= set(kept)
+    assert "question" not in index.texts
+    assert shown_ids(other, "/t/answers?text=r") == kept
+    word = rows_of("questions")[3]["question"].upper().rstrip("?").split()[-1]
+    found = shown_ids(client, f"/t/answers?text={word}")
+    assert found and shown_ids(other, f"/t/answers?text={word}") == found
+
+
+def test_without_questions_their_texts_are_searched_where_the_page_shows_them_from(client: TestClient) -> None:
+    asked = {row["question_id"]: row["question"].lower() for row in rows_of("votes")}
+    word = next(iter(asked.values())).rstrip("?").split()[-1]
+    expected = [
+        row["answer_id"]
+        for row in rows_of("answers")
+        if word in asked[row["question_id"]] or word in row["answer"].lower()
+    ]
+    assert any(word not in row["answer"].lower() for row in rows_of("answers") if row["answer_id"] in set(expected))
+    shutil.rmtree(paths.QUESTIONS)
+    assert sorted(shown_ids(client, f"/t/answers?text={word}")) == expected
+    shutil.rmtree(paths.VOTES)
+    assert set(shown_ids(client, f"/t/answers?text={word}")) < set(expected)
+
+
+def test_questions_that_are_asked_again_and_again_are_held_once(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = read_table(QUESTIONS.folder, QUESTIONS.schema, "question")
+    text = "what is it?" * 10
+    write_table(QUESTIONS.folder, [row | {"question": text} for row in rows], QUESTIONS.schema)
+    monkeypatch.setattr("r2i.explore.build.LARGEST", 400)
+    index = client.app.state.tables.index("answers")  # type: ignore[attr-defined]
+    assert len(rows) * len(text) > 400 and "question" in index.texts
+    assert shown_count(client.get("/t/answers?text=what+is+it").text) == len(rows_of("answers"))
 
 
 def test_ids_lead_from_a_row_to_all_that_belongs_to_it(client: TestClient) -> None:
@@ -208,6 +235,33 @@ def test_the_story_is_that_of_lineage(client: TestClient) -> None:
     answer = rows_of("answers")[3]
     html = client.get(f"/story/answers?id={answer['answer_id']}").text
     assert answer["question_id"] in html and "reply" in html and answer["image_id"] in html
+
+
+def test_the_story_of_an_image_has_all_its_rows(client: TestClient) -> None:
+    """As `r2i lineage` prints it: not the first 500."""
+    row = read_table(TRAIN.folder, TRAIN.schema, "overlay")[0]
+    write_table(TRAIN.folder, [row | {"row_id": f"{number:04}"} for number in range(503)], TRAIN.schema)
+    tables = client.app.state.tables  # type: ignore[attr-defined]
+    quick, usual = (trace(row["image_id"], "image", reader) for reader in (QuickReader(tables), None))
+    assert len(quick["rows"]) == len(usual["rows"]) == 503 and story_text(quick) == story_text(usual)
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet", "ids"])
+@pytest.mark.parametrize("begun", [False, True])
+def test_an_export_breaks_off_where_the_table_is_written_anew(client: TestClient, form: str, begun: bool) -> None:
+    """With as many rows as before: those at the chosen places are others now."""
+    tables = client.app.state.tables  # type: ignore[attr-defined]
+    choice = Choice(SHEETS["answers"], {"status": ("ok",)})
+    index, numbers = tables.steady("answers", lambda index: (index, tables.selected(index, choice)))
+    pieces = export(index, numbers, form)
+    if begun:
+        next(pieces)
+    rows = read_table(ANSWERS.folder, ANSWERS.schema, "answer")
+    turned = [row | {"status": "rejected" if row["status"] == "ok" else "ok"} for row in rows]
+    write_table(ANSWERS.folder, turned, ANSWERS.schema, shards=3)
+    with pytest.raises(TableError, match="changed while it was read"):
+        list(pieces)
+    assert b"rejected" not in b"".join(export(tables.index("votes"), np.arange(1), "jsonl"))  # others go on
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet", "ids"])
@@ -262,7 +316,9 @@ def test_hostile_text_is_text(client: TestClient) -> None:
     ):
         html = client.get(address).text
         assert "<script>" not in html and "<img src=x" not in html and "\0" not in html and "\u202e" not in html
+        assert "\U000e0041" not in html
     html = client.get(f"/row/answers?id={row['answer_id']}").text
+    assert "U+E0041" in html
     assert "THE END" in html and f"all {len(HOSTILE):,} characters" in html
 
 

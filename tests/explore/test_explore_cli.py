@@ -35,6 +35,29 @@ def test_it_says_where_it_is_and_ends_cleanly(tmp_path: Path, end: signal.Signal
     assert server.returncode in ((0,) if end == signal.SIGINT else (0, -signal.SIGTERM))
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--host", "127.0.0.2"], ""),
+        (["--host", "0.0.0.0", "--expose"], "--allow-host NAME"),
+        (["--host", "0.0.0.0", "--expose", "--allow-host", "Lab.example"], "http://lab.example:"),
+    ],
+)
+def test_the_address_that_it_prints_is_answered(tmp_path: Path, options: list[str], said: str) -> None:
+    server = start(tmp_path, "--port", "0", *options)
+    assert server.stdout
+    address = server.stdout.readline().split()[0]
+    allowed = urllib.request.Request(address, headers={"Host": options[-1]} if "--allow-host" in options else {})
+    try:
+        assert urllib.request.urlopen(address, timeout=30).status == 200
+        assert urllib.request.urlopen(allowed, timeout=30).status == 200
+    finally:
+        server.send_signal(signal.SIGINT)
+        output = server.stdout.read()
+        server.communicate(timeout=20)
+    assert said in output
+
+
 def test_a_taken_port_and_other_machines_are_refused_with_a_remedy(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         for options, remedy in (

@@ -109,6 +109,7 @@ def test_an_outline_is_given_in_shares_of_the_picture() -> None:
 
 def test_text_is_cut_and_its_hidden_marks_are_seen() -> None:
     assert plain("a\x00b\u202ec\nd") == "a⟨U+0000⟩b⟨U+202E⟩c\nd"
+    assert plain("a\U000e0041\u3164\u034f\U000e0100\xad") == "a⟨U+E0041⟩⟨U+3164⟩⟨U+034F⟩⟨U+E0100⟩⟨U+00AD⟩"
     assert plain("x" * 5000, 10) == "x" * 10 + " … (5,000 characters)"
     assert plain("Größe 數 😀 $\\pi$") == "Größe 數 😀 $\\pi$"
 
@@ -240,8 +241,8 @@ def test_hostile_text_is_text(whole: Path, monkeypatch: pytest.MonkeyPatch) -> N
     html = paths.REPORT.read_text(encoding="utf-8")
     assert EVIL[:8] not in html and "<img src=x" not in html and "onload=" not in html.replace("onload=&#34;", "")
     assert "&lt;script&gt;window.ran=1" in html and "{{ 7*7 }}" in html
-    assert not re.search("[\x00-\x08\x0b-\x1f\u202a-\u202e\u2066-\u2069\u200e\u200f]", html)
-    assert "⟨U+0000⟩" in html and "⟨U+202E⟩" in html and "W" * 510 not in html
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202a-\u202e\u2066-\u2069\u200e\u200f\U000e0000-\U000e0fff]", html)
+    assert "⟨U+0000⟩" in html and "⟨U+202E⟩" in html and "⟨U+E0041⟩" in html and "W" * 510 not in html
     assert len(html) < 15 * 2**20
 
 

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from r2i.errors import R2IError, TableError
 from r2i.web.app import make_app, page
 from r2i.web.errors import Conflict, NotFound
-from r2i.web.serve import bind, is_loopback, url_of
+from r2i.web.serve import bind, host_of, is_loopback, url_of
 from r2i.web.text import cut, plain, shown
 
 
@@ -111,6 +111,13 @@ def test_hidden_characters_are_seen_and_markup_is_text() -> None:
     assert plain('"\u202e"', 9) == '"U+202E"'
 
 
+@pytest.mark.parametrize("char", ["\U000e0041", "\u034f", "\u3164", "\U000e0100", "\U000e01ef"])
+def test_tags_blank_letters_and_selectors_are_seen(char: str) -> None:
+    name = f"U+{ord(char):04X}"
+    assert f">{name}</span>" in shown(f"a{char}b") and f">{name}</span>" in cut(f"a{char}b", 9)
+    assert plain(f"a{char}b") == f"a{name}b"
+
+
 def test_what_emoji_and_lines_are_made_of_stays() -> None:
     text = "👩‍🔬 naïve\n\tπ $x^2$"
     assert text in shown(text)
@@ -125,6 +132,20 @@ def test_a_long_text_is_cut_and_opens_in_full() -> None:
 
 def test_text_beyond_all_limits_is_counted() -> None:
     assert "100 characters more" in shown("a" * 200_100, None)
+
+
+@pytest.mark.parametrize(
+    ("host", "named"), [("127.0.0.2", "127.0.0.2"), ("0.0.0.0", "127.0.0.1"), ("", "127.0.0.1"), ("::1", "[::1]")]
+)
+def test_an_address_is_written_as_a_browser_calls_it(host: str, named: str) -> None:
+    try:
+        listening = bind(host, 0, expose=True)
+    except R2IError:
+        if ":" in host:
+            pytest.skip("no IPv6 here")
+        raise
+    with listening:
+        assert host_of(listening) == named and url_of(listening).startswith(f"http://{named}:")
 
 
 def test_a_taken_port_and_an_open_address_are_errors() -> None:
