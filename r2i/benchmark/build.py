@@ -1,16 +1,17 @@
 """Voted questions and what people decided about them -> the items of a new benchmark."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from r2i.benchmark.letters import balance_letters
 from r2i.benchmark.options import split_options
 from r2i.benchmark.reviewed import fixed_texts
 from r2i.boxes import Box, area, clip
 from r2i.ids import make_id, unit_of
-from r2i.mcq import LETTERS, format_options
-from r2i.review.decisions import Decisions, was_of
+from r2i.mcq import format_options
+from r2i.review.decisions import Decisions, Fix, form_of, was_of
 from r2i.review.outcomes import Outcomes, resolve
 from r2i.tables import Row
 from r2i.text import normalise
@@ -64,13 +65,16 @@ class Picked:
     considered: int = 0
 
 
+Asked = tuple[str, str, str]
+
+
 @dataclass(frozen=True)
 class Known:
     """What the tables say.
 
     `votes`: ok rows of VOTES. `boxes`: by region_id. `sizes`: width and height by image_id. `tried`: rows of TRAIN by
     question_id, whatever became of them. `trained`, `trained_images`: ids of ok train rows. `measured`: by
-    item_id, right replies and all scored ones of `hard_for` in the full view.
+    `asked_of`, right replies and all scored ones of `hard_for` in the full view.
     """
 
     votes: Sequence[Row]
@@ -79,7 +83,7 @@ class Known:
     tried: Mapping[str, Row]
     trained: set[str]
     trained_images: set[str]
-    measured: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    measured: Mapping[Asked, tuple[int, int]] = field(default_factory=dict)
 
 
 def pick(name: str, known: Known, decisions: Decisions, rules: Rules) -> Picked:
@@ -111,15 +115,19 @@ def _make_item(name: str, vote: Row, known: Known, outcomes: Outcomes, rules: Ru
     if state == "open" and not rules.unreviewed:
         return None, "not_reviewed"
     left, top, right, bottom = known.boxes[vote["region_id"]]
-    item = _plain_item(name, vote, known.tried.get(vote["question_id"]), (left, top, right, bottom))
-    if outcome and outcome.state == "fixed":
-        changed = _fixed(item, outcome.fix, known.sizes[vote["image_id"]])
+    fix = outcome.fix if outcome and outcome.state == "fixed" else Fix()
+    tried = _tried(vote, fix, known)
+    item = _plain_item(name, vote, tried, (left, top, right, bottom))
+    if fix.changes:
+        changed = _fixed(item, fix, known.sizes[vote["image_id"]])
         if changed is None:
             return None, "bad_fix"
         item |= changed
     item |= {"verified": state != "open", "seen_image": vote["image_id"] in known.trained_images}
     if rules.hard_for:
-        item["right"], item["tries"] = known.measured.get(item["item_id"], (0, 0))
+        item["right"], item["tries"] = known.measured.get(asked_of(item), (0, 0))
+    elif tried and _says(tried) == _says(item):
+        item |= {"right": tried["right"], "tries": tried["tries"]}
     return (None, reason) if (reason := _unusable(item, rules)) else (item, "")
 
 
@@ -129,6 +137,22 @@ def _unfit(vote: Row, known: Known, rules: Rules) -> str:
     if vote["question_id"] in known.trained and not rules.trained:
         return "trained"
     return "trained_image" if rules.unseen_images and vote["image_id"] in known.trained_images else ""
+
+
+def _tried(vote: Row, fix: Fix, known: Known) -> Row | None:
+    """The train row, if it is about what the vote says or what the fix makes of it: not about a fix taken back."""
+    tried = known.tried.get(vote["question_id"])
+    now = vote | {name: text for name, text in fix.changes.items() if name in ("question", "answer")}
+    return tried if tried and _says(tried) in (_says(vote), _says(now)) else None
+
+
+def _says(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["question"], form_of(row["answer"])
+
+
+def asked_of(row: Mapping[str, Any]) -> Asked:
+    """What makes a prediction one of an item: item_id, question, answer (normal form). An item's texts may change."""
+    return row["item_id"], *_says(row)
 
 
 def _plain_item(name: str, vote: Row, tried: Row | None, box: Box) -> Row:
@@ -147,8 +171,8 @@ def _plain_item(name: str, vote: Row, tried: Row | None, box: Box) -> Row:
         "box": list(box),
         "source": name,
         "agree": vote["agree"],
-        "right": tried["right"] if tried else 0,
-        "tries": tried["tries"] if tried else 0,
+        "right": 0,
+        "tries": 0,
     }
 
 
@@ -199,23 +223,3 @@ def _limit(items: Sequence[Row], per_dimension: int | None) -> tuple[list[Row], 
             counts[item["dimension"]] += 1
             kept.append(item)
     return kept, dropped
-
-
-def balance_letters(items: Iterable[Row]) -> list[Row]:
-    """The right options spread over the letters: for each number of options counts differ by one at most.
-
-    Letters go round in the order of dimension and a hash of the id, so that they are as even within a dimension. The
-    other options stand in the order of a hash.
-    """
-    groups: defaultdict[int, list[Row]] = defaultdict(list)
-    for item in items:
-        groups[len(item["options"])].append(item)
-    balanced = list(groups.pop(0, []))
-    for count, group in sorted(groups.items()):
-        group.sort(key=lambda item: (item["dimension"], make_id("letter", item["item_id"])))
-        for place, item in enumerate(group):
-            wrong = [text for letter, text in zip(LETTERS, item["options"], strict=False) if letter != item["label"]]
-            options = sorted(wrong, key=lambda text, name=item["item_id"]: make_id(name, "option", text))  # type: ignore[misc]
-            options.insert(place % count, item["answer"])
-            balanced.append(item | {"options": options, "label": LETTERS[place % count]})
-    return balanced

@@ -19,6 +19,7 @@ def card(made: Mapping[str, Any]) -> str:
         "",
         f"- {made['verified']:,} of {made['items']:,} questions were accepted or fixed by people (two that agree, or "
         f"most of three and more). {_unverified(made)}",
+        *_options(made),
         f"- {_seen(made)}",
         "- The questions were written by the teachers and kept by their vote: what teachers can't see is not asked.",
         *_hardness(made["rules"]),
@@ -55,6 +56,15 @@ def _seen(made: Mapping[str, Any]) -> str:
         f"{text}: a model that was trained on these rows has seen the images, with other questions. `build.json` names "
         "the items (`on_trained_images`); leave those images out of the training, or build with `--unseen-images`."
     )
+
+
+def _options(made: Mapping[str, Any]) -> list[str]:
+    if not made["verified"] or made["open"] == made["items"]:
+        return []
+    return [
+        "- What people decided about is question, answer, dimension and box. The wrong options may have been made by "
+        "the teacher after that: nobody need have looked whether one of them is right too."
+    ]
 
 
 def _unverified(made: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from r2i import paths, records
-from r2i.benchmark.build import Known, Picked, Rules, pick, query_of
+from r2i.benchmark.build import Asked, Known, Picked, Rules, asked_of, pick, query_of
 from r2i.benchmark.build_card import card
 from r2i.benchmark.views import boxed_view, crop_view
 from r2i.boxes import Box
@@ -95,7 +95,8 @@ def read_known(hard_for: str | None = None) -> Known:
     regions, images = {vote["region_id"] for vote in votes}, {vote["image_id"] for vote in votes}
     tried: dict[str, Row] = {}
     trained, trained_images = set(), set()
-    for row in _each(TRAIN, ["question_id", "image_id", "options", "answer", "label", "right", "tries", "status"]):
+    columns = ["question_id", "image_id", "question", "options", "answer", "label", "right", "tries", "status"]
+    for row in _each(TRAIN, columns):
         tried.setdefault(row["question_id"], row)
         if row["status"] == OK:
             trained.add(row["question_id"])
@@ -112,15 +113,16 @@ def read_known(hard_for: str | None = None) -> Known:
     )
 
 
-def read_measured(model: str) -> dict[str, tuple[int, int]]:
-    """By item_id: right replies, and scored ones, of the full view. Raises TableError."""
+def read_measured(model: str) -> dict[Asked, tuple[int, int]]:
+    """By `asked_of`: right replies, and scored ones, of the full view. Raises TableError."""
     table = Listed("predictions", paths.PREDICTIONS / model, records.PREDICTIONS, f"evaluate@{model}")
-    counts: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for row in _each(table, ["item_id", "view", "correct"]):
+    counts: defaultdict[Asked, list[int]] = defaultdict(lambda: [0, 0])
+    for row in _each(table, ["item_id", "question", "answer", "view", "correct"]):
         if row["view"] == "full" and row["correct"] is not None:
-            counts[row["item_id"]][0] += row["correct"]
-            counts[row["item_id"]][1] += 1
-    return {name: (right, tries) for name, (right, tries) in counts.items()}
+            count = counts[asked_of(row)]
+            count[0] += row["correct"]
+            count[1] += 1
+    return {asked: (right, tries) for asked, (right, tries) in counts.items()}
 
 
 def describe(name: str, picked: Picked, params: Params, rules: Rules) -> dict[str, Any]:

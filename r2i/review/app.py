@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from r2i.errors import R2IError
 from r2i.review import forms
 from r2i.review.decisions import REASONS, Decision
 from r2i.review.desk import Desk
@@ -48,9 +49,12 @@ def review_app(desk: Desk, hosts: Sequence[str] = ()) -> Starlette:
 
 def overview(request: Request) -> Response:
     desk = _desk(request)
+    found, reviewer = status_of(desk), _reviewer(request)
+    rows = desk.subjects.rows(found["disputed"])
     return page(
-        request, "overview.html.j2", status=200, found=status_of(desk), reviewer=_reviewer(request),
-        frame=desk.subjects.frame,
+        request, "overview.html.j2", status=200, found=found, reviewer=reviewer, frame=desk.subjects.frame,
+        stage=desk.subjects.tables[0].stage, dropped={name for name, row in rows.items() if not row["shown"]},
+        mine={one.subject: one for one in desk.log.read().standing() if one.reviewer == reviewer},
     )  # fmt: skip
 
 
@@ -77,9 +81,12 @@ def next_row(request: Request) -> Response:
 
 def show_row(request: Request) -> Response:
     desk = _desk(request)
-    row = _row(request)
-    was = desk.was(row)
-    return _row_page(request, row, forms.Draft(forms.shown_of(row, was)))
+    try:
+        row = _row(request)
+        return _row_page(request, row, forms.Draft(forms.shown_of(row, desk.was(row))))
+    except R2IError:  # its picture is gone, or the row: the next one may be there
+        _put_off(request)
+        raise
 
 
 async def decide_row(request: Request) -> Response:
@@ -100,16 +107,25 @@ def _decide(request: Request, desk: Desk, reviewer: str, form: dict[str, str]) -
     made = forms.decide(form, draft, row, was, reviewer, desk.subjects.frame)
     if isinstance(made, str):
         return _row_page(request, row, forms.Draft(draft.shown, made), 400)
-    desk.log.add(made)
+    with desk.lock:  # a second click, another tab
+        mine = next((one for one in desk.known().get(row["id"], ()) if one.reviewer == reviewer), None)
+        if mine:
+            return page(request, "already.html.j2", 409, mine=mine)
+        desk.log.add(made)
     desk.queue.release(reviewer, row["id"])
     return RedirectResponse(f"/next?saved={made.decision_id}", 303)
 
 
 def skip_row(request: Request) -> Response:
-    desk, reviewer = _desk(request), _reviewer(request)
-    if reviewer:
-        desk.queue.skip(reviewer, _row(request)["id"])
+    _put_off(request)
     return RedirectResponse("/next", 303)
+
+
+def _put_off(request: Request) -> None:
+    """The row comes last for this reviewer, whether it can be shown or not."""
+    desk, reviewer, subject = _desk(request), _reviewer(request), request.path_params["subject"]
+    if reviewer and subject in desk.queue.subjects:
+        desk.queue.skip(reviewer, subject)
 
 
 async def undo_last(request: Request) -> Response:
@@ -126,7 +142,8 @@ def _undo(desk: Desk, reviewer: str, wanted: str) -> Response:
     if found is None:
         raise Conflict("there is no such decision of yours to take back", "it may have been taken back already")
     desk.log.add(forms.undo(found))
-    return RedirectResponse(f"/row/{quote(found.subject, safe='')}", 303)
+    row = desk.subjects.rows([found.subject]).get(found.subject)
+    return RedirectResponse(f"/row/{quote(found.subject, safe='')}" if row and row["shown"] else "/", 303)
 
 
 def picture(request: Request) -> Response:
@@ -190,6 +207,12 @@ def _reviewer(request: Request) -> str:
 def _row(request: Request) -> Row:
     desk, subject = _desk(request), request.path_params["subject"]
     row = desk.subjects.rows([subject]).get(subject) if len(subject) <= 80 else None
-    if row is None or not row["shown"]:
+    if row is None:
         raise NotFound("there is no such row to review", "the tables may have changed: go on with the next one")
+    if not row["shown"]:
+        stage = desk.subjects.tables[0].stage
+        raise Conflict(
+            f"the table has no picture of this row: {row['status']}, {row['reason']}",
+            f"one who decided about it takes that back (page Progress, if it is disputed), then `dvc repro {stage}`",
+        )
     return row

@@ -43,12 +43,18 @@ class Draft:
 def shown_of(row: Row, was: Was) -> Shown:
     """The fields of a row that nobody touched."""
     options = tuple(was.options or row["options"] or ())
-    forms = [form_of(option) for option in options]
-    right = forms.index(form_of(was.answer)) if form_of(was.answer) in forms else -1
+    right = _right(row, was, options)
     if right < 0:
         options = ()  # of a run whose answer was another
     box = tuple(map(str, was.box)) if was.box else ("",) * 4
-    return Shown(was.question, was.answer, options, right, box, row["dimension"])
+    return Shown(was.question, was.answer, options, right, box, was.dimension)
+
+
+def _right(row: Row, was: Was, options: tuple[str, ...]) -> int:
+    """Place of the right option: the label's if it is the answer (two may differ in case alone), else the answer's."""
+    right = [place for place, option in enumerate(options) if form_of(option) == form_of(was.answer)]
+    label = LETTERS.find(row["label"]) if row["label"] and list(options) == list(row["options"] or ()) else -1
+    return label if label in right else right[0] if right else -1
 
 
 def token_of(was: Was) -> str:
@@ -110,7 +116,7 @@ def _answers(typed: Shown, before: Shown, was: Was) -> dict[str, Any]:
 
 def _box(typed: tuple[str, ...], before: tuple[str, ...], size: tuple[int, int]) -> list[int] | None:
     """The new box; None: it is the old one. Raises ValueError."""
-    if typed == before or not any(typed):
+    if typed == before:
         return None
     try:
         left, top, right, bottom = (round(float(side)) for side in typed)

@@ -4,7 +4,7 @@ import heapq
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from r2i.ids import unit_of
@@ -39,7 +39,8 @@ def choose(strata: Mapping[str, Hashable], count: int | None, seed: int, per_str
 class Queue:
     """Hands out subjects. Threads may share it; what is leased here is not known to another server, and needs not be.
 
-    `subjects`: in order. `decisions`: of a subject, those that stand and are not stale, one a reviewer.
+    `subjects`: in order; `hidden`: those of them that no page can show, which nobody gets. `decisions`: of a subject,
+    those that stand and are not stale, one a reviewer.
     """
 
     subjects: Sequence[str]
@@ -48,29 +49,32 @@ class Queue:
     leases: dict[str, dict[str, float]] = field(default_factory=dict)  # subject -> reviewer -> when it ends
     skipped: defaultdict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
     lock: threading.Lock = field(default_factory=threading.Lock)
+    hidden: Collection[str] = frozenset()
+
+    def draw(self, subjects: Sequence[str], hidden: Collection[str]) -> None:
+        """Other rows from now on: the tables have changed."""
+        with self.lock:
+            self.subjects, self.hidden = subjects, hidden
 
     def next(self, reviewer: str) -> str | None:
         """The row that `reviewer` has at hand, else one that others began, else a new one; what was skipped last.
 
         Never one that this reviewer decided about. None: there is nothing to do.
         """
+        known = self.decisions()
         with self.lock:
-            known, now, put_off = self.decisions(), self.clock(), self.skipped[reviewer]
+            now, places = self.clock(), {name: place for place, name in enumerate(self.skipped[reviewer], 1)}
             self._expire(now)
-            best: tuple[int, str] | None = None
+            best: tuple[int, int, str] | None = None
             for subject in self.subjects:
-                rank = None if subject in put_off else self._rank(subject, reviewer, known.get(subject, ()))
-                if rank is not None and (best is None or rank < best[0]):
-                    best = rank, subject
-            chosen = best[1] if best else self._first_open(put_off, reviewer, known)
-            if chosen is not None:
-                self.leases.setdefault(chosen, {})[reviewer] = now + LEASE
-            return chosen
-
-    def _first_open(
-        self, subjects: Iterable[str], reviewer: str, known: Mapping[str, Sequence[Decision]]
-    ) -> str | None:
-        return next((one for one in subjects if self._rank(one, reviewer, known.get(one, ())) is not None), None)
+                rank = None if subject in self.hidden else self._rank(subject, reviewer, known.get(subject, ()))
+                order = (places.get(subject, 0), rank or 0)  # what was put off comes last, the longest ago first
+                if rank is not None and (best is None or order < best[:2]):
+                    best = *order, subject
+            if best is None:
+                return None
+            self.leases.setdefault(best[2], {})[reviewer] = now + LEASE
+            return best[2]
 
     def _rank(self, subject: str, reviewer: str, about: Sequence[Decision]) -> int | None:
         """0: at hand, 1: begun by others, 2: new; None: not for this reviewer, or others have it in hand."""
@@ -108,6 +112,8 @@ def progress(
     """For every stratum of the queue: rows, begun, closed."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for subject in subjects:
+        if subject not in strata:  # the tables changed a moment ago
+            continue
         about, cell = known.get(subject, ()), counts[str(strata[subject])]
         cell["rows"] += 1
         cell["begun"] += bool(about)

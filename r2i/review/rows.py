@@ -4,14 +4,14 @@ import sys
 from collections.abc import Iterable, Mapping
 
 from r2i import paths
-from r2i.catalogue import BENCHMARK, REGIONS, TRAIN, VOTES
+from r2i.catalogue import BENCHMARK, IMAGES, REGIONS, TRAIN, VOTES
 from r2i.endpoint.base import Picture
 from r2i.endpoint.images import read_images
 from r2i.endpoint.pictures import read_pictures
 from r2i.params import Params
 from r2i.photos import Photos
 from r2i.records import OK
-from r2i.review.decisions import Decision, Frame, Was, form_of, read_decisions, was_of
+from r2i.review.decisions import Decision, Frame, Was, by_subject, form_of, read_decisions, was_of
 from r2i.review.strata import item_stratum, question_stratum
 from r2i.review.subjects import Subjects, each
 from r2i.tables import Row
@@ -27,7 +27,7 @@ class Questions(Subjects):
     def __init__(self, frame: Frame, params: Params) -> None:
         super().__init__()
         self.frame, self.photos = frame, Photos.of(params)
-        self.tables = (VOTES, REGIONS) if frame == "voted" else (VOTES, REGIONS, TRAIN)
+        self.tables = (VOTES, REGIONS, IMAGES) if frame == "voted" else (VOTES, REGIONS, IMAGES, TRAIN)
 
     def _read_strata(self) -> dict[str, str]:
         trained = _trained() if self.frame != "voted" else set()
@@ -47,6 +47,7 @@ class Questions(Subjects):
         }
         regions = {row["region_id"] for row in found.values()}
         boxes = {row["region_id"]: row["box"] for row in each(REGIONS, ["region_id", "box"], "region_id", regions)}
+        found = {name: row for name, row in found.items() if row["region_id"] in boxes}  # tables of two runs: not now
         options = _options(ids)
         for name, row in found.items():
             given, label = options.get(name, ([], ""))
@@ -77,7 +78,11 @@ class Items(Subjects):
 
     def _read_strata(self) -> dict[str, str]:
         rows = each(BENCHMARK, ["item_id", "dimension", "status", "reason"])
-        return {row["item_id"]: sys.intern(item_stratum(row)) for row in rows if _counts(row)}
+        found = {row["item_id"]: sys.intern(item_stratum(row)) for row in rows if _counts(row)}
+        moved = by_subject([one for one in read_decisions(self.path).all if one.fix.dimension])
+        fixed = self._find(set(moved)) if moved else {}
+        was = {name: self.was(row, moved[name]).model_dump() for name, row in fixed.items()}
+        return found | {name: sys.intern(item_stratum(one)) for name, one in was.items()}
 
     def _find(self, ids: set[str]) -> dict[str, Row]:
         names = ["item_id", "image_id", "question", "dimension", "answer", "options", "label", "box", "source"]
@@ -98,7 +103,7 @@ def _is_fixed(decision: Decision, now: Was) -> bool:
     """Whether `now` is what the decision's fix made."""
     made = decision.was.model_dump() | decision.fix.changes
     same = form_of(made["answer"]) == form_of(now.answer)
-    return same and all(made[name] == getattr(now, name) for name in ("question", "box", "options"))
+    return same and all(made[name] == getattr(now, name) for name in ("question", "box", "options", "dimension"))
 
 
 def _counts(row: Row) -> bool:

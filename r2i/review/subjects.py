@@ -29,6 +29,7 @@ class Subjects(ABC):
 
     def __init__(self) -> None:
         self._rows: dict[str, Row] = {}
+        self._gone: set[str] = set()  # asked for, and not there: not looked for again
         self._pictures: dict[str, Mapping[str, Picture]] = {}
         self._seen: tuple[Any, ...] = ()
         self._strata: dict[str, str] = {}
@@ -45,8 +46,9 @@ class Subjects(ABC):
         with self._lock:
             self._renew()
             wanted = set(ids)
-            if missing := wanted - self._rows.keys():
+            if missing := wanted - self._rows.keys() - self._gone:
                 self._rows |= self._find(missing)
+                self._gone |= missing - self._rows.keys()
             return {name: self._rows[name] for name in wanted if name in self._rows}
 
     def picture(self, subject: str) -> bytes:
@@ -57,7 +59,10 @@ class Subjects(ABC):
                 raise TableError(f"no picture of {subject!r}", f"run `dvc repro {self.tables[0].stage}`")
             if subject not in self._pictures:
                 shown = [name for name, one in self._rows.items() if one["shown"] and name not in self._pictures]
-                found = self._open([subject, *shown])
+                try:
+                    found = self._open([subject, *shown])
+                except TableError:  # another row's picture is gone
+                    found, shown = self._open([subject]), [subject]
                 self._pictures |= dict.fromkeys(shown, found)
             return self._pictures[subject][self._picture_id(row)].load()
 
@@ -73,7 +78,8 @@ class Subjects(ABC):
     def _renew(self) -> None:
         seen = tuple(_look(table) for table in self.tables)
         if seen != self._seen:
-            self._rows, self._pictures, self._strata = {}, {}, {}
+            # nothing is known until it is read: a table may be gone for a while, and come back as it was
+            self._rows, self._pictures, self._strata, self._gone, self._seen = {}, {}, {}, set(), ()
             self._strata, self._seen = self._read_strata(), seen
 
     def version(self) -> object:

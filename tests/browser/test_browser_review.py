@@ -230,6 +230,19 @@ def test_a_whole_row_is_decided_with_the_keyboard_alone_and_taken_back(page: Pag
     assert len(decided()) == 2
 
 
+def test_enter_in_a_field_and_a_key_that_is_held_decide_nothing(page: Page) -> None:
+    first = page.url
+    for field in ("#dimension", "#left"):
+        page.locator(field).press("Enter")
+    held = "new KeyboardEvent('keydown', {key: 'a', repeat: true, bubbles: true})"
+    page.evaluate(f"document.body.dispatchEvent({held})")
+    page.wait_for_timeout(500)
+    assert page.url == first and decided() == []
+    page.fill("#note", "seen")
+    page.click("#accept")
+    says(page, "status", "Saved: accept")
+
+
 def test_hostile_text_is_text_and_comes_back_unchanged(browser: Browser, chain: Path, serving: Callable) -> None:
     from r2i.params import load_params
 

@@ -10,9 +10,10 @@ from review_made import decision
 from typer.testing import CliRunner
 
 from r2i import paths
-from r2i.benchmark.build import Known, Picked, Rules, balance_letters, pick
+from r2i.benchmark.build import Known, Picked, Rules, pick
 from r2i.benchmark.build_card import card
 from r2i.benchmark.build_write import build, read_known
+from r2i.benchmark.letters import balance_letters
 from r2i.benchmark.sources import open_items
 from r2i.cli import app
 from r2i.errors import R2IError
@@ -21,7 +22,7 @@ from r2i.mcq import LETTERS
 from r2i.params import Benchmark, BenchmarkSource, load_params
 from r2i.records import BENCHMARK, PREDICTIONS, TRAIN
 from r2i.review.append import append
-from r2i.review.decisions import Decision, Decisions, was_of
+from r2i.review.decisions import Decision, Decisions, form_of, was_of
 from r2i.tables import Row, read_table, write_table
 
 BOX = [8, 8, 24, 24]
@@ -34,8 +35,11 @@ def vote(number: int, **more: object) -> Row:
     } | more  # fmt: skip
 
 
-def tried(right: int = 0, answer: str = "five") -> Row:
-    return {"options": ["six", answer, "ten", "two"], "answer": answer, "label": "B", "right": right, "tries": 4}
+def tried(about: Row, right: int = 0, answer: str = "five") -> Row:
+    return {
+        "question": about["question"], "options": ["six", answer, "ten", "two"], "answer": answer, "label": "B",
+        "right": right, "tries": 4,
+    }  # fmt: skip
 
 
 def known(votes: list[Row], trained: int = 0, right: Callable[[int], int] = lambda _: 0) -> Known:
@@ -43,7 +47,7 @@ def known(votes: list[Row], trained: int = 0, right: Callable[[int], int] = lamb
     first = votes[:trained]
     return Known(
         votes, {one["region_id"]: BOX for one in votes}, {one["image_id"]: (64, 64) for one in votes},
-        {one["question_id"]: tried(right(n), one["answer"]) for n, one in enumerate(votes)},
+        {one["question_id"]: tried(one, right(n), one["answer"]) for n, one in enumerate(votes)},
         {one["question_id"] for one in first}, {one["image_id"] for one in first},
     )  # fmt: skip
 
@@ -106,10 +110,36 @@ def test_hard_questions_are_those_that_the_student_rarely_got_right() -> None:
     votes = [vote(n) for n in range(4)]
     table = known(votes, right=lambda n: n)
     assert questions(picked(votes, [], table, unreviewed=True, max_right=1)) == {"q0", "q1"}
-    measured = {make_id("benchmark", "trial", "q3"): (0, 9), make_id("benchmark", "trial", "q0"): (5, 9)}
+    asked = [(make_id("benchmark", "trial", f"q{n}"), f"what is {n}?", form_of("five")) for n in (3, 0, 1, 2)]
+    other = [(asked[2][0], "another question?", asked[2][2]), (*asked[3][:2], "another answer")]
+    measured = {asked[0]: (0, 9), asked[1]: (5, 9), other[0]: (0, 9), other[1]: (0, 9)}
     table = Known(**{**vars(table), "measured": measured})
     found = picked(votes, [], table, unreviewed=True, max_right=1, hard_for="base")
     assert questions(found) == {"q3"} and found.left_out == {"not_measured": 2, "too_easy": 1}
+
+
+def test_options_and_tries_of_an_answer_that_people_took_back_are_not_used() -> None:
+    votes = [vote(n) for n in range(3)]
+    table = known(votes)
+    tables = dict(table.tried) | {"q1": tried(votes[1], answer="nine"), "q2": tried(votes[2], answer="nine")}
+    table = Known(**{**vars(table), "tried": tables})
+    # q0: fixed after the tries; q1: the train rows hold a fix that was taken back; q2: they hold the fix
+    said = [*both(votes[0], "fix", answer="ten"), *both(votes[1]), *both(votes[2], "fix", answer="nine")]
+    found = picked(votes, said, table, open=True)
+    assert {item["question_id"]: (item["answer"], len(item["options"]), item["tries"]) for item in found.items} == {
+        "q0": ("ten", 4, 0), "q1": ("five", 0, 0), "q2": ("nine", 4, 4),
+    }  # fmt: skip
+    assert picked(votes, said, table).left_out == {"no_options": 1}
+    found = picked(votes, said, table, open=True, max_right=4)
+    assert questions(found) == {"q2"} and found.left_out == {"not_measured": 2}
+
+
+def test_each_number_of_options_goes_on_with_the_letters_where_the_last_stopped() -> None:
+    texts = ["yes", "no", "so", "or", "if", "ah"]
+    items = [
+        {"item_id": f"x{n}", "dimension": "a", "options": texts[:n], "answer": "yes", "label": "A"} for n in range(2, 7)
+    ]
+    assert Counter(item["label"] for item in balance_letters(items)) == Counter("ABCDE")
 
 
 def test_a_limit_takes_the_same_ones_in_any_order_and_agreement_counts() -> None:
@@ -188,6 +218,7 @@ def test_the_bytes_are_the_same_every_time_and_the_card_says_what_it_is(made: Pa
     assert facts["verified"] == 0 and facts["items"] == len(facts["questions"])
     assert facts["left_out"] == {"trained": 1} and len(facts["on_trained_images"]) > 0
     text = (made / "README.md").read_text()
+    assert "wrong options may" not in text  # nobody decided about anything
     assert "**were not looked at by anybody**" in text.replace(f"**{facts['items']:,} were", "**were")
     assert "leave those images out of the training" in text
     assert card(facts) == text
@@ -206,6 +237,10 @@ def test_the_command_names_what_was_left_out_and_warns_of_seen_images(chain: Pat
             append(paths.REVIEWED_QUESTIONS, decision(reviewer=name, subject=one["question_id"], was=was_of(row)))
     done = runner.invoke(app, ["benchmark", "build", "trial", "--trained"])
     assert "1 of " in done.output and "1 verified by people" in done.output
+    assert (
+        "wrong options may have been made by the teacher after that"
+        in (paths.BENCHMARKS / "trial/README.md").read_text()
+    )
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "A b", ".hidden", "x" * 65])

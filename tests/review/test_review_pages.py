@@ -82,7 +82,7 @@ def test_of_an_item_another_mark_leaves_the_options_as_they_are() -> None:
     [
         ({"left": "x"}, "four numbers"), ({"left": "30"}, "must lie on the image"), ({"bottom": "65"}, "must lie on"),
         ({"left": "nan"}, "four numbers"), ({"top": "1e999"}, "four numbers"), ({"question": "x" * 5000}, "question"),
-        ({"option0": "y" * 400}, "options"),
+        ({"option0": "y" * 400}, "options"), ({"left": "", "top": "", "right_side": "", "bottom": ""}, "four"),
     ],
 )  # fmt: skip
 def test_what_can_not_be_is_said(typed: dict[str, str], fault: str) -> None:
@@ -102,6 +102,13 @@ def test_a_verdict_that_does_not_fit_the_fields_is_not_kept(typed: dict, verdict
     form = form_of_row(**typed) | {"verdict": verdict}
     made = decide(form, read_form(form, shown_of(ROW, WAS), WAS, SIZE), ROW, WAS, "ann", "voted")
     assert isinstance(made, str) and fault in made
+
+
+def test_the_mark_is_at_the_labels_option_where_two_differ_in_case_alone() -> None:
+    was = WAS.model_copy(update={"answer": "cat"})
+    row = ROW | {"options": ["Cat", "cat", "dog"]}
+    assert shown_of(row, was).right == 1
+    assert shown_of(row | {"label": "C"}, was).right == 0  # of another run: the first that is the answer
 
 
 @pytest.fixture

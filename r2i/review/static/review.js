@@ -151,6 +151,7 @@
     document.addEventListener("keydown", (event) => {
       const field = event.target.closest?.("textarea, select, input:not([type=radio]):not([type=checkbox])");
       if (event.key === "Escape" && field) { field.blur(); return; }
+      if (event.repeat) return;  // a key that is held down decides once
       if (field || event.ctrlKey || event.altKey || event.metaKey || (on && !on.checked)) return;
       const press = (id) => $(id)?.click();
       const act = {
