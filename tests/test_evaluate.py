@@ -192,7 +192,6 @@ def test_equal_pictures_lie_on_the_shelf_once_and_the_shelf_leaves_nothing(tmp_p
 
 def run_stage(folder: Path, monkeypatch: pytest.MonkeyPatch, model: Any) -> dict[str, Any]:
     monkeypatch.setattr(r2i.endpoint, "connect", connecting(model))
-    monkeypatch.setattr("r2i.evaluate.engines.connect", connecting(model))
     monkeypatch.setattr(sys, "argv", [str(STAGE), "--model", "base"])
     with pytest.raises(SystemExit) as done:
         runpy.run_path(str(STAGE), run_name="__main__")
