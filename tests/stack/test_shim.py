@@ -25,6 +25,8 @@ assert gathered.flatten().tolist() == [1.0, 10.0, 2.0, 11.0], gathered
 (gathered.flatten() * torch.tensor([1.0, 2.0, 3.0, 4.0]) * (rank + 1)).sum().backward()
 # process 0 weighs by 1, process 1 by 2: 3 times the weights of the own part
 assert values.grad.flatten().tolist() == [[3.0, 6.0], [9.0, 12.0]][rank], values.grad
+dist.barrier()
+dist.destroy_process_group()  # gloo's threads, if left to the end of the process, may abort it
 """
 
 
