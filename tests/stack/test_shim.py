@@ -15,7 +15,7 @@ from r2i.train.openrlhf.attention import flash_attn_installed, shim_path
 pytestmark = pytest.mark.skipif(flash_attn_installed(), reason="flash-attn is installed: the shim is not used")
 
 TWO_PROCESSES = """
-import sys, torch, torch.distributed as dist
+import os, sys, torch, torch.distributed as dist
 from flash_attn.utils.distributed import all_gather
 rank, folder = int(sys.argv[1]), sys.argv[2]
 dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
@@ -26,7 +26,7 @@ assert gathered.flatten().tolist() == [1.0, 10.0, 2.0, 11.0], gathered
 # process 0 weighs by 1, process 1 by 2: 3 times the weights of the own part
 assert values.grad.flatten().tolist() == [[3.0, 6.0], [9.0, 12.0]][rank], values.grad
 dist.barrier()
-dist.destroy_process_group()  # gloo's threads, if left to the end of the process, may abort it
+os._exit(0)  # without the interpreter's end, in which gloo's threads may abort a process that is done
 """
 
 
