@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 from bench.explore_parts.ask import explorer, measure, peak_mb, reply_searches, requests  # noqa: E402 - needs the path
 from bench.explore_parts.make import make_tables  # noqa: E402
 from r2i import paths  # noqa: E402
+from r2i.metrics import write_metrics  # noqa: E402
 
 RESULTS = ROOT / "bench" / "results" / "explore.json"
 ANSWERS, REQUESTS, REPLY_SEARCHES = 1_000_000, 200, 7
@@ -80,8 +81,7 @@ def main(scale: float, results: Path) -> None:
         "median_ms": {kind: round(statistics.median(ms for of, ms in times if of == kind)) for kind in kinds},
         "processors": os.cpu_count(),
     }
-    results.parent.mkdir(parents=True, exist_ok=True)
-    results.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_metrics(results, found)
     print(json.dumps(found, indent=2, sort_keys=True))
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from bench.remote_servers import SERVERS, configure
+from r2i.metrics import write_metrics
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results" / "remotes.json"
@@ -136,7 +137,7 @@ def main(cache: Path, results: Path, names: list[str]) -> None:
             print(name, result[name], flush=True)
         result["pulled"] = pulled(at / names[0] / "other")
         result["shared_cache"] = shared_cache(at, lab)
-    results.write_text(json.dumps(result, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_metrics(results, result)
     if results == RESULTS:
         write_docs(result)
     print(json.dumps(result, indent=2, sort_keys=True))

@@ -24,6 +24,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from r2i.metrics import write_metrics
 from r2i.sample.near import NearDuplicates
 
 ROOT = Path(__file__).parent.parent
@@ -115,8 +116,7 @@ def main(scale: float, results: Path) -> None:
         "dropped": reasons,
         "processes": os.cpu_count(),
     }
-    results.parent.mkdir(parents=True, exist_ok=True)
-    results.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_metrics(results, found)
     print(json.dumps(found, indent=2, sort_keys=True))
 
 

@@ -1,9 +1,7 @@
 """A new benchmark's items -> its folder: our table, ZoomBench's columns, what it was made of, and a card."""
 
 import hashlib
-import os
 import re
-import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -25,6 +23,7 @@ from r2i.endpoint.base import Picture
 from r2i.endpoint.images import read_images
 from r2i.endpoint.pictures import read_pictures
 from r2i.errors import R2IError
+from r2i.folders import new_folder
 from r2i.images import read_image
 from r2i.metrics import histogram, write_metrics
 from r2i.params import Benchmark, Params
@@ -61,14 +60,8 @@ def build(name: str, params: Params, rules: Rules, folder: Path = paths.BENCHMAR
             f"none of {picked.considered:,} questions is left ({why})",
             "`r2i review questions --of untrained`, then build again; or --unreviewed to take what nobody looked at",
         )
-    part = target.with_name(f".{name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
+    with new_folder(target) as part:
         _write(part, name, picked, params, rules)
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(part, target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return picked, target
 
 

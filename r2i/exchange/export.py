@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 
 from r2i.errors import TableError
 from r2i.exchange import Form, easyr1, reference
-from r2i.exchange.folder import EXPORT, new_folder, require_free
+from r2i.exchange.folder import EXPORT, require_free
 from r2i.exchange.problem import TAG
+from r2i.folders import new_folder
 from r2i.records import OK, TRAIN
 from r2i.tables import LEVEL, ROW_GROUP, Row, table_parts
 

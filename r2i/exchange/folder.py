@@ -1,9 +1,5 @@
-"""A folder that appears when it is complete; one that holds anything else is left alone."""
+"""Whether a folder may be written to: one that holds anything but what we write is left alone."""
 
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -25,18 +21,3 @@ def require_free(folder: Path, ours: tuple[str, ...], source: Path) -> None:
     here, there = folder.resolve(), source.resolve()
     if here == there or here in there.parents or (there in here.parents and there.is_dir()):
         raise TableError(f"{folder} and {source} lie in each other", "name a new folder elsewhere")
-
-
-@contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write into, which takes the place of `folder` when the block ends well."""
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
-        yield part
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(part, folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)

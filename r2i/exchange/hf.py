@@ -15,8 +15,9 @@ from r2i.cards.render import MARK
 from r2i.catalogue import BENCHMARK, IMAGES, TRAIN
 from r2i.errors import R2IError, TableError
 from r2i.exchange.export import Columns, write_rows
-from r2i.exchange.folder import new_folder, require_free
+from r2i.exchange.folder import require_free
 from r2i.exchange.hub import benchmark_columns, train_columns
+from r2i.folders import new_folder
 from r2i.params import load_params
 
 CARD, DATA = "README.md", "data"

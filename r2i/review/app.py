@@ -54,7 +54,7 @@ def overview(request: Request) -> Response:
     return page(
         request, "overview.html.j2", status=200, found=found, reviewer=reviewer, frame=desk.subjects.frame,
         stage=desk.subjects.tables[0].stage, dropped={name for name, row in rows.items() if not row["shown"]},
-        mine={one.subject: one for one in desk.log.read().standing() if one.reviewer == reviewer},
+        mine={one.subject: one for one in _made_by(desk, reviewer)},
     )  # fmt: skip
 
 
@@ -74,7 +74,8 @@ def next_row(request: Request) -> Response:
         return RedirectResponse("/", 303)
     subject = desk.queue.next(reviewer)
     if subject is None:
-        return page(request, "done.html.j2", found=status_of(desk), last=_last(desk, reviewer))
+        made = _made_by(desk, reviewer)
+        return page(request, "done.html.j2", found=status_of(desk), last=made[-1] if made else None)
     saved = request.query_params.get("saved", "")
     return RedirectResponse(f"/row/{quote(subject, safe='')}" + (f"?saved={quote(saved)}" if saved else ""), 303)
 
@@ -137,8 +138,7 @@ async def undo_last(request: Request) -> Response:
 
 
 def _undo(desk: Desk, reviewer: str, wanted: str) -> Response:
-    standing_now = desk.log.read().standing()
-    found = next((one for one in standing_now if one.decision_id == wanted and one.reviewer == reviewer), None)
+    found = next((one for one in _made_by(desk, reviewer) if one.decision_id == wanted), None)
     if found is None:
         raise Conflict("there is no such decision of yours to take back", "it may have been taken back already")
     desk.log.add(forms.undo(found))
@@ -157,6 +157,7 @@ def picture(request: Request) -> Response:
 def _row_page(request: Request, row: Row, draft: forms.Draft, status: int = 200) -> Response:
     desk, reviewer = _desk(request), _reviewer(request)
     was, about = desk.was(row), desk.known().get(row["id"], ())
+    made = _made_by(desk, reviewer)
     mine = next((one for one in about if one.reviewer == reviewer), None)
     closed = bool(about) and outcome_of(about).closed
     return page(
@@ -176,9 +177,9 @@ def _row_page(request: Request, row: Row, draft: forms.Draft, status: int = 200)
         size=desk.subjects.size(row["id"]),
         started=f"{time.time():.1f}",
         saved=_saved(request, desk, reviewer),
-        done=sum(one.reviewer == reviewer for one in desk.log.read().standing()),
+        done=len(made),
         frame=desk.subjects.frame,
-        last=_last(desk, reviewer),
+        last=made[-1] if made else None,
         found=status_of(desk, brief=True),
     )
 
@@ -188,9 +189,9 @@ def _saved(request: Request, desk: Desk, reviewer: str) -> Decision | None:
     return next((one for one in desk.log.read().all if one.decision_id == wanted and one.reviewer == reviewer), None)
 
 
-def _last(desk: Desk, reviewer: str) -> Decision | None:
-    mine = [one for one in desk.log.read().standing() if one.reviewer == reviewer]
-    return mine[-1] if mine else None
+def _made_by(desk: Desk, reviewer: str) -> list[Decision]:
+    """The reviewer's decisions that stand, in order of time."""
+    return [one for one in desk.log.read().standing() if one.reviewer == reviewer]
 
 
 def _desk(request: Request) -> Desk:
