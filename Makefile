@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export HF_HUB_OFFLINE ?= 1
 STAMP := $(VENV)/.installed
 
-.PHONY: repro setup test test-vllm test-stack test-lmms gpu-check lint format lock track push pull fresh twins readme deps pretrain clean help
+.PHONY: repro setup test test-vllm test-stack test-lmms gpu-check lint format lock track push pull fresh twins readme pretrain clean help
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -139,11 +139,8 @@ twins: setup ## two clones in unlike places run the DAG of PROFILE (smoke): are 
 fresh: setup ## is dvc.lock what this commit gives, and does the remote have it? (brings nothing)
 	@$(PY) -m r2i.cli fresh
 
-deps: setup ## write what each stage imports into dvc.yaml
-	@$(PY) tests/dag.py
-
 pretrain: setup ## make the mini checkpoint anew, from nothing (about an hour on 2 cores)
 	@$(DVC) unfreeze pretrain && $(DVC) repro --single-item pretrain; $(DVC) freeze pretrain
 
 clean: ## remove what the pipeline wrote; keep the cache, people's decisions and the benchmarks that were built
-	@rm -rf $(filter-out data/review/ data/benchmarks/,$(wildcard data/*/)) models/distilled models/sft metrics
+	@rm -rf $(filter-out data/code/ data/review/ data/benchmarks/,$(wildcard data/*/)) models/distilled models/sft metrics

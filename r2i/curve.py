@@ -2,6 +2,8 @@
 
 import json
 import os
+import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -40,6 +42,24 @@ def all_of(*sinks: Say) -> Say:
     def say(step: int, steps: int, line: Line) -> None:
         for sink in sinks:
             sink(step, steps, line)
+
+    return say
+
+
+def progress_printer(name: str, every_s: float = 5.0) -> Say:
+    """A sink that prints on stderr, every few seconds, how far a run is and how long it will take."""
+    started = time.monotonic()
+    last = started
+
+    def say(step: int, steps: int, line: Line) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < every_s and step < steps:
+            return
+        last = now
+        left = (now - started) / step * (steps - step)
+        facts = " ".join(f"{key} {line[key]:.3f}" for key in ("loss", "accuracy", "kept_groups") if key in line)
+        print(f"{name}: step {step}/{steps}, {facts}, {left:.0f} s left", file=sys.stderr, flush=True)
 
     return say
 

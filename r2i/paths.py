@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+CODE = Path("data/code")  # <stage>.txt: what the stage depends on, by meaning
 IMAGES = Path("data/sample/images")
 TRUTH = Path("data/truth/things")  # rendered pools only; read by `audit` and nothing before it
 REGIONS = Path("data/crop/regions")

@@ -10,6 +10,8 @@ from r2i.records import ANSWERS, QUESTIONS, REGIONS
 from r2i.stage import run_stage
 from r2i.tables import ok_rows, read_table, write_table
 
+PARAMS = ("seed", "answer")
+
 
 def main(params: Path = Path("params.yaml")) -> None:
     """Ask each teacher each question as often as params say; keep every sample as a row."""

@@ -7,6 +7,8 @@ from r2i.metrics import write_metrics
 from r2i.params import load_params
 from r2i.stage import run_stage
 
+PARAMS = ()
+
 
 def main(params: Path = Path("params.yaml")) -> None:
     """Compare every table with the renderer's truth, after the fact; nothing trains on this."""

@@ -9,6 +9,8 @@ from r2i.params import load_params
 from r2i.stage import run_stage
 from r2i.tables import write_table
 
+PARAMS = ("seed", "benchmark")
+
 
 def main(params: Path = Path("params.yaml")) -> None:
     """Render held-out scenes, import published benchmarks, or both, and apply what people decided about them."""

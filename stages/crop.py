@@ -10,6 +10,7 @@ from r2i.stage import run_stage
 from r2i.tables import ok_rows, read_table, write_table
 
 SIZE = ["image_id", "width", "height", "status"]
+PARAMS = ("seed", "crop")
 
 
 def main(params: Path = Path("params.yaml")) -> None:

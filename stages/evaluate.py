@@ -14,6 +14,8 @@ from r2i.records import ATTENTION, BENCHMARK, PREDICTIONS
 from r2i.stage import run_stage
 from r2i.tables import Row, iter_rows, write_table
 
+PARAMS = ("seed", "evaluate", "train.base")
+
 
 class Name(StrEnum):
     base = "base"

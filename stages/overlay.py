@@ -9,6 +9,8 @@ from r2i.records import REGIONS, TRAIN, VOTES
 from r2i.stage import run_stage
 from r2i.tables import ok_rows, read_table, write_table
 
+PARAMS = ("seed", "overlay")
+
 
 def main(params: Path = Path("params.yaml")) -> None:
     """Apply what people decided, write distractors, draw the box, drop what is too easy, write the training rows."""

@@ -8,6 +8,8 @@ import typer
 from r2i import paths
 from r2i.stage import run_stage
 
+PARAMS = ()
+
 
 def main(
     scratch: Annotated[Path, typer.Option(help="Where finished phases are kept; a rerun goes on after them.")] = Path(

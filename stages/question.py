@@ -10,6 +10,7 @@ from r2i.stage import run_stage
 from r2i.tables import ok_rows, read_table, write_table
 
 REGION = ["region_id", "image_id", "status"]  # not the crops
+PARAMS = ("seed", "question")
 
 
 def main(params: Path = Path("params.yaml")) -> None:

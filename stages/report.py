@@ -6,6 +6,8 @@ from r2i import paths
 from r2i.params import load_params
 from r2i.stage import run_stage
 
+PARAMS = ("seed", "profile", "report", "train.base")
+
 
 def main(params: Path = Path("params.yaml")) -> None:
     """Write data/report/report.html: one page that opens offline."""

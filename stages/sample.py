@@ -10,6 +10,8 @@ from r2i.progress import track
 from r2i.stage import run_stage
 from r2i.tables import write_table
 
+PARAMS = ("seed", "sample")
+
 
 def main(params: Path = Path("params.yaml")) -> None:
     """Choose images from the pools; the truth of rendered ones goes to a table of its own."""

@@ -14,6 +14,11 @@ ITEM = ["item_id", "image_id", "cluster_id", "options", "dimension", "source", "
 PREDICTION = ["prediction_id", "item_id", "view", "sample", "rule", "correct", "status",
               "tokens_in", "tokens_out", "vision_forwards"]  # fmt: skip
 LOOK = ["item_id", "cluster_id", "coverage", "box_share", "status"]
+PARAMS = (
+    "seed",
+    "evaluate.bootstrap",
+    "benchmark.contamination_bits",
+)
 
 
 def main(params: Path = Path("params.yaml")) -> None:

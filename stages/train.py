@@ -10,6 +10,16 @@ from r2i.metrics import write_metrics
 from r2i.params import load_params
 from r2i.stage import run_stage
 
+PARAMS = (
+    "seed",
+    "train.engine",
+    "train.base",
+    "train.rows",
+    "train.threads",
+    "train.{run}",
+    "overlay.prompts",
+)
+
 
 def main(
     run: Annotated[str, typer.Option(help="dapo or sft")] = "dapo",

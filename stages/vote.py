@@ -11,6 +11,7 @@ from r2i.stage import run_stage
 from r2i.tables import ok_rows, read_table, write_table
 
 COUNTED = ["answer_id", "question_id", "teacher", "answer", "status", "reason"]  # not the replies' long texts
+PARAMS = ("seed", "vote")
 
 
 def main(params: Path = Path("params.yaml")) -> None:

@@ -14,6 +14,7 @@ from r2i import paths
 from r2i.boxes import area_share, square
 from r2i.endpoint.base import Picture, Request
 from r2i.endpoint.store import Store
+from r2i.fingerprint import file_digest
 from r2i.ids import make_id
 from r2i.images import cut_crop, jpeg_bytes, sha256
 from r2i.mcq import mcq_prompt, shuffle_options
@@ -31,6 +32,7 @@ from r2i.text import normalise
 OK = {"status": "ok", "reason": ""}
 TABLES = {"sample": "data/sample/images", "crop": "data/crop/regions", "question": "data/question/questions",
           "answer": "data/answer/answers", "vote": "data/vote/votes", "overlay": "data/overlay/train"}  # fmt: skip
+CODE = ("vote", "overlay")  # the stages that have some
 OLD_PROMPT = "write some questions\n"
 GIT = ("-c", "user.name=lab", "-c", "user.email=lab@example.org")
 
@@ -47,9 +49,10 @@ def run(folder: Path, *command: str) -> str:
 def make_chain(root: Path) -> None:
     """A repository in `root`, which must be the current directory: tables, metrics, replies, dvc.lock, two commits."""
     write_params(root)
-    for name in ("r2i/vote.py", "r2i/overlay.py"):
+    for stage in CODE:
+        name = f"r2i/{stage}.py"
         Path(name).parent.mkdir(exist_ok=True)
-        Path(name).write_text("# code\n")
+        Path(name).write_text("limit = 1\n")
     old = root / "r2i/question/prompts/mini/write.txt"  # what the questions were written with; gone since
     old.parent.mkdir(parents=True)
     old.write_text(OLD_PROMPT)
@@ -58,6 +61,10 @@ def make_chain(root: Path) -> None:
     run(root, "git", *GIT, "commit", "--quiet", "-m", "an old prompt")
     old.unlink()
     write_chain_tables()
+    paths.CODE.mkdir()
+    for stage in CODE:
+        code = f"r2i/{stage}.py"
+        (paths.CODE / f"{stage}.txt").write_text(f"{code} {file_digest(Path(code))}\nseed: 0\n")
     Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {name: _stage(name) for name in TABLES}}))
     run(root, "dvc", "init", "--quiet")
     run(root, "dvc", "commit", "--force", "--quiet")
@@ -68,7 +75,7 @@ def make_chain(root: Path) -> None:
 
 def _stage(name: str) -> dict[str, Any]:
     before = list(TABLES.values())[: list(TABLES).index(name)]
-    code = {"vote": ["r2i/vote.py"], "overlay": ["r2i/overlay.py"]}.get(name, [])
+    code = [f"{paths.CODE}/{name}.txt"] if name in CODE else []
     return {
         "cmd": f"make {name}",
         "deps": [*code, *before[-1:]],

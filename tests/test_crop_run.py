@@ -25,16 +25,16 @@ from r2i import paths, records
 from r2i.crop import done as done_module
 from r2i.crop import worker
 from r2i.crop.done import HEAD, Done, pack, remove_unused
-from r2i.crop.fingerprint import code_version, fingerprint
+from r2i.crop.fingerprint import WORKER, fingerprint
 from r2i.crop.run import regions_of_all
 from r2i.endpoint.base import Picture
 from r2i.endpoint.images import read_images
 from r2i.errors import R2IError, TableError
+from r2i.fingerprint import code_digests, meaning
 from r2i.images import jpeg_bytes, sha256
 from r2i.mini.world import render_scene
 from r2i.params import Crop, Pool
 from r2i.photos import Photos
-from r2i.sources import meaning
 from r2i.tables import Row, read_table, write_table
 from stages.crop import main
 
@@ -134,7 +134,8 @@ def test_comments_and_docstrings_of_the_rules_change_nothing_their_code_does() -
     plain = 'def f(x):\n    "Doc."\n    return x < 3\n'
     assert meaning(plain) == meaning('# why\ndef f(x):\n    "Other words."\n\n    return x<3  # so\n')
     assert meaning(plain) != meaning(plain.replace("<", "<="))
-    assert {"regions", "contours", "worker", "boxes", "images"} <= set(code_version())
+    files = {path.rpartition("/")[2] for path in code_digests(WORKER)}
+    assert {"regions.py", "contours.py", "worker.py", "boxes.py", "images.py"} <= files
 
 
 def test_an_image_of_which_the_teacher_lists_other_objects_is_another_image(

@@ -121,7 +121,7 @@ def test_two_processes_that_write_one_table_at_once_both_end_and_one_table_is_th
 def test_a_model_that_the_disk_does_not_take_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     from safetensors import SafetensorError
 
-    from r2i.train.run import save_model
+    from r2i.train.trl import save_model
 
     class Full:
         def save_pretrained(self, folder: Path) -> None:

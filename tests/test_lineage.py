@@ -73,7 +73,7 @@ def test_the_revision_names_the_locks_commit_and_what_has_changed_since(chain: P
     assert before["commit"] == run(chain, "git", "rev-parse", "HEAD").strip() and before["committed"]
     assert before["stages"]["vote"]["code"].keys() == {"r2i/vote.py"} and not before["stages"]["vote"]["changed"]
     assert {out["state"] for stage in before["stages"].values() for out in stage["outs"]} == {"as locked"}
-    Path("r2i/vote.py").write_text("# other code\n")
+    Path("r2i/vote.py").write_text("limit = 2\n")
     (ANSWERS.folder / "part-00000-of-00001.parquet").write_bytes(b"other")
     shutil.rmtree("data/sample/images")
     Path("dvc.lock").write_text(Path("dvc.lock").read_text() + "\n")

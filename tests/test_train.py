@@ -209,7 +209,7 @@ def test_dapo_twice_gives_the_same_bytes_and_a_folder_that_loads(base: Path, tmp
 def test_a_run_that_stopped_goes_on_and_ends_with_the_same_bytes(
     base: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from r2i.train import run as module
+    from r2i.train import trl as module
 
     (tmp_path / "whole").mkdir()
     run(base, tmp_path / "whole", name, steps=4)
@@ -224,13 +224,13 @@ def test_a_run_that_stopped_goes_on_and_ends_with_the_same_bytes(
         return say
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "teller", dying)
+        patch.setattr(module, "progress_printer", dying)
         with pytest.raises(KeyboardInterrupt):
             run(base, tmp_path, name, steps=4)
         (halfway,) = (tmp_path / ".r2i" / "train").iterdir()
         (halfway / "checkpoint-9").mkdir()  # as a kill in the midst of writing leaves it
         assert not (tmp_path / name).exists()
-        patch.setattr(module, "teller", lambda _: lambda step, steps, line: told.append(step))
+        patch.setattr(module, "progress_printer", lambda _: lambda step, steps, line: told.append(step))
         run(base, tmp_path, name, steps=4)
     first = [1, 2, 3, 3, 4] if name == "dapo" else [1, 2, 2]
     assert told == first  # it went on from the last checkpoint, not from the start

@@ -30,6 +30,28 @@ class Refused(NamedTuple):
     reason: str
 
 
+class Named(NamedTuple):
+    """An object that the teacher listed. `box`: xyxy, pixels of the full image."""
+
+    name: str
+    box: Box
+
+
+class Listing(NamedTuple):
+    """What the teacher listed in one image.
+
+    Unless `status` is ok there are no objects, and `status` and `reason` are the image's. `call`: columns of
+    r2i.provenance.CALL. `repaired`: the reply's JSON was mended.
+    """
+
+    objects: tuple[Named, ...]
+    refused: tuple[Refused, ...]
+    status: str
+    reason: str
+    call: dict[str, str]
+    repaired: bool = False
+
+
 class Finding(NamedTuple):
     """`status` and `reason` are those of the image's only row where there is neither candidate nor refusal.
 

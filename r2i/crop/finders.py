@@ -4,8 +4,7 @@ from collections.abc import Mapping
 
 from PIL import Image
 
-from r2i.crop.candidates import Finder, Finding
-from r2i.crop.grounding import Listing
+from r2i.crop.candidates import Finder, Finding, Listing
 from r2i.errors import R2IError
 from r2i.params import Crop
 

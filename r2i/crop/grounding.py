@@ -2,10 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
-from r2i.boxes import Box
-from r2i.crop.candidates import Refused
+from r2i.crop.candidates import Listing, Named, Refused
 from r2i.crop.reply import EXAMPLES, OBJECTS_FORM, SCALES, Said, parse_objects, place_box
 from r2i.endpoint.base import Model, Picture, Reply, Request
 from r2i.endpoint.flow import Job, run_jobs
@@ -19,28 +17,6 @@ from r2i.provenance import call_of
 from r2i.records import FAILED, OK, REJECTED
 from r2i.tables import Row
 from r2i.text import normalise
-
-
-class Named(NamedTuple):
-    """An object that the teacher listed. `box`: xyxy, pixels of the full image."""
-
-    name: str
-    box: Box
-
-
-class Listing(NamedTuple):
-    """What the teacher listed in one image.
-
-    Unless `status` is ok there are no objects, and `status` and `reason` are the image's. `call`: columns of
-    r2i.provenance.CALL. `repaired`: the reply's JSON was mended.
-    """
-
-    objects: tuple[Named, ...]
-    refused: tuple[Refused, ...]
-    status: str
-    reason: str
-    call: dict[str, str]
-    repaired: bool = False
 
 
 def list_objects(

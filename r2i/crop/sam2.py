@@ -10,9 +10,8 @@ import numpy as np
 from PIL import Image
 
 from r2i.boxes import area, frame, iou
-from r2i.crop.candidates import Candidate, Finder, Finding, Refused
+from r2i.crop.candidates import Candidate, Finder, Finding, Listing, Named, Refused
 from r2i.crop.choose import find_fault
-from r2i.crop.grounding import Listing, Named
 from r2i.crop.masks import compress, run_length_box, run_lengths
 from r2i.crop.segmenter import fit_predictor, load_segmenter, precision
 from r2i.errors import R2IError

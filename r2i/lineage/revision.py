@@ -3,40 +3,42 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from r2i import paths
 from r2i.errors import R2IError
+from r2i.fingerprint import differing_files, read_code_file
 from r2i.locked import Entry, Lock, lock_commit, md5_of, read_lock
 from r2i.tables import Row
 
 HASHED = 2**30  # bytes: a larger table is compared by its size alone, `r2i verify` hashes it
-CODE = ("r2i/", "stages/")
 
 
 def revision_of(stages: Iterable[str]) -> Row:
     """`commit`: that of the lock; `committed`: whether the lock is as it is there; then stage by stage.
 
-    `code`: md5 by path, as locked; `changed`: those that differ now; `outs`: each with its md5 and `state`. Without a
-    lock there are no stages.
+    `code`: digests by path, of what the code meant that ran; `changed`: files that mean something else now;
+    `outs`: each with its md5 and `state`. Without a lock there are no stages.
     """
     commit, committed = lock_commit()
     try:
         lock = read_lock()
     except R2IError as error:
         return {"commit": commit, "committed": False, "stages": {}, "why": error.cause}
-    known: dict[str, str | None] = {}
-    found = {name: _stage(lock, name, known) for name in stages if name in lock.stages}
+    found = {name: _stage(lock, name) for name in stages if name in lock.stages}
     return {"commit": commit, "committed": committed, "stages": found, "why": ""}
 
 
-def _stage(lock: Lock, name: str, known: dict[str, str | None]) -> Row:
-    code = {entry.path: entry.md5 for entry in lock.deps(name) if entry.path.startswith(CODE)}
-    for path in code:
-        if path not in known:
-            known[path] = md5_of(Path(path))
+def _stage(lock: Lock, name: str) -> Row:
+    code: dict[str, str] = {}
+    changed: list[str] = []
+    for entry in lock.deps(name):
+        if Path(entry.path).parent == paths.CODE:
+            code = read_code_file(Path(entry.path))
+            changed = differing_files(code) if md5_of(Path(entry.path)) == entry.md5 else [entry.path]
     return {
         "command": lock.stages[name].get("cmd", ""),
         "params": lock.params(name),
         "code": code,
-        "changed": sorted(path for path, md5 in code.items() if known[path] != md5),
+        "changed": changed,
         "outs": [_out(entry) for entry in lock.outs(name) if entry.path.startswith("data/")],
     }
 

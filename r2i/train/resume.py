@@ -14,13 +14,14 @@ from typing import Any
 from transformers import TrainerCallback
 
 from r2i import paths
+from r2i.fingerprint import code_digests, library_versions
 from r2i.params import Train
-from r2i.sources import meaning, versions_of
 from r2i.tables import Row
 
 MARK = "complete"
 LIBRARIES = ("accelerate", "numpy", "pillow", "torch", "torchvision", "transformers", "trl")
-CORE = ("reward.py", "parse.py", "text.py", "ids.py", "vision.py", "endpoint/decode.py", "endpoint/local.py")
+
+ENGINE = "r2i.train.trl"  # what makes the model, with all that it imports
 
 
 def workspace(fingerprint: str) -> Path:
@@ -32,19 +33,15 @@ def run_fingerprint(run: str, train: Train, style: str, rows: Iterable[Row], see
     """32 hex digits that change with anything that may change the trained model: rows with their pictures, base,
     params, seed, code, libraries. Not with `save_every`, `keep` or the cluster."""
     params = train.model_dump(mode="json", include={"engine", "base", "threads", run})
-    found = hashlib.sha256(json.dumps([run, params, style, seed, _code(), versions_of(LIBRARIES)]).encode())
+    found = hashlib.sha256(
+        json.dumps([run, params, style, seed, code_digests(ENGINE), library_versions(LIBRARIES)]).encode()
+    )
     for path in sorted(Path(train.base).glob("*")) if Path(train.base).is_dir() else []:
         found.update(path.name.encode() + path.read_bytes())
     for row in rows:
         found.update(json.dumps([row[key] for key in ("row_id", "prompt", "options", "label", "answer")]).encode())
         found.update(hashlib.sha256(row["image"]).digest())
     return found.hexdigest()[:32]
-
-
-def _code() -> dict[str, str]:
-    here = Path(__file__).parent
-    files = [*sorted(here.glob("*.py")), *(here.parent / name for name in CORE)]
-    return {path.name: meaning(path.read_text(encoding="utf-8")) for path in files}
 
 
 class MarkComplete(TrainerCallback):

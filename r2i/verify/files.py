@@ -12,7 +12,9 @@ from typing import Any
 
 import yaml
 
+from r2i import paths
 from r2i.errors import R2IError
+from r2i.fingerprint import differing_files, read_code_file
 from r2i.locked import FOLDER, Entry, Lock, file_md5, files_in, git, manifest_md5, manifest_of, md5_of
 from r2i.verify import Finding
 
@@ -56,10 +58,25 @@ def check_deps(lock: Lock) -> Iterator[Finding]:
         elif out.md5 != entry.md5:
             why = f"read {entry.path} {entry.md5}, and {out.stage} left {out.md5}: `dvc repro`"
             yield Finding("lock", entry.stage, why)
+    yield from _changed_code(read)
     for (path, versions), found in zip(read.items(), hash_all(read), strict=True):
         stages = [stage for md5, stages in versions.items() if md5 != found for stage in stages]
         if stages:
             yield Finding("code", path, f"{'gone' if found is None else 'changed'} since {', '.join(stages)} ran")
+
+
+def _changed_code(read: dict[str, dict[str, list[str]]]) -> Iterator[Finding]:
+    """Files of code that mean something else than when stages ran; `read` keeps what is not such a code file."""
+    stages: dict[str, list[str]] = defaultdict(list)
+    for path in [path for path in read if Path(path).parent == paths.CODE]:
+        readers = read[path].get(md5_of(Path(path)) or "")
+        if readers:
+            del read[path]
+            for name in differing_files(read_code_file(Path(path))):
+                stages[name] += readers
+    for name, readers in stages.items():
+        what = "changed" if Path(name).exists() else "gone"
+        yield Finding("code", name, f"{what} since {', '.join(readers)} ran")
 
 
 def check_params(lock: Lock) -> Iterator[Finding]:

@@ -13,9 +13,9 @@ from typing import Any
 
 from r2i.curve import Line, Say, all_of, last_mean, write_curve
 from r2i.errors import R2IError
+from r2i.fingerprint import library_versions
 from r2i.params import Train
 from r2i.records import TRAIN
-from r2i.sources import versions_of
 from r2i.tables import ok_rows, read_table
 from r2i.train.live import live_run
 from r2i.train.openrlhf.checkpoints import refuse_other_layout, refuse_small_disk, usable
@@ -173,7 +173,7 @@ def summary_of(train: Train, lines: list[Line]) -> dict[str, Any]:
         "dynamic_sampling": "groups replaced" if dapo.dynamic_sampling else "off",
         "notes": notes(train),
         "order": "of ids and the seed, then shuffled once more by OpenRLHF's data loader (its seed is fixed)",
-        "versions": versions_of(ENGINES),
+        "versions": library_versions(ENGINES),
         "cluster": cluster.model_dump(mode="json", exclude={"address", "start_timeout_s", "flags"}),
         "warnings": [str(warning) for warning in warnings(lines, dapo.watch)],
         "last_10_steps": last_mean(lines, ("accuracy", "format", "response_length", "kept_groups")),

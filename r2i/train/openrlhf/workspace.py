@@ -14,9 +14,9 @@ from filelock import FileLock, Timeout
 
 from r2i import paths
 from r2i.errors import R2IError
+from r2i.fingerprint import library_versions
 from r2i.params import Train
 from r2i.records import TRAIN
-from r2i.sources import versions_of
 from r2i.tables import table_parts
 from r2i.train.openrlhf.files import Files
 
@@ -29,7 +29,7 @@ def fingerprint_of(train: Train, table: Path, seed: int) -> str:
     away for those."""
     where: Any = {"max_calls": True, "endpoint": {"base_url", "api_key_env", "concurrency", "rpm", "tpm"}}
     dapo = train.dapo.model_dump(mode="json", exclude={"watch": True, "judge": where})
-    told = [train.base, dapo, seed, versions_of(ENGINES[:1])]
+    told = [train.base, dapo, seed, library_versions(ENGINES[:1])]
     found = hashlib.sha256(json.dumps(told).encode())
     base = Path(train.base)
     weights = sorted(path for path in base.iterdir() if path.is_file()) if base.is_dir() else []

@@ -1,0 +1,24 @@
+"""Code and params -> one small file a stage: what it depends on, by meaning (r2i/fingerprint.py)."""
+
+import shutil
+from pathlib import Path
+
+from r2i import paths
+from r2i.fingerprint import code_files
+from r2i.params import load_params
+from r2i.stage import run_stage
+
+RUNS = ("dapo", "sft")
+
+
+def main(params: Path = Path("params.yaml")) -> None:
+    """Write data/code/<stage>.txt for each stage of the pipeline."""
+    files = code_files(load_params(params), RUNS)
+    shutil.rmtree(paths.CODE, ignore_errors=True)
+    paths.CODE.mkdir(parents=True)
+    for name, text in files.items():
+        (paths.CODE / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run_stage(main)
