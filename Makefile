@@ -28,10 +28,10 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $(STAMP)
 
 repro: setup ## the whole pipeline: images to report
-	@$(PY) -m r2i.cli mend
+	@$(PY) -m r2i.cli.main mend
 	@$(DVC) repro
-	@$(PY) -m r2i.cli track
-	@$(PY) -m r2i.cli summary
+	@$(PY) -m r2i.cli.main track
+	@$(PY) -m r2i.cli.main summary
 
 test: setup lint ## lint, types and tests
 	@$(PY) -m pytest
@@ -82,10 +82,11 @@ $(LMMS)/.installed:
 	$$UV pip install --quiet --python $(LMMS)/bin/python --override .r2i/lmms-overrides.txt lmms-eval==0.7.3
 	@touch $@
 
-lint: setup ## ruff and mypy
+lint: setup ## ruff, mypy, and the layers of r2i/
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports --no-logo
 
 format: setup
 	@$(VENV)/bin/ruff format .
@@ -98,16 +99,16 @@ lock: ## resolve pyproject.toml anew
 	  --no-emit-index-url --no-emit-find-links --no-header --python 3.11 -o requirements-gpu.lock
 
 readme: setup ## write the current run's numbers into README.md
-	@$(PY) -m r2i.cli readme
+	@$(PY) -m r2i.cli.main readme
 
 track: setup ## record the current state of the pipeline in MLflow
-	@$(PY) -m r2i.cli track
+	@$(PY) -m r2i.cli.main track
 
 push: setup ## send data, run-cache and replies to the labs' remote (docs/labs.md)
-	@$(PY) -m r2i.cli push
+	@$(PY) -m r2i.cli.main push
 
 pull: setup ## bring what other labs have made; TARGETS="data/overlay/train" brings that alone
-	@$(PY) -m r2i.cli pull $(TARGETS)
+	@$(PY) -m r2i.cli.main pull $(TARGETS)
 
 # Full MLflow of the locked skinny's version, in an environment of its own: it needs other versions of our packages.
 MLFLOW := .r2i/mlflow-venv
@@ -137,7 +138,7 @@ twins: setup ## two clones in unlike places run the DAG of PROFILE (smoke): are 
 	@$(PY) tests/twins.py $(PROFILE)
 
 fresh: setup ## is dvc.lock what this commit gives, and does the remote have it? (brings nothing)
-	@$(PY) -m r2i.cli fresh
+	@$(PY) -m r2i.cli.main fresh
 
 pretrain: setup ## make the mini checkpoint anew, from nothing (about an hour on 2 cores)
 	@$(DVC) unfreeze pretrain && $(DVC) repro --single-item pretrain; $(DVC) freeze pretrain

@@ -68,7 +68,7 @@ def child(way: str, side: int) -> dict[str, float]:
 
 
 def summarise(found: dict[int, dict[str, dict[str, float]]]) -> dict[str, Any]:
-    from r2i.metrics import rounded
+    from r2i.core.metrics import rounded
 
     compared = {name: [ways["eager"].pop(name) for ways in found.values()] for name in ("difference", "attention")}
     result: dict[str, Any] = {

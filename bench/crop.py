@@ -32,12 +32,12 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from tiny_sam2 import make_checkpoint  # noqa: E402 - needs the path
 
 from r2i import records  # noqa: E402
+from r2i.core.images import jpeg_bytes  # noqa: E402
+from r2i.core.metrics import rounded, write_metrics  # noqa: E402
+from r2i.core.params import Crop, Pool  # noqa: E402
+from r2i.core.photos import Photos  # noqa: E402
+from r2i.core.tables import write_table  # noqa: E402
 from r2i.endpoint.images import read_images  # noqa: E402
-from r2i.images import jpeg_bytes  # noqa: E402
-from r2i.metrics import rounded, write_metrics  # noqa: E402
-from r2i.params import Crop, Pool  # noqa: E402
-from r2i.photos import Photos  # noqa: E402
-from r2i.tables import write_table  # noqa: E402
 
 RESULT = ROOT / "bench" / "results" / "crop.json"
 IMAGES = 160

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench.endpoint_parts import space, speed, trust, upload  # noqa: E402 - needs the path
-from r2i.metrics import rounded, write_metrics  # noqa: E402
+from r2i.core.metrics import rounded, write_metrics  # noqa: E402
 
 RESULT = ROOT / "bench" / "results" / "endpoint.json"
 PARTS = {

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from r2i.metrics import write_metrics
+from r2i.core.metrics import write_metrics
 
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "bench" / "results" / "fresh.json"

@@ -19,13 +19,13 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "real_vllm")]
 
 from r2i import paths  # noqa: E402 - needs the path
-from r2i.curve import Line, read_curve  # noqa: E402
-from r2i.errors import R2IError  # noqa: E402
-from r2i.metrics import rounded, write_metrics  # noqa: E402
-from r2i.params import Train, load_params  # noqa: E402
-from r2i.records import TRAIN  # noqa: E402
-from r2i.stage import explained  # noqa: E402
-from r2i.tables import ok_rows, read_table  # noqa: E402
+from r2i.core.curve import Line, read_curve  # noqa: E402
+from r2i.core.errors import R2IError  # noqa: E402
+from r2i.core.metrics import rounded, write_metrics  # noqa: E402
+from r2i.core.params import Train, load_params  # noqa: E402
+from r2i.core.records import TRAIN  # noqa: E402
+from r2i.core.stage import explained  # noqa: E402
+from r2i.core.tables import ok_rows, read_table  # noqa: E402
 
 RESULT = ROOT / "bench" / "results" / "gpu_check.json"
 STEPS, WINDOW = 20, 5
@@ -121,9 +121,9 @@ def facts_of(curve: Sequence[Line]) -> dict[str, Any]:
 
 def answers_of(model: Path) -> dict[str, Any]:
     """The result, loaded in process: share of replies to train rows with a closed answer span."""
+    from r2i.core.params import Endpoint, Sampling
     from r2i.endpoint import Picture, Request, connect
-    from r2i.params import Endpoint, Sampling
-    from r2i.reward import grade
+    from r2i.grading.strict import grade
 
     rows = ok_rows(read_table(paths.TRAIN, TRAIN, "overlay"), paths.TRAIN, "overlay")[:ANSWERS]
     sampling = Sampling(temperature=0.0, max_tokens=8)

@@ -32,7 +32,7 @@ from labs.lab import environment  # noqa: E402
 from smoke_run import clone, run  # noqa: E402
 from twins import outs, repro  # noqa: E402
 
-from r2i.metrics import write_metrics  # noqa: E402
+from r2i.core.metrics import write_metrics  # noqa: E402
 
 RESULT = ROOT / "bench" / "results" / "kills.json"
 SEED = 7
@@ -52,7 +52,7 @@ class Kill:
     equal: bool
     seconds: float  # of the next `dvc repro`
     left: list[str]  # files that no stage should have left
-    said: str = ""  # where it went wrong DVC's last words; `put aside`: the kill cut dvc.lock off (r2i.mend)
+    said: str = ""  # where it failed, DVC's last words; `put aside`: the kill cut dvc.lock off (r2i.repo.lock_repair)
 
 
 def run_calm(folder: Path) -> dict[str, float]:
@@ -99,7 +99,7 @@ def kill_once(scratch: Path, calm: Path, stage: str, after: float, kind: str) ->
         if process.poll() is None:
             kill(process, kind == "group")
         began = time.monotonic()
-        mended = "put aside" if "dvc.lock" in run(folder, sys.executable, "-m", "r2i.cli", "mend").stdout else ""
+        mended = "put aside" if "dvc.lock" in run(folder, sys.executable, "-m", "r2i.cli.main", "mend").stdout else ""
         repro(folder)
         seconds = time.monotonic() - began
         wait_for_orphans(process.pid)

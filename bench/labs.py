@@ -37,8 +37,8 @@ from smoke_run import clone, digests  # noqa: E402
 
 from bench.endpoint_parts.plan import Plan  # noqa: E402
 from bench.endpoint_parts.serving import Served, serving  # noqa: E402
-from r2i.images import jpeg_bytes  # noqa: E402
-from r2i.metrics import rounded, write_metrics  # noqa: E402
+from r2i.core.images import jpeg_bytes  # noqa: E402
+from r2i.core.metrics import rounded, write_metrics  # noqa: E402
 from r2i.mini.world import render_scene  # noqa: E402
 
 RESULT = ROOT / "bench" / "results" / "labs.json"

@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 
 from r2i.benchmark.rendered import render_items
+from r2i.core.metrics import write_metrics
+from r2i.core.params import Evaluate, load_params
 from r2i.endpoint.flow import run_jobs
 from r2i.endpoint.local import LocalModel
 from r2i.evaluate.plan import Ask, plan
 from r2i.evaluate.predict import ask_job
 from r2i.evaluate.views import Shelf
-from r2i.metrics import write_metrics
-from r2i.params import Evaluate, load_params
 
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "bench" / "results" / "latency.json"

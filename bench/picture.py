@@ -7,9 +7,9 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from r2i import paths
-from r2i.errors import R2IError
-from r2i.stage import explained
+from r2i.core import paths
+from r2i.core.errors import R2IError
+from r2i.core.stage import explained
 
 PICTURE = Path("docs/report.png")
 WIDTH = 1280  # pixels

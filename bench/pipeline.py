@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from r2i.metrics import rounded, write_metrics
+from r2i.core.metrics import rounded, write_metrics
 
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "bench" / "results" / "pipeline.json"

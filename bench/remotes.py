@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from bench.remote_servers import SERVERS, configure
-from r2i.metrics import write_metrics
+from r2i.core.metrics import write_metrics
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results" / "remotes.json"
@@ -69,7 +69,7 @@ def left_to_do(lab: Path) -> list[str]:
 def measure(name: str, at: Path, lab: Path) -> dict[str, Any]:
     """Of one kind of remote; `lab` has everything."""
     other = clone(at / name / "other")
-    r2i = [sys.executable, "-m", "r2i.cli"]
+    r2i = [sys.executable, "-m", "r2i.cli.main"]
     with SERVERS[name](at / name / "server") as remote:
         for folder in (lab, other):
             configure(folder, remote)

@@ -24,7 +24,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from r2i.metrics import write_metrics
+from r2i.core.metrics import write_metrics
 from r2i.sample.near import NearDuplicates
 
 ROOT = Path(__file__).parent.parent

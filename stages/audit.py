@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from r2i import paths
-from r2i.metrics import write_metrics
-from r2i.params import load_params
-from r2i.stage import run_stage
+from r2i.core import paths
+from r2i.core.metrics import write_metrics
+from r2i.core.params import load_params
+from r2i.core.stage import run_stage
 
 PARAMS = ()
 

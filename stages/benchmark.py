@@ -3,11 +3,11 @@
 import sys
 from pathlib import Path
 
-from r2i import paths, records
-from r2i.metrics import require_ok, write_metrics
-from r2i.params import load_params
-from r2i.stage import run_stage
-from r2i.tables import write_table
+from r2i.core import paths, records
+from r2i.core.metrics import require_ok, write_metrics
+from r2i.core.params import load_params
+from r2i.core.stage import run_stage
+from r2i.core.tables import write_table
 
 PARAMS = ("seed", "benchmark")
 

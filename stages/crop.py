@@ -3,11 +3,11 @@
 from functools import partial
 from pathlib import Path
 
-from r2i import paths, records
-from r2i.metrics import count_statuses, require_ok, write_metrics
-from r2i.params import load_params
-from r2i.stage import run_stage
-from r2i.tables import ok_rows, read_table, write_table
+from r2i.core import paths, records
+from r2i.core.metrics import count_statuses, require_ok, write_metrics
+from r2i.core.params import load_params
+from r2i.core.stage import run_stage
+from r2i.core.tables import ok_rows, read_table, write_table
 
 SIZE = ["image_id", "width", "height", "status"]
 PARAMS = ("seed", "crop")
@@ -15,11 +15,11 @@ PARAMS = ("seed", "crop")
 
 def main(params: Path = Path("params.yaml")) -> None:
     """Find regions in every image that `sample` kept; the teacher, where there is one, lists the objects first."""
+    from r2i.core.photos import Photos
     from r2i.crop.regions import summarise
     from r2i.crop.run import regions_of_all
     from r2i.endpoint.images import read_images
     from r2i.endpoint.ledger import Ledger
-    from r2i.photos import Photos
 
     loaded = load_params(params)
     cfg, ledger, listings = loaded.chosen.crop, Ledger(), None

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from r2i import paths
-from r2i.metrics import write_metrics
-from r2i.params import Evaluate, load_params
-from r2i.records import ATTENTION, BENCHMARK, PREDICTIONS
-from r2i.stage import run_stage
-from r2i.tables import Row, iter_rows, write_table
+from r2i.core import paths
+from r2i.core.metrics import write_metrics
+from r2i.core.params import Evaluate, load_params
+from r2i.core.records import ATTENTION, BENCHMARK, PREDICTIONS
+from r2i.core.stage import run_stage
+from r2i.core.tables import Row, iter_rows, write_table
 
 PARAMS = ("seed", "evaluate", "train.base")
 
@@ -33,7 +33,7 @@ def main(
     from r2i.evaluate.engines import choose_endpoint
     from r2i.evaluate.predict import predict
     from r2i.evaluate.summary import summarise
-    from r2i.scoring.judged import judge_rows
+    from r2i.grading.judged import judge_rows
 
     run = load_params(params)
     cfg, ledger = run.chosen.evaluate, Ledger()

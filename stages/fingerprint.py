@@ -1,12 +1,12 @@
-"""Code and params -> one small file a stage: what it depends on, by meaning (r2i/fingerprint.py)."""
+"""Code and params -> one small file a stage: what it depends on, by meaning (r2i/core/fingerprint.py)."""
 
 import shutil
 from pathlib import Path
 
-from r2i import paths
-from r2i.fingerprint import code_files
-from r2i.params import load_params
-from r2i.stage import run_stage
+from r2i.core import paths
+from r2i.core.fingerprint import code_files
+from r2i.core.params import load_params
+from r2i.core.stage import run_stage
 
 RUNS = ("dapo", "sft")
 

@@ -2,18 +2,19 @@
 
 from pathlib import Path
 
-from r2i import paths
-from r2i.metrics import write_metrics
-from r2i.params import load_params
-from r2i.records import REGIONS, TRAIN, VOTES
-from r2i.stage import run_stage
-from r2i.tables import ok_rows, read_table, write_table
+from r2i.core import paths
+from r2i.core.metrics import write_metrics
+from r2i.core.params import load_params
+from r2i.core.records import REGIONS, TRAIN, VOTES
+from r2i.core.stage import run_stage
+from r2i.core.tables import ok_rows, read_table, write_table
 
 PARAMS = ("seed", "overlay")
 
 
 def main(params: Path = Path("params.yaml")) -> None:
     """Apply what people decided, write distractors, draw the box, drop what is too easy, write the training rows."""
+    from r2i.core.photos import Photos
     from r2i.endpoint import connect
     from r2i.endpoint.images import read_images
     from r2i.endpoint.ledger import Ledger
@@ -24,7 +25,6 @@ def main(params: Path = Path("params.yaml")) -> None:
     from r2i.overlay.item import make_items
     from r2i.overlay.reviewed import reserve, review_items, review_metrics
     from r2i.overlay.rows import summarise, train_rows
-    from r2i.photos import Photos
     from r2i.review.decisions import read_and_warn
     from r2i.review.strata import question_strata
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from r2i import paths
-from r2i.stage import run_stage
+from r2i.core import paths
+from r2i.core.stage import run_stage
 
 PARAMS = ()
 

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from r2i import paths
-from r2i.metrics import write_metrics
-from r2i.params import load_params
-from r2i.records import QUESTIONS, REGIONS
-from r2i.stage import run_stage
-from r2i.tables import ok_rows, read_table, write_table
+from r2i.core import paths
+from r2i.core.metrics import write_metrics
+from r2i.core.params import load_params
+from r2i.core.records import QUESTIONS, REGIONS
+from r2i.core.stage import run_stage
+from r2i.core.tables import ok_rows, read_table, write_table
 
 REGION = ["region_id", "image_id", "status"]  # not the crops
 PARAMS = ("seed", "question")
@@ -15,11 +15,11 @@ PARAMS = ("seed", "question")
 
 def main(params: Path = Path("params.yaml")) -> None:
     """Ask the teacher for questions about each crop; keep those that pass its four checks."""
+    from r2i.core.photos import Photos
     from r2i.endpoint import connect
     from r2i.endpoint.images import read_images
     from r2i.endpoint.ledger import Ledger
     from r2i.endpoint.pictures import read_pictures
-    from r2i.photos import Photos
     from r2i.question.ask import make_questions, summarise
 
     loaded = load_params(params)

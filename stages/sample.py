@@ -3,22 +3,22 @@
 from itertools import chain
 from pathlib import Path
 
-from r2i import paths, records
-from r2i.metrics import count_statuses, require_ok, write_metrics
-from r2i.params import load_params
-from r2i.progress import track
-from r2i.stage import run_stage
-from r2i.tables import write_table
+from r2i.core import paths, records
+from r2i.core.metrics import count_statuses, require_ok, write_metrics
+from r2i.core.params import load_params
+from r2i.core.progress import track
+from r2i.core.stage import run_stage
+from r2i.core.tables import write_table
 
 PARAMS = ("seed", "sample")
 
 
 def main(params: Path = Path("params.yaml")) -> None:
     """Choose images from the pools; the truth of rendered ones goes to a table of its own."""
+    from r2i.core.tar_spool import TarSpool
     from r2i.sample.choose import choose_images, summarise
     from r2i.sample.hashes import KnownHashes, default_path
     from r2i.sample.pools import list_offers
-    from r2i.sample.spool import TarSpool
     from r2i.sample.version import require_versions
 
     loaded = load_params(params)

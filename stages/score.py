@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from r2i import paths
-from r2i.metrics import write_metrics
-from r2i.params import load_params
-from r2i.records import ATTENTION, BENCHMARK, PREDICTIONS
-from r2i.stage import run_stage
-from r2i.tables import Row, read_table
+from r2i.core import paths
+from r2i.core.metrics import write_metrics
+from r2i.core.params import load_params
+from r2i.core.records import ATTENTION, BENCHMARK, PREDICTIONS
+from r2i.core.stage import run_stage
+from r2i.core.tables import Row, read_table
 
 MODELS = ("base", "distilled", "sft")
 ITEM = ["item_id", "image_id", "cluster_id", "options", "dimension", "source", "status"]
@@ -26,7 +26,7 @@ def main(params: Path = Path("params.yaml")) -> None:
 
     Attention and contamination are null where their tables are missing: a benchmark may be scored without them.
     """
-    from r2i.contamination import contamination
+    from r2i.core.contamination import contamination
     from r2i.score.compare import compare
     from r2i.score.coverage import compare_coverage
     from r2i.score.replies import describe_replies

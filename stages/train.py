@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from r2i import paths
-from r2i.metrics import write_metrics
-from r2i.params import load_params
-from r2i.stage import run_stage
+from r2i.core import paths
+from r2i.core.metrics import write_metrics
+from r2i.core.params import load_params
+from r2i.core.stage import run_stage
 
 PARAMS = (
     "seed",
@@ -28,7 +28,7 @@ def main(
     """Train the base on the kept rows; save the student as one Hugging Face folder."""
     settings = load_params(params)
     profile = settings.chosen
-    from r2i.exchange.digest import checked_folder
+    from r2i.importing.digest import checked_folder
     from r2i.train.run import train_run
 
     table = checked_folder(profile.train.rows) if profile.train.rows else paths.TRAIN

@@ -3,12 +3,12 @@
 from contextlib import nullcontext
 from pathlib import Path
 
-from r2i import paths
-from r2i.metrics import write_metrics
-from r2i.params import load_params
-from r2i.records import ANSWERS, QUESTIONS, VOTES
-from r2i.stage import run_stage
-from r2i.tables import ok_rows, read_table, write_table
+from r2i.core import paths
+from r2i.core.metrics import write_metrics
+from r2i.core.params import load_params
+from r2i.core.records import ANSWERS, QUESTIONS, VOTES
+from r2i.core.stage import run_stage
+from r2i.core.tables import ok_rows, read_table, write_table
 
 COUNTED = ["answer_id", "question_id", "teacher", "answer", "status", "reason"]  # not the replies' long texts
 PARAMS = ("seed", "vote")

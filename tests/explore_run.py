@@ -5,10 +5,10 @@ from pathlib import Path
 from made_chain import write_chain_tables
 from made_run import write_params
 
-from r2i import paths
-from r2i.catalogue import ANSWERS
-from r2i.records import BENCHMARK, IMAGES, PREDICTIONS, REGIONS
-from r2i.tables import Row, read_table, write_table
+from r2i.core import paths
+from r2i.core.catalogue import ANSWERS
+from r2i.core.records import BENCHMARK, IMAGES, PREDICTIONS, REGIONS
+from r2i.core.tables import Row, read_table, write_table
 
 OK = {"status": "ok", "reason": ""}
 CALL = {"model": "m", "endpoint": "local", "prompt_sha256": "", "sampling": "{}", "reply_key": ""}

@@ -10,24 +10,24 @@ import numpy as np
 import yaml
 from made_run import write_params
 
-from r2i import paths
-from r2i.boxes import area_share, square
+from r2i.core import paths
+from r2i.core.boxes import area_share, square
+from r2i.core.choices import mcq_prompt, shuffle_options
+from r2i.core.fingerprint import file_digest
+from r2i.core.ids import make_id
+from r2i.core.images import cut_crop, jpeg_bytes, sha256
+from r2i.core.metrics import count_statuses, write_metrics
+from r2i.core.params import Sampling
+from r2i.core.prompts import load_prompt
+from r2i.core.provenance import call_of
+from r2i.core.records import ANSWERS, IMAGES, QUESTIONS, REGIONS, TRAIN, VOTES
+from r2i.core.tables import Row, write_table
+from r2i.core.text import normalise
 from r2i.endpoint.base import Picture, Request
 from r2i.endpoint.store import Store
-from r2i.fingerprint import file_digest
-from r2i.ids import make_id
-from r2i.images import cut_crop, jpeg_bytes, sha256
-from r2i.mcq import mcq_prompt, shuffle_options
-from r2i.metrics import count_statuses, write_metrics
 from r2i.mini.language import ask
 from r2i.mini.world import ANSWERS as WORDS
 from r2i.mini.world import SIZE, render_scene
-from r2i.params import Sampling
-from r2i.prompts import load_prompt
-from r2i.provenance import call_of
-from r2i.records import ANSWERS, IMAGES, QUESTIONS, REGIONS, TRAIN, VOTES
-from r2i.tables import Row, write_table
-from r2i.text import normalise
 
 OK = {"status": "ok", "reason": ""}
 TABLES = {"sample": "data/sample/images", "crop": "data/crop/regions", "question": "data/question/questions",

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from r2i.core.params import Sampling
 from r2i.endpoint.base import Picture, Reply, Request, sample_key
 from r2i.endpoint.record import Record
-from r2i.params import Sampling
 
 ROOT = Path(__file__).parent.parent
 

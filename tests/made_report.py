@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from made_run import add_attention, add_zoom, make_run, write_params
 
-from r2i import paths
-from r2i.catalogue import ANSWERS, BENCHMARK, IMAGES, QUESTIONS, REGIONS, TRAIN, VOTES, Listed
-from r2i.images import jpeg_bytes, read_image
-from r2i.metrics import count_statuses, write_metrics
-from r2i.provenance import NO_CALL
-from r2i.records import PREDICTIONS
+from r2i.core import paths
+from r2i.core.catalogue import ANSWERS, BENCHMARK, IMAGES, QUESTIONS, REGIONS, TRAIN, VOTES, Listed
+from r2i.core.images import jpeg_bytes, read_image
+from r2i.core.metrics import count_statuses, write_metrics
+from r2i.core.provenance import NO_CALL
+from r2i.core.records import PREDICTIONS
+from r2i.core.tables import Row, read_table, write_table
 from r2i.report.gather import read_json
-from r2i.tables import Row, read_table, write_table
 
 STAGES = Path(__file__).parents[1] / "stages"
 EVIL = (

@@ -5,19 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from r2i import paths
-from r2i.boxes import square
-from r2i.curve import write_curve
-from r2i.ids import make_id, unit_of
-from r2i.images import cut_crop, draw_box, jpeg_bytes
-from r2i.mcq import LETTERS, mcq_prompt, shuffle_options
-from r2i.metrics import count_statuses, write_metrics
+from r2i.core import paths
+from r2i.core.boxes import square
+from r2i.core.choices import LETTERS, mcq_prompt, shuffle_options
+from r2i.core.curve import write_curve
+from r2i.core.ids import make_id, unit_of
+from r2i.core.images import cut_crop, draw_box, jpeg_bytes
+from r2i.core.metrics import count_statuses, write_metrics
+from r2i.core.provenance import NO_CALL
+from r2i.core.records import ANSWERS as ANSWER_TABLE
+from r2i.core.records import ATTENTION, BENCHMARK, PREDICTIONS, REGIONS, TRAIN, VOTES
+from r2i.core.tables import Row, read_table, write_table
 from r2i.mini.language import ask
 from r2i.mini.world import ANSWERS, SIZE, Scene, Thing, render_scene
-from r2i.provenance import NO_CALL
-from r2i.records import ANSWERS as ANSWER_TABLE
-from r2i.records import ATTENTION, BENCHMARK, PREDICTIONS, REGIONS, TRAIN, VOTES
-from r2i.tables import Row, read_table, write_table
 
 RIGHT = {"base": {"full": 0.5, "crop": 0.97, "boxed": 0.55}, "distilled": {"full": 0.85, "crop": 0.97, "boxed": 0.87},
          "sft": {"full": 0.7, "crop": 0.97, "boxed": 0.7}}  # fmt: skip

@@ -5,11 +5,11 @@ from contextlib import AbstractContextManager, contextmanager
 
 from PIL import Image
 
+from r2i.core.ids import make_id
+from r2i.core.images import jpeg_bytes
+from r2i.core.provenance import NO_CALL
+from r2i.core.tables import Row
 from r2i.endpoint.base import Model, Picture, Reply, Request, sample_key
-from r2i.ids import make_id
-from r2i.images import jpeg_bytes
-from r2i.provenance import NO_CALL
-from r2i.tables import Row
 
 Script = Callable[[Request, int], str | Reply]
 

@@ -7,11 +7,11 @@ from teacher_fakes import FakeModel, by_reason, failed, pictures, question_row, 
 
 from r2i.answer.ask import ask_teachers, summarise, within_reach
 from r2i.answer.reply import LONGEST, parse_answer
+from r2i.core.params import Answer
+from r2i.core.records import ANSWERS
+from r2i.core.tables import Row, read_table, write_table
 from r2i.endpoint.base import Reply, Request
 from r2i.endpoint.ledger import Ledger
-from r2i.params import Answer
-from r2i.records import ANSWERS
-from r2i.tables import Row, read_table, write_table
 
 PARAMS = Answer.model_validate(
     {"prompts": "mini", "teachers": [{"name": "a", "endpoint": {}, "samples": 4}], "sampling": {"temperature": 0.7}}

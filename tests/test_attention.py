@@ -11,15 +11,15 @@ from PIL import Image
 from tiny_vlms import FAMILIES, make_vlm
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from r2i.core.errors import EndpointError, ParamsError
+from r2i.core.images import jpeg_bytes
+from r2i.core.params import Attention
 from r2i.endpoint.local import LocalModel
-from r2i.errors import EndpointError, ParamsError
 from r2i.evaluate.attention import attention_rows, summarise_attention
 from r2i.evaluate.capture import capture_attention, choose_layers
 from r2i.evaluate.coverage import image_frame, measure_coverage, token_shares
 from r2i.evaluate.inputs import make_inputs
-from r2i.heatmap import heatmap, heatmaps_beside, relative_attention, top_of_scale
-from r2i.images import jpeg_bytes
-from r2i.params import Attention
+from r2i.report.heatmap import heatmap, heatmaps_beside, relative_attention, top_of_scale
 
 ASKED = "what digit is on the red square?"
 REPLY = "<answer> B</answer>"
@@ -400,8 +400,8 @@ def test_answer_asks_from_the_tokens_of_each_items_reply(qwen: tuple[Any, Any]) 
 
 
 def test_the_prompt_is_the_one_that_the_model_answers(qwen: tuple[Any, Any]) -> None:
+    from r2i.core.params import Sampling
     from r2i.endpoint import Picture, Request
-    from r2i.params import Sampling
 
     _, processor = qwen
     local = LocalModel("tiny", loaded=qwen)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from r2i import paths, records
 from r2i.audit.measure import (
     audit_answers,
     audit_questions,
@@ -19,11 +18,12 @@ from r2i.audit.measure import (
     shares_by,
 )
 from r2i.audit.oracle import Asked, Oracle, parse_question, truth_of
-from r2i.errors import TableError
-from r2i.images import jpeg_bytes, perceptual_hash
+from r2i.core import paths, records
+from r2i.core.errors import TableError
+from r2i.core.images import jpeg_bytes, perceptual_hash
+from r2i.core.tables import Row, write_table
 from r2i.mini.language import ask
 from r2i.mini.world import DIMENSIONS, Thing, render_scene
-from r2i.tables import Row, write_table
 from stages.audit import main
 
 ROOT = Path(__file__).parent.parent

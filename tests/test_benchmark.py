@@ -12,20 +12,20 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from r2i import paths, records
-from r2i.benchmark.options import find_label
 from r2i.benchmark.rendered import BENCHMARK_SCENES, pick_distractors, render_items
 from r2i.benchmark.sources import open_items
 from r2i.benchmark.views import summarise
-from r2i.boxes import frame
-from r2i.errors import ParamsError, TableError
-from r2i.ids import make_id
-from r2i.images import cut_crop, jpeg_bytes, read_image, sha256
+from r2i.core import paths, records
+from r2i.core.boxes import frame
+from r2i.core.errors import ParamsError, TableError
+from r2i.core.ids import make_id
+from r2i.core.images import cut_crop, jpeg_bytes, read_image, sha256
+from r2i.core.params import Benchmark, BenchmarkSource, Pool
+from r2i.core.tables import Row, read_table, write_table
+from r2i.importing.options import find_label
 from r2i.mini.language import ask
 from r2i.mini.world import ANSWERS, DIMENSIONS, SIZE, Scene, Thing, render_scene
-from r2i.params import Benchmark, BenchmarkSource, Pool
 from r2i.sample.pools import TRAIN_SCENES, list_offers
-from r2i.tables import Row, read_table, write_table
 from stages.benchmark import main
 
 ROOT = Path(__file__).parent.parent

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r2i.boxes import area, area_share, clip, expand, frame, iou, square
+from r2i.core.boxes import area, area_share, clip, expand, frame, iou, square
 
 W, H = 100, 60
 SIDES = st.integers(-20, 130)

@@ -13,20 +13,20 @@ from made_run import make_run, write_params
 from PIL import Image
 from typer.testing import CliRunner
 
-from r2i import paths
-from r2i.cards.data import data_card
-from r2i.cards.facts import hub_licence, size_category
-from r2i.cards.model import model_card
-from r2i.catalogue import TRAIN
-from r2i.cli import app
-from r2i.errors import R2IError, TableError
-from r2i.exchange.hf import export_dataset, export_model
-from r2i.exchange.importing import import_table
-from r2i.metrics import write_metrics
-from r2i.params import load_params
-from r2i.records import IMAGES
-from r2i.records import TRAIN as SCHEMA
-from r2i.tables import Row, read_table, write_table
+from r2i.cli.main import app
+from r2i.core import paths
+from r2i.core.catalogue import TRAIN
+from r2i.core.errors import R2IError, TableError
+from r2i.core.metrics import write_metrics
+from r2i.core.params import load_params
+from r2i.core.records import IMAGES
+from r2i.core.records import TRAIN as SCHEMA
+from r2i.core.tables import Row, read_table, write_table
+from r2i.tools.cards.data import data_card
+from r2i.tools.cards.facts import hub_licence, size_category
+from r2i.tools.cards.model import model_card
+from r2i.tools.exchange.hf import export_dataset, export_model
+from r2i.tools.exchange.importing import import_table
 
 MODEL = Path("models/distilled")
 
@@ -186,8 +186,8 @@ def test_a_card_counts_what_the_tables_hold(made: Path) -> None:
 
 
 def test_a_prompt_is_quoted_where_this_revision_has_it_and_named_where_it_has_not(made: Path) -> None:
-    from r2i.images import sha256
-    from r2i.prompts import load_prompt
+    from r2i.core.images import sha256
+    from r2i.core.prompts import load_prompt
 
     prompt = load_prompt("answer", "answer", "paper")
     call = {"model": "big", "endpoint": "openai", "sampling": "{}", "reply_key": "k/0"}

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from r2i.cli import app
-from r2i.compare.load import CompareError, Revision, load_revision
-from r2i.compare.measure import compare_revisions
-from r2i.compare.page import render_page
-from r2i.compare.table import markdown
-from r2i.compare.words import p_words, points, verdict
-from r2i.records import PREDICTIONS
-from r2i.tables import write_table
+from r2i.cli.main import app
+from r2i.core.records import PREDICTIONS
+from r2i.core.tables import write_table
+from r2i.tools.compare.load import CompareError, Revision, load_revision
+from r2i.tools.compare.measure import compare_revisions
+from r2i.tools.compare.page import render_page
+from r2i.tools.compare.table import markdown
+from r2i.tools.compare.words import p_words, points, verdict
 
 RIGHT = {"v1": 8, "main": 20, "brave": 30, "workspace": 40}  # of 48 items, what each revision's distilled model gets
 

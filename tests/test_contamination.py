@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from r2i import paths, records
-from r2i.contamination import contamination, overlap
-from r2i.images import jpeg_bytes, perceptual_hash, read_image, sha256, stored_jpeg
-from r2i.params import Params, load_params
-from r2i.tables import Row, write_table
+from r2i.core import paths, records
+from r2i.core.contamination import contamination, overlap
+from r2i.core.images import jpeg_bytes, perceptual_hash, read_image, sha256, stored_jpeg
+from r2i.core.params import Params, load_params
+from r2i.core.tables import Row, write_table
 
 ROOT = Path(__file__).parent.parent
 

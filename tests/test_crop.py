@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from r2i import paths, records
-from r2i.boxes import iou
+from r2i.core import paths, records
+from r2i.core.boxes import iou
+from r2i.core.errors import R2IError, TableError
+from r2i.core.ids import make_id
+from r2i.core.images import jpeg_bytes, read_image, sha256
+from r2i.core.params import Crop
+from r2i.core.tables import Row, read_table, write_table
 from r2i.crop.candidates import Candidate, Finder, Finding, Refused
 from r2i.crop.choose import choose_diverse, judge_candidates
 from r2i.crop.contours import find_contours
 from r2i.crop.finders import make_finder
 from r2i.crop.regions import find_regions_of
-from r2i.errors import R2IError, TableError
-from r2i.ids import make_id
-from r2i.images import jpeg_bytes, read_image, sha256
 from r2i.mini.world import render_scene
-from r2i.params import Crop
-from r2i.tables import Row, read_table, write_table
 from stages.crop import main
 
 ROOT = Path(__file__).parent.parent

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
+from r2i.core.params import Crop
+from r2i.core.parse import ReplyError
+from r2i.core.prompts import load_prompt
 from r2i.crop.candidates import Refused
 from r2i.crop.grounding import Listing, Named, list_objects
 from r2i.crop.reply import OBJECTS_FORM, Said, parse_objects, place_box
 from r2i.endpoint.base import Picture, Reply, Request
 from r2i.endpoint.ledger import Ledger
-from r2i.params import Crop
-from r2i.parse import ReplyError
-from r2i.prompts import load_prompt
 from tests.teacher_fakes import FakeModel, failed, image_row, picture, pictures
 
 CFG = {

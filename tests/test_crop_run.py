@@ -21,7 +21,13 @@ from teacher_fakes import FakeModel, connecting
 from tiny_sam2 import make_checkpoint
 
 import r2i.endpoint
-from r2i import paths, records
+from r2i.core import paths, records
+from r2i.core.errors import R2IError, TableError
+from r2i.core.fingerprint import code_digests, meaning
+from r2i.core.images import jpeg_bytes, sha256
+from r2i.core.params import Crop, Pool
+from r2i.core.photos import Photos
+from r2i.core.tables import Row, read_table, write_table
 from r2i.crop import done as done_module
 from r2i.crop import worker
 from r2i.crop.done import HEAD, Done, pack, remove_unused
@@ -29,13 +35,7 @@ from r2i.crop.fingerprint import WORKER, fingerprint
 from r2i.crop.run import regions_of_all
 from r2i.endpoint.base import Picture
 from r2i.endpoint.images import read_images
-from r2i.errors import R2IError, TableError
-from r2i.fingerprint import code_digests, meaning
-from r2i.images import jpeg_bytes, sha256
 from r2i.mini.world import render_scene
-from r2i.params import Crop, Pool
-from r2i.photos import Photos
-from r2i.tables import Row, read_table, write_table
 from stages.crop import main
 
 ROOT = Path(__file__).parent.parent

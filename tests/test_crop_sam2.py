@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from r2i.boxes import iou
+from r2i.core.boxes import iou
+from r2i.core.errors import R2IError
+from r2i.core.images import jpeg_bytes, read_image
+from r2i.core.params import Crop
 from r2i.crop.candidates import Candidate, Finding, Refused
 from r2i.crop.finders import make_finder
 from r2i.crop.grounding import Listing, Named
 from r2i.crop.masks import compress, mask_area, pixels_of, run_length_box, run_lengths
 from r2i.crop.regions import find_regions_of
 from r2i.crop.sam2 import agree, candidates_of, merge_duplicates, stability_of
-from r2i.errors import R2IError
-from r2i.images import jpeg_bytes, read_image
 from r2i.mini.world import render_scene
-from r2i.params import Crop
 from tests.tiny_sam2 import make_checkpoint
 
 pytest.importorskip("pycocotools", reason="the package pycocotools can't be imported: run `make setup`")

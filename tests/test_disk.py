@@ -9,10 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from r2i.disk import DiskError, disk_error, writing
-from r2i.metrics import write_metrics
-from r2i.stage import explained
-from r2i.tables import read_table, write_table
+from r2i.core.disk import DiskError, disk_error, writing
+from r2i.core.metrics import write_metrics
+from r2i.core.stage import explained
+from r2i.core.tables import read_table, write_table
 
 SCHEMA = pa.schema([pa.field("row_id", pa.string()), pa.field("value", pa.binary())])
 OLD, NEW = [{"row_id": "a", "value": b"old"}], [{"row_id": "b", "value": b"new"}]
@@ -107,7 +107,7 @@ def test_two_processes_that_write_one_table_at_once_both_end_and_one_table_is_th
     """As after `kill -9` of `dvc` alone: its stage goes on beside that of the next `dvc repro`."""
     code = (
         "import sys; from pathlib import Path; sys.path[:0] = sys.argv[2:]\n"
-        "from test_disk import NEW, SCHEMA; from r2i.tables import write_table\n"
+        "from test_disk import NEW, SCHEMA; from r2i.core.tables import write_table\n"
         "for _ in range(150): write_table(Path(sys.argv[1]), NEW, SCHEMA)\n"
     )
     here = str(Path(__file__).parent)

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from r2i.cli import app
-from r2i.errors import R2IError
-from r2i.estimate import estimate, planned
-from r2i.params import Endpoint, Params, load_params
-from r2i.replies.stats import read_history
+from r2i.cli.main import app
+from r2i.core.errors import R2IError
+from r2i.core.params import Endpoint, Params, load_params
+from r2i.tools.cost import estimate, planned
+from r2i.tools.replies.stats import read_history
 
 MINI = "models/mini"
 

@@ -12,17 +12,17 @@ from made_run import make_run, write_params
 from teacher_fakes import FakeModel, connecting, failed, ok, sent
 
 import r2i.endpoint
-from r2i import paths
+from r2i.core import paths
+from r2i.core.errors import TableError
+from r2i.core.params import Evaluate
+from r2i.core.records import ATTENTION, PREDICTIONS
+from r2i.core.tables import read_table, write_table
 from r2i.endpoint.base import Picture, Reply, Request
 from r2i.endpoint.ledger import Ledger
-from r2i.errors import TableError
 from r2i.evaluate.plan import plan, request_of
 from r2i.evaluate.predict import predict
 from r2i.evaluate.summary import summarise
 from r2i.evaluate.views import Shelf, prompt_of
-from r2i.params import Evaluate
-from r2i.records import ATTENTION, PREDICTIONS
-from r2i.tables import read_table, write_table
 
 STAGE = Path(__file__).parents[1] / "stages" / "evaluate.py"
 CFG = Evaluate(prompts="mini", samples=3, max_tokens=8)
@@ -144,7 +144,7 @@ def test_a_row_names_its_draw_and_holds_all_that_scores_it_again(tmp_path: Path)
     draws = [(json.loads(row["sampling"])["seed"], row["reply_key"].split("/")[-1]) for row in rows if row["sample"]]
     assert len({seed for seed, _ in draws}) == 1 and [number for _, number in draws] == ["0", "1", "2"]
     write_table(tmp_path / "table", rows, PREDICTIONS)
-    from r2i.scoring import score_reply
+    from r2i.grading import score_reply
 
     for row in read_table(tmp_path / "table", PREDICTIONS, "evaluate"):
         verdict = score_reply(row["reply"], row)
@@ -258,8 +258,8 @@ def test_the_checkpoint_in_process_tells_its_tokens_and_the_order_of_items_is_no
     tmp_path: Path,
 ) -> None:
     from r2i.benchmark.rendered import render_items
+    from r2i.core.params import Benchmark, Zoom
     from r2i.endpoint.local import LocalModel
-    from r2i.params import Benchmark, Zoom
 
     items = render_items(4, Benchmark(sources=[{"kind": "rendered", "items": 4}], square=True), seed=1)
     cfg = Evaluate(prompts="mini", views=["full", "zoom"], samples=2, sampled_views=["zoom"], max_tokens=8,

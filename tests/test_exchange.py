@@ -14,20 +14,20 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from r2i.cli import app
-from r2i.errors import ImageError, ParamsError, TableError
-from r2i.exchange.digest import checked_folder, table_sha256
-from r2i.exchange.export import export_table
-from r2i.exchange.hfio import read_source
-from r2i.exchange.importing import import_table
-from r2i.exchange.problem import read_problem, split_options
-from r2i.exchange.values import image_bytes, read_box
-from r2i.images import jpeg_bytes, read_image
-from r2i.mcq import mcq_prompt
-from r2i.params import Rows
-from r2i.records import TRAIN
-from r2i.reward import grade
-from r2i.tables import Row, read_table, write_table
+from r2i.cli.main import app
+from r2i.core.choices import mcq_prompt
+from r2i.core.errors import ImageError, ParamsError, TableError
+from r2i.core.images import jpeg_bytes, read_image
+from r2i.core.params import Rows
+from r2i.core.records import TRAIN
+from r2i.core.tables import Row, read_table, write_table
+from r2i.grading.strict import grade
+from r2i.importing.digest import checked_folder, table_sha256
+from r2i.importing.hfio import read_source
+from r2i.importing.problem import read_problem, split_options
+from r2i.importing.values import image_bytes, read_box
+from r2i.tools.exchange.export import export_table
+from r2i.tools.exchange.importing import import_table
 
 SIZE = (80, 60)
 MCQ = (
@@ -457,7 +457,7 @@ def test_an_export_is_a_function_of_the_table(tmp_path: Path) -> None:
 
 def test_a_row_group_is_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Row groups of the table become row groups of the export, however many there are."""
-    monkeypatch.setattr("r2i.tables.GROUP_BYTES", 1)  # one row a group
+    monkeypatch.setattr("r2i.core.tables.GROUP_BYTES", 1)  # one row a group
     source = our_table(tmp_path / "ours")
     export_table(source, tmp_path / "out", "easyr1")
     sizes = []

@@ -17,7 +17,7 @@ GALLERY = "profiles.smoke.report.gallery"  # the cheapest change: the report alo
 NOTE = """
 import json, os
 from pathlib import Path
-from r2i import paths
+from r2i.core import paths
 from r2i.endpoint.store import default_root
 told = {"here": os.getcwd(), "state": str(paths.state_folder().resolve()), "store": str(default_root().resolve())}
 Path("data/told.json").write_text(json.dumps(told))
@@ -30,7 +30,7 @@ def lab(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("experiments") / "lab"
     shutil.copytree(finished, folder, symlinks=True, ignore=shutil.ignore_patterns("mlflow.db", "mlartifacts"))
     dag = yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))
-    told = {"cmd": "python tell.py && python -m r2i.cli track", "params": ["seed"], "outs": ["data/told.json"]}
+    told = {"cmd": "python tell.py && python -m r2i.cli.main track", "params": ["seed"], "outs": ["data/told.json"]}
     dag["stages"]["tell"] = told
     (folder / "dvc.yaml").write_text(yaml.safe_dump(dag, sort_keys=False), encoding="utf-8")
     (folder / "tell.py").write_text(NOTE)
@@ -73,7 +73,9 @@ def test_a_grid_from_the_queue_is_run_tracked_and_shown_and_what_failed_leaves_n
     assert queued.returncode == 0 and queued.stdout.count("Queued experiment") == 2
     done = run(lab, "dvc", "exp", "run", "--run-all", "--jobs", "1")
     said = done.stdout + done.stderr
-    assert {line for line in said.splitlines() if line.startswith("Running stage")} == {"Running stage 'report':"}
+    assert {line for line in said.splitlines() if line.startswith("Running stage")} == {
+        "Running stage 'code':", "Running stage 'report':",
+    }  # fmt: skip
     assert "error: params.yaml: profiles.smoke.report.gallery: Input should be greater than or equal to 1" in said
 
     names = run(lab, "dvc", "exp", "list", "--name-only").stdout.split()
@@ -86,7 +88,7 @@ def test_a_grid_from_the_queue_is_run_tracked_and_shown_and_what_failed_leaves_n
     assert [ref for ref in refs if not ref.endswith(names[0])] == []
     assert not list((lab / ".dvc" / "tmp").rglob("params.yaml"))  # no copy of the workspace
 
-    first, again = (run(lab, sys.executable, "-m", "r2i.cli", "track", "--all") for _ in range(2))
+    first, again = (run(lab, sys.executable, "-m", "r2i.cli.main", "track", "--all") for _ in range(2))
     assert first.stdout.startswith(f"tracked {names[0]} smoke"), first.stderr
     assert again.stdout == "already " + first.stdout
     tags = runs(lab)[names[0]]
@@ -103,6 +105,6 @@ def test_a_grid_from_the_queue_is_run_tracked_and_shown_and_what_failed_leaves_n
 
 
 def test_an_experiment_that_is_not_there_is_named_with_those_that_are(lab: Path) -> None:
-    said = run(lab, sys.executable, "-m", "r2i.cli", "track", "no-such-one")
+    said = run(lab, sys.executable, "-m", "r2i.cli.main", "track", "no-such-one")
     assert said.returncode == 1 and said.stderr.startswith("error: no experiment no-such-one here")
     assert "Traceback" not in said.stderr

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from smoke_run import run
 
-from r2i.errors import R2IError
-from r2i.fingerprint import ROOT, code_digests, file_digest, meaning, needed_files, read_code_file
+from r2i.core.errors import R2IError
+from r2i.core.fingerprint import ROOT, code_digests, file_digest, meaning, needed_files, read_code_file
 
 PLAIN = '''
 def area(box: Box, scale=2) -> int:
@@ -27,7 +27,7 @@ def area(box: Box, scale=2) -> int:
         PLAIN.replace("side: int =", "side ="),
         PLAIN.replace("box[0] * scale", "(\n        box[0]\n        * scale\n    )"),
         PLAIN + '"a text that nobody reads"\n',
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from r2i.boxes import Box\n" + PLAIN,
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from r2i.core.boxes import Box\n" + PLAIN,
     ],
 )
 def test_comments_docstrings_layout_and_unread_annotations_mean_nothing(other: str) -> None:
@@ -70,9 +70,9 @@ def test_a_file_needs_what_it_imports_inside_functions_and_the_prompts_that_it_l
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = tmp_path / "script.py"
-    script.write_text("def main():\n    from r2i.boxes import iou\n    load_prompt('question', 'write', style)\n")
+    script.write_text("def main():\n    from r2i.core.boxes import iou\n    load_prompt('question', 'write', style)\n")
     names = {path.relative_to(ROOT).as_posix() for path in needed_files(script) if path != script}
-    assert {"r2i/boxes.py", "r2i/question/prompts/mini/write.txt", "r2i/question/prompts/paper/write.txt"} <= names
+    assert {"r2i/core/boxes.py", "r2i/question/prompts/mini/write.txt", "r2i/question/prompts/paper/write.txt"} <= names
     assert not any(name.endswith("validate.txt") for name in names)
     script.write_text("load_prompt(room, 'write', style)\n")
     with pytest.raises(R2IError, match=r"script\.py:1"):
@@ -118,17 +118,17 @@ def edit(path: Path, old: str, new: str) -> None:
 
 @pytest.mark.slow
 def test_text_that_means_nothing_reruns_code_and_no_stage(edited: Path) -> None:
-    for name in ("ids.py", "endpoint/limit.py", "reward.py"):
+    for name in ("core/ids.py", "endpoint/limit.py", "grading/strict.py"):
         path = edited / "r2i" / name
         path.write_text("# a comment\n" + path.read_text(encoding="utf-8") + "\n\n# another\n", encoding="utf-8")
-    edit(edited / "r2i/ids.py", '"""16 hex digits', '"""Sixteen hex digits')
+    edit(edited / "r2i/core/ids.py", '"""16 hex digits', '"""Sixteen hex digits')
     assert repro(edited) == {"code"}
     assert repro(edited) == set()
 
 
 @pytest.mark.slow
 def test_a_new_param_with_a_default_reruns_its_own_stage_alone(edited: Path) -> None:
-    edit(edited / "r2i/params.py", "    gallery: Annotated", "    further: int = 1\n    gallery: Annotated")
+    edit(edited / "r2i/core/params.py", "    gallery: Annotated", "    further: int = 1\n    gallery: Annotated")
     assert repro(edited) == {"code", "report"}
 
 
@@ -151,7 +151,7 @@ def test_a_constant_reruns_the_stages_that_import_it_and_what_follows_from_other
 def test_a_conflict_in_a_code_file_is_settled_by_repro_code(edited: Path) -> None:
     path = edited / "data/code/vote.txt"
     before = path.read_text(encoding="utf-8")
-    path.write_text(f"<<<<<<< HEAD\n{before}=======\nr2i/ids.py 0\n>>>>>>> other\n", encoding="utf-8")
+    path.write_text(f"<<<<<<< HEAD\n{before}=======\nr2i/core/ids.py 0\n>>>>>>> other\n", encoding="utf-8")
     assert repro(edited, "code") == {"code"}
     assert path.read_text(encoding="utf-8") == before
     assert repro(edited) == set()

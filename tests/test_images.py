@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from r2i.errors import ImageError
-from r2i.images import cut_crop, draw_box, jpeg_bytes, perceptual_hash, read_image, stored_jpeg
+from r2i.core.errors import ImageError
+from r2i.core.images import cut_crop, draw_box, jpeg_bytes, perceptual_hash, read_image, stored_jpeg
 
 RED, GREEN = (220, 20, 30), (20, 200, 40)
 

@@ -12,13 +12,13 @@ from labs.lab import ROOT, environment, run
 from made_replies import made_key, put
 
 from bench.remote_servers import Remote, configure
-from r2i import labs
-from r2i.dvc_commands import require_remote
+from r2i.core.errors import R2IError
 from r2i.endpoint.archive import Archive
 from r2i.endpoint.store import Store
-from r2i.errors import R2IError
-from r2i.replies.pack import pack
-from r2i.replies.share import pack_replies
+from r2i.repo.commands import require_remote
+from r2i.tools import labs
+from r2i.tools.replies.pack import pack
+from r2i.tools.replies.share import pack_replies
 
 KEYS = {"url", "password", "access_key_id", "secret_access_key", "keyfile", "user", "token"}
 
@@ -169,7 +169,7 @@ def test_a_remote_that_is_missing_or_has_no_address_is_an_error_that_says_how_to
     with pytest.raises(R2IError, match="'shared' has no address"):
         require_remote()
     done = subprocess.run(["make", "-C", ROOT, "--dry-run", "push"], capture_output=True, text=True, check=True)
-    assert "r2i.cli push" in done.stdout
+    assert "r2i.cli.main push" in done.stdout
 
 
 def test_no_address_and_no_credential_is_committed() -> None:

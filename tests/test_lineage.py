@@ -10,14 +10,14 @@ import pytest
 from made_chain import OLD_PROMPT, run
 from typer.testing import CliRunner
 
-from r2i.catalogue import ANSWERS, TRAIN
-from r2i.cli import app
-from r2i.images import sha256
-from r2i.lineage import calls
-from r2i.lineage.text import story_text
-from r2i.lineage.walk import trace
-from r2i.records import TRAIN as SCHEMA
-from r2i.tables import write_table
+from r2i.cli.main import app
+from r2i.core.catalogue import ANSWERS, TRAIN
+from r2i.core.images import sha256
+from r2i.core.records import TRAIN as SCHEMA
+from r2i.core.tables import write_table
+from r2i.tools.lineage import calls
+from r2i.tools.lineage.text import story_text
+from r2i.tools.lineage.walk import trace
 
 HERE = Path(__file__).parent
 
@@ -139,7 +139,7 @@ def test_json_is_json_and_text_steers_no_terminal(chain: Path) -> None:
 def test_rows_are_found_across_row_groups_and_shards(tmp_path: Path, monkeypatch: Any) -> None:
     """1,800 rows in 3 shards, 256 to a row group: the rows of one question stand apart."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("r2i.catalogue.BATCH", 100)  # ids are read in pieces that are no row groups
+    monkeypatch.setattr("r2i.core.catalogue.BATCH", 100)  # ids are read in pieces that are no row groups
     empty = dict.fromkeys(SCHEMA.names)
     rows = [
         empty | {"row_id": f"{n:04d}", "question_id": str(n % 50), "image_id": str(n), "status": "ok", "reason": ""}

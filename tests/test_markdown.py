@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from r2i.errors import R2IError
-from r2i.metrics import write_metrics
+from r2i.core.errors import R2IError
+from r2i.core.metrics import write_metrics
 from r2i.report.markdown import BEGIN, END, update_readme
 
 ROOT = Path(__file__).parent.parent

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from r2i.cli import app
-from r2i.mend import is_whole, mend_lock
+from r2i.cli.main import app
+from r2i.repo.lock_repair import is_whole, mend_lock
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,12 +10,16 @@ import pytest
 from PIL import Image
 from teacher_fakes import FakeModel, by_reason, failed, ok, picture, pictures, sent, vote_row
 
+from r2i.core.choices import mcq_prompt
+from r2i.core.errors import EndpointError, TableError
+from r2i.core.images import jpeg_bytes, read_image
+from r2i.core.params import Overlay
+from r2i.core.parse import ReplyError
+from r2i.core.records import TRAIN
+from r2i.core.tables import Row, read_table, write_table
 from r2i.endpoint.base import Reply, Request
 from r2i.endpoint.flow import run_jobs
 from r2i.endpoint.ledger import Ledger
-from r2i.errors import EndpointError, TableError
-from r2i.images import jpeg_bytes, read_image
-from r2i.mcq import mcq_prompt
 from r2i.overlay.ask import prepare_items
 from r2i.overlay.boxed import Drawer
 from r2i.overlay.difficulty import boxed_prompt, score_tries
@@ -23,10 +27,6 @@ from r2i.overlay.distractors import ROUNDS, add_options
 from r2i.overlay.item import Item, make_items, still_ok
 from r2i.overlay.reply import DISTRACTORS_FORM, choose_distinct, parse_distractors
 from r2i.overlay.rows import choose_views, summarise, train_rows
-from r2i.params import Overlay
-from r2i.parse import ReplyError
-from r2i.records import TRAIN
-from r2i.tables import Row, read_table, write_table
 
 PARAMS = Overlay.model_validate(
     {"prompts": "mini", "teacher": {}, "student": {}, "write": {"temperature": 0.8}, "attempt": {"temperature": 1},

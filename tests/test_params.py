@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from r2i.errors import ParamsError
-from r2i.params import load_params
+from r2i.core.errors import ParamsError
+from r2i.core.params import load_params
 
 FILE = Path(__file__).parent.parent / "params.yaml"
 
@@ -58,7 +58,7 @@ def test_no_key_can_be_a_param() -> None:
     """Endpoints name an environment variable; a field that could hold a secret is refused."""
     from pydantic import ValidationError
 
-    from r2i.params import Endpoint
+    from r2i.core.params import Endpoint
 
     with pytest.raises(ValidationError, match="api_key"):
         Endpoint.model_validate({"kind": "openai", "model": "m", "base_url": "http://x/v1", "api_key": "sk-123"})

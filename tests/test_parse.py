@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from r2i.parse import ReplyError, last_boxed, last_span, make_form, read_json, strict_object
+from r2i.core.parse import ReplyError, last_boxed, last_span, make_form, read_json, strict_object
 
 
 def is_numbers(value: object) -> bool:

@@ -17,11 +17,11 @@ from PIL import Image
 from pycocotools import mask as coco
 from tiny_sam2 import make_checkpoint
 
-from r2i import paths, records
-from r2i.images import cut_crop, jpeg_bytes, read_image
-from r2i.params import load_params
-from r2i.photos import REFERENCE, Photos
-from r2i.tables import Row, read_table
+from r2i.core import paths, records
+from r2i.core.images import cut_crop, jpeg_bytes, read_image
+from r2i.core.params import load_params
+from r2i.core.photos import REFERENCE, Photos
+from r2i.core.tables import Row, read_table
 
 ROOT = Path(__file__).parent.parent
 PHOTOGRAPHS = Path(skimage.__file__).parent / "data"

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from test_sample import choose_from, settings
 
-from r2i.errors import TableError
-from r2i.images import is_plain_jpeg, read_image, stored_jpeg
-from r2i.params import Pool
-from r2i.photos import REFERENCE, Photos, jpeg_of, name_text, pool_path, text_name
+from r2i.core.errors import TableError
+from r2i.core.images import is_plain_jpeg, read_image, stored_jpeg
+from r2i.core.params import Pool
+from r2i.core.photos import REFERENCE, Photos, jpeg_of, name_text, pool_path, text_name
+from r2i.core.tables import Row
 from r2i.sample.pools import list_offers
-from r2i.tables import Row
 
 NAMES = [name for name in GOOD if not name.startswith("n" * 200)]
 

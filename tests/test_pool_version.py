@@ -11,9 +11,9 @@ from hostile import jpeg
 from smoke_run import run
 from typer.testing import CliRunner
 
-from r2i.cli import app
-from r2i.errors import ParamsError, R2IError
-from r2i.params import Pool
+from r2i.cli.main import app
+from r2i.core.errors import ParamsError, R2IError
+from r2i.core.params import Pool
 from r2i.sample.pin import write_version
 from r2i.sample.pools import list_offers
 from r2i.sample.version import list_pool, require_versions

@@ -16,17 +16,17 @@ from teacher_fakes import (
     sent,
 )
 
+from r2i.core.ids import make_id
+from r2i.core.params import Question
+from r2i.core.parse import ReplyError
+from r2i.core.records import QUESTIONS
+from r2i.core.tables import Row, read_table, write_table
 from r2i.endpoint.base import Picture, Reply, Request
 from r2i.endpoint.ledger import Ledger
-from r2i.ids import make_id
-from r2i.params import Question
-from r2i.parse import ReplyError
 from r2i.question.ask import make_questions, summarise
 from r2i.question.check import ask_check, judge
 from r2i.question.reply import CHECKS, DIMENSIONS, QUESTIONS_FORM, VERDICT_FORM, parse_questions, parse_verdict
 from r2i.question.write import LONGEST, ask_questions, read_questions
-from r2i.records import QUESTIONS
-from r2i.tables import Row, read_table, write_table
 
 MINI = Question.model_validate({"prompts": "mini", "teacher": {}, "per_crop": 3, "write": {}, "check": {}})
 PAPER = MINI.model_copy(update={"prompts": "paper"})

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from made_replies import made_key, made_record, made_reply, noise, put, start_python
 from typer.testing import CliRunner, Result
 
+from r2i.cli.replies import app
+from r2i.core.images import file_sha256
 from r2i.endpoint.archive import Archive, segment_names
 from r2i.endpoint.record import write_record
 from r2i.endpoint.store import Store
-from r2i.images import file_sha256
-from r2i.replies.gc import collect
-from r2i.replies.pack import pack
-from r2i.replies.verify import verify
-from r2i.replies_cli import app
+from r2i.tools.replies.gc import collect
+from r2i.tools.replies.pack import pack
+from r2i.tools.replies.verify import verify
 
 KEY = made_key()
 OLD = time.time() - 7200
@@ -121,7 +121,7 @@ def test_an_archive_that_cannot_be_written_is_named(lab: Lab) -> None:
 LIMITED = """
 import resource, sys
 from typer.testing import CliRunner
-from r2i.replies_cli import app
+from r2i.cli.replies import app
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 print(CliRunner().invoke(app, ["pack", "--store", sys.argv[1], "--archive", sys.argv[2]]).output)
 """
@@ -141,7 +141,7 @@ KILLED = """
 import os, signal, sys, zlib
 from pathlib import Path
 from r2i.endpoint.store import Store
-from r2i.replies.pack import pack
+from r2i.tools.replies.pack import pack
 store = Store(Path(sys.argv[1]), Path(sys.argv[2]))
 kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 left, compress = int(sys.argv[3]), zlib.compress
@@ -284,7 +284,7 @@ def test_show_says_what_is_wrong_with_a_key(lab: Lab, name: str, why: str) -> No
 
 
 def test_show_asks_for_more_digits_where_two_keys_begin_alike(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("r2i.replies.show.SHORTEST", 1)
+    monkeypatch.setattr("r2i.tools.replies.show.SHORTEST", 1)
     for number in range(40):  # of 40 keys some begin with the same digit
         put(lab.store, number, {0: "four"})
     told(lab.run("pack"))

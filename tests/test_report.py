@@ -11,11 +11,12 @@ from made_report import run_stage
 from made_run import add_attention, add_zoom, make_run, write_params
 from typer.testing import CliRunner
 
-from r2i import paths
-from r2i.cli import app
-from r2i.errors import TableError
-from r2i.images import jpeg_bytes
-from r2i.records import ATTENTION, BENCHMARK, PREDICTIONS, TRAIN
+from r2i.cli.main import app
+from r2i.core import paths
+from r2i.core.errors import TableError
+from r2i.core.images import jpeg_bytes
+from r2i.core.records import ATTENTION, BENCHMARK, PREDICTIONS, TRAIN
+from r2i.core.tables import read_table, write_table
 from r2i.report.cards import example_card
 from r2i.report.charts import ci, cost_rows, percent, points
 from r2i.report.checks import audit_groups, check_cards
@@ -25,7 +26,6 @@ from r2i.report.gather import gather
 from r2i.report.looks import coverage_tiles, look_card
 from r2i.report.page import render_page
 from r2i.report.pictures import picture
-from r2i.tables import read_table, write_table
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from r2i.reward import LONGEST, Grade, grade
+from r2i.grading.strict import LONGEST, Grade, grade
 
 COLORS = ["red", "dark blue", "green", "pink"]
 COUNTS = ["3", "5", "7", "9"]

@@ -13,15 +13,15 @@ import pytest
 import yaml
 from PIL import ExifTags, Image
 
-from r2i import paths, records
-from r2i.errors import R2IError
-from r2i.images import read_image, sha256
+from r2i.core import paths, records
+from r2i.core.errors import R2IError
+from r2i.core.images import read_image, sha256
+from r2i.core.params import Pool, Sample
+from r2i.core.tables import Row, read_table
+from r2i.core.tar_spool import TarSpool
 from r2i.mini.world import SIZE
-from r2i.params import Pool, Sample
 from r2i.sample.choose import Choice, choose_images
 from r2i.sample.pools import Offer, list_offers
-from r2i.sample.spool import TarSpool
-from r2i.tables import Row, read_table
 from stages.sample import main
 
 ROOT = Path(__file__).parent.parent

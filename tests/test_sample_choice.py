@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from test_sample import choose_from, ids, reasons, run_in, settings
 from test_sample_pools import chosen, pool, write_sa1b
 
-from r2i import paths, records
-from r2i.images import sha256
-from r2i.params import Pool
-from r2i.photos import REFERENCE, Photos
+from r2i.core import paths, records
+from r2i.core.images import sha256
+from r2i.core.params import Pool
+from r2i.core.photos import REFERENCE, Photos
+from r2i.core.tables import iter_rows, read_table
 from r2i.sample import pools
 from r2i.sample.choose import ALL, quotas, rank, summarise
 from r2i.sample.hashes import KnownHashes
 from r2i.sample.pools import Offer, list_offers
-from r2i.tables import iter_rows, read_table
 
 
 def three_pools(folder: Path, shares: tuple[float | None, ...]) -> list[Pool]:

@@ -8,8 +8,8 @@ from hostile import COPIES, GOOD, PAIR, Expected, make_pool, picture
 from PIL import Image
 from test_sample import choose_from, pool_of, reasons, settings
 
-from r2i.errors import ImageError
-from r2i.images import read_image
+from r2i.core.errors import ImageError
+from r2i.core.images import read_image
 from r2i.sample import workers
 from r2i.sample.choose import Choice
 from r2i.sample.look import look_at

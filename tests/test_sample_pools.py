@@ -12,9 +12,9 @@ import pytest
 from hostile import encoded, jpeg, picture
 from test_sample import choose_from, ids, reasons, settings
 
-from r2i.errors import R2IError
-from r2i.images import sha256
-from r2i.params import Pool
+from r2i.core.errors import R2IError
+from r2i.core.images import sha256
+from r2i.core.params import Pool
 from r2i.sample.choose import Choice
 from r2i.sample.files import read_entries
 from r2i.sample.pools import list_offers

@@ -12,9 +12,9 @@ import yaml
 from hostile import encoded, jpeg, picture
 from test_sample import ROOT, choose_from, pool_of, settings
 
-from r2i.errors import R2IError
-from r2i.images import perceptual_hash, read_image
-from r2i.params import Pool
+from r2i.core.errors import R2IError
+from r2i.core.images import perceptual_hash, read_image
+from r2i.core.params import Pool
 from r2i.sample import workers
 from r2i.sample.look import HASH_SIDE, look_at
 from r2i.sample.pools import list_offers

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from made_run import make_run, write_params
 
-from r2i import paths
-from r2i.errors import TableError
-from r2i.records import ATTENTION, PREDICTIONS
+from r2i.core import paths
+from r2i.core.errors import TableError
+from r2i.core.records import ATTENTION, PREDICTIONS
+from r2i.core.tables import read_table, write_table
 from r2i.score.compare import accuracy, compare, corrected, gain, gap
 from r2i.score.coverage import compare_coverage
+from r2i.score.proportion import mcnemar_p
 from r2i.score.replies import cost, count_failed, count_unscored, pass_curve, repeat_spread, rule_shares
 from r2i.score.scores import collect_scores
-from r2i.statistics.proportion import mcnemar_p
-from r2i.tables import read_table, write_table
 
 SCORE = Path(__file__).parents[1] / "stages" / "score.py"
 Marks = list[bool | str | None]  # right, wrong, unscored; "failed": the call failed; "rejected": no such view

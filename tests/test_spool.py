@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from r2i.spool import Spool
+from r2i.core.spool import Spool
 
 
 def test_what_many_threads_keep_each_gets_back(tmp_path: Path) -> None:

@@ -8,18 +8,18 @@ import pytest
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from r2i.statistics.bootstrap import Floats, accuracy_interval, bootstrap_means, interval
-from r2i.statistics.clustered import (
+from r2i.score.bootstrap import Floats, accuracy_interval, bootstrap_means, interval
+from r2i.score.clustered import (
     clustered_mean,
     design_effect,
     difference_interval,
     share_interval,
     zero_p,
 )
-from r2i.statistics.correction import benjamini_hochberg, holm
-from r2i.statistics.paired import count_pairs, difference
-from r2i.statistics.power import smallest_difference
-from r2i.statistics.proportion import mcnemar_p, pass_at_k, wilson
+from r2i.score.correction import benjamini_hochberg, holm
+from r2i.score.paired import count_pairs, difference
+from r2i.score.power import smallest_difference
+from r2i.score.proportion import mcnemar_p, pass_at_k, wilson
 
 NAN = float("nan")
 

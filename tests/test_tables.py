@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from r2i.errors import TableError
-from r2i.tables import GROUP_BYTES, Row, iter_rows, read_table, shard_of, write_table
+from r2i.core.errors import TableError
+from r2i.core.tables import GROUP_BYTES, Row, iter_rows, read_table, shard_of, write_table
 
 SCHEMA = pa.schema([("row_id", pa.string()), ("image_id", pa.string()), ("value", pa.int32())])
 PICTURED = SCHEMA.append(pa.field("image", pa.binary()))

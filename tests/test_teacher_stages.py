@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from teacher_fakes import FakeModel, connecting, image_row, region_row, sent
 
-from r2i import paths
+from r2i.core import paths
+from r2i.core.errors import R2IError, TableError
+from r2i.core.images import read_image
+from r2i.core.records import ANSWERS, IMAGES, QUESTIONS, REGIONS, TRAIN, VOTES
+from r2i.core.tables import read_table, write_table
 from r2i.endpoint.base import Request
-from r2i.errors import R2IError, TableError
-from r2i.images import read_image
-from r2i.records import ANSWERS, IMAGES, QUESTIONS, REGIONS, TRAIN, VOTES
-from r2i.tables import read_table, write_table
 
 ROOT = Path(__file__).parents[1]
 STAGES = ("question", "answer", "vote", "overlay")

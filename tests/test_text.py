@@ -2,9 +2,9 @@
 
 import pytest
 
+from r2i.core.text import normalise, same_answer, strip_markup
 from r2i.mini.language import CHECKS, QUESTIONS, WORDS
 from r2i.mini.world import ANSWERS, COLORS, SHAPES
-from r2i.text import normalise, same_answer, strip_markup
 
 
 @pytest.mark.parametrize(

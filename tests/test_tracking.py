@@ -20,11 +20,9 @@ import yaml
 from made_run import make_run, write_params
 from typer.testing import CliRunner
 
-from r2i.cli import app
-from r2i.errors import R2IError
-from r2i.track import track
-from r2i.track.git import find_by_lock, list_experiments
-from r2i.tracking import (
+from r2i.cli.main import app
+from r2i.core.errors import R2IError
+from r2i.core.tracking import (
     COMMIT_TAG,
     LOCK_TAG,
     PARENT_TAG,
@@ -37,6 +35,8 @@ from r2i.tracking import (
     numbers,
     without_password,
 )
+from r2i.repo.git import find_by_lock, list_experiments
+from r2i.tools.track import track
 
 MD5 = "0123456789abcdef0123456789abcdef"
 LOCK = {
@@ -209,7 +209,7 @@ def test_a_database_without_its_driver_is_a_warning(run: Path, monkeypatch: pyte
 
 
 def test_trackers_that_start_at_once_on_a_fresh_database_make_one_run(run: Path) -> None:
-    command = [sys.executable, "-m", "r2i.cli", "track"]
+    command = [sys.executable, "-m", "r2i.cli.main", "track"]
     root = str(Path(__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": root}
     started = [

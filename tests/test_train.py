@@ -10,16 +10,16 @@ import pytest
 import torch
 from PIL import Image
 
-from r2i.curve import Line, read_curve
-from r2i.errors import R2IError
-from r2i.images import jpeg_bytes
+from r2i.core.curve import Line, read_curve
+from r2i.core.errors import R2IError
+from r2i.core.images import jpeg_bytes
+from r2i.core.params import load_params
+from r2i.core.records import OK, TRAIN
+from r2i.core.tables import write_table
+from r2i.endpoint.vision import attend_in_one_call, encode_repeats_once
 from r2i.mini.checkpoint import build_model, build_processor
-from r2i.params import load_params
-from r2i.records import OK, TRAIN
-from r2i.tables import write_table
 from r2i.train.reward import Score, group_advantages, is_informative, overlong_penalty, score
 from r2i.train.trl_dapo import _whole_steps, keep_rows, trl_config
-from r2i.vision import attend_in_one_call, encode_repeats_once
 
 SMOKE = load_params(Path(__file__).parent.parent / "params.yaml").profiles["smoke"]
 OPTIONS = ["red", "blue", "green", "pink"]

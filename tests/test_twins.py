@@ -8,7 +8,7 @@ import pytest
 import yaml
 from twins import compare, differences
 
-from r2i.params import Train, load_params
+from r2i.core.params import Train, load_params
 
 ROOT = Path(__file__).parents[1]
 

@@ -12,14 +12,15 @@ import pyarrow.parquet as pq
 from made_chain import TABLES, run
 from typer.testing import CliRunner
 
-from r2i.catalogue import ANSWERS, QUESTIONS, REGIONS, TRAIN, VOTES, Listed
-from r2i.cli import app
-from r2i.locked import md5_of
-from r2i.tables import Row, write_table
-from r2i.verify import Finding
-from r2i.verify.rows import check_rows
-from r2i.verify.run import verify_all
-from r2i.verify.tables import check_tables
+from r2i.cli.main import app
+from r2i.core.catalogue import ANSWERS, QUESTIONS, REGIONS, TRAIN, VOTES, Listed
+from r2i.core.tables import Row, write_table
+from r2i.repo import lock as lock_module
+from r2i.repo.lock import md5_of
+from r2i.tools.verify import Finding
+from r2i.tools.verify.rows import check_rows
+from r2i.tools.verify.run import verify_all
+from r2i.tools.verify.tables import check_tables
 
 
 def told(cache: bool = False) -> set[tuple[str, str]]:
@@ -54,12 +55,11 @@ def test_our_hash_of_a_folder_is_dvcs_whatever_its_files_are_called(tmp_path: Pa
     run(tmp_path, "git", "init", "--quiet")
     run(tmp_path, "dvc", "init", "--quiet")
     Path(".dvcignore").write_text("__pycache__\n*.pyc\n")
-    from r2i import locked
 
-    locked._ignored.cache_clear()
+    lock_module._ignored.cache_clear()
     run(tmp_path, "dvc", "add", "--quiet", "out")
     assert f"md5: {md5_of(Path('out'))}\n" in Path("out.dvc").read_text()
-    locked._ignored.cache_clear()
+    lock_module._ignored.cache_clear()
 
 
 def test_one_flipped_byte_is_found_though_size_and_time_are_the_same(chain: Path) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from teacher_fakes import FakeModel, failed, question_row
 
+from r2i.core.errors import ParamsError, TableError
+from r2i.core.params import Vote
+from r2i.core.parse import ReplyError
+from r2i.core.records import VOTES
+from r2i.core.tables import Row, read_table, write_table
 from r2i.endpoint.base import Request
 from r2i.endpoint.ledger import Ledger
-from r2i.errors import ParamsError, TableError
-from r2i.params import Vote
-from r2i.parse import ReplyError
-from r2i.records import VOTES
-from r2i.tables import Row, read_table, write_table
 from r2i.vote.collect import count_votes, judge_votes, make_votes, summarise
 from r2i.vote.count import decide, group_answers, merge_groups, tally, worth_judging
 from r2i.vote.reply import GROUPS_FORM, parse_groups

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from r2i.images import sha256
+from r2i.core.images import sha256
 
 if TYPE_CHECKING:
     import torch

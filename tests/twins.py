@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import yaml
 from smoke_run import ROOT, clone, run
 
-from r2i.params import Train, load_params
+from r2i.core.params import Train, load_params
 
 INEXACT = ("train@dapo", "train@sft", "evaluate@distilled", "evaluate@sft", "score", "report")  # where a GPU trains
 HOURS = 8

@@ -2,7 +2,7 @@
 
     python -m bench.endpoint_parts.client '{"url": ..., "store": ..., "requests": 1000, ...}'
 
-It runs as a stage does (r2i.stage), so that its exit codes are a stage's.
+It runs as a stage does (r2i.core.stage), so that its exit codes are a stage's.
 """
 
 import json
@@ -18,8 +18,8 @@ from typing import Any
 
 from bench.endpoint_parts.pictures import picture
 from bench.endpoint_parts.serving import ROOT
+from r2i.core.params import Endpoint, Sampling
 from r2i.endpoint.base import Picture, Reply, Request
-from r2i.params import Endpoint, Sampling
 
 NOWHERE = "http://127.0.0.1:9/v1"  # no server
 
@@ -142,6 +142,6 @@ def main(settings: str) -> None:
 
 
 if __name__ == "__main__":
-    from r2i.stage import run_stage
+    from r2i.core.stage import run_stage
 
     run_stage(main)

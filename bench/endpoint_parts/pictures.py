@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from r2i.core.images import jpeg_bytes
 from r2i.endpoint.base import Picture
-from r2i.images import jpeg_bytes
 
 FILES = 16
 COMMENT = 65_000  # most bytes in one JPEG comment

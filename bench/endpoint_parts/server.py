@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.endpoint_parts.http1 import Answer, Connection
 from bench.endpoint_parts.plan import Call, Plan, completion, draw, read_call, say
-from r2i.ids import unit_of
+from r2i.core.ids import unit_of
 
 
 class Generator:

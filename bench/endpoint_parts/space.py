@@ -14,7 +14,7 @@ from bench.endpoint_parts.serving import serving
 from bench.endpoint_parts.speed import SIZE
 from r2i.endpoint.archive import open_archive
 from r2i.endpoint.store import Store
-from r2i.replies.pack import pack
+from r2i.tools.replies.pack import pack
 
 MOST = 20_000
 

@@ -19,10 +19,10 @@ from PIL import Image
 
 from bench.endpoint_parts.plan import Plan
 from bench.endpoint_parts.serving import ROOT, serving
-from r2i import paths
-from r2i.images import cut_crop, jpeg_bytes, perceptual_hash, sha256
-from r2i.records import IMAGES, OK, REGIONS, TRAIN, VOTES
-from r2i.tables import Row, read_table, write_table
+from r2i.core import paths
+from r2i.core.images import cut_crop, jpeg_bytes, perceptual_hash, sha256
+from r2i.core.records import IMAGES, OK, REGIONS, TRAIN, VOTES
+from r2i.core.tables import Row, read_table, write_table
 
 QUESTIONS = 10
 WIDTH, HEIGHT = 1664, 1216  # 2.02 megapixels

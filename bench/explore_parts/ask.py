@@ -18,7 +18,7 @@ from bench.explore_parts.make import DIMENSIONS, WORDS
 def explorer(at: Path, root: Path) -> Iterator[tuple[str, int, float]]:
     """`r2i explore` in the workspace `at`: its address, its process and the seconds until it showed answers."""
     started = time.perf_counter()
-    command = [sys.executable, "-m", "r2i.cli", "explore", "--port", "0"]
+    command = [sys.executable, "-m", "r2i.cli.main", "explore", "--port", "0"]
     env = {**os.environ, "PYTHONPATH": str(root)}
     server = subprocess.Popen(command, cwd=at, env=env, stdout=subprocess.PIPE)
     try:

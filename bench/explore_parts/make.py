@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from r2i import paths
-from r2i.images import cut_crop, jpeg_bytes
+from r2i.core import paths
+from r2i.core.images import cut_crop, jpeg_bytes
+from r2i.core.records import ANSWERS, IMAGES, QUESTIONS, REGIONS, TRAIN, VOTES
+from r2i.core.tables import LEVEL, ROW_GROUP
 from r2i.mini.world import SIZE, render_scene
-from r2i.records import ANSWERS, IMAGES, QUESTIONS, REGIONS, TRAIN, VOTES
-from r2i.tables import LEVEL, ROW_GROUP
 
 SAMPLES, PER_REGION, PER_IMAGE = 8, 3, 3  # answers of a question, questions of a region, regions of an image
 SHARDS, SCENES = 8, 48
@@ -59,7 +59,7 @@ def picked(rng: np.random.Generator, values: list[str], count: int, weights: lis
 
 
 def write(folder: Path, columns: dict[str, pa.Array], schema: pa.Schema, shard: np.ndarray) -> None:
-    """As r2i.tables.write_table does: shards, sorted by id, small row groups; missing columns are null."""
+    """As r2i.core.tables.write_table does: shards, sorted by id, small row groups; missing columns are null."""
     folder.mkdir(parents=True)
     count = len(shard)
     empty = {field.name: pa.nulls(count, field.type) for field in schema if field.name not in columns}

@@ -5,18 +5,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from r2i.answer.reply import parse_answer
+from r2i.core.ids import make_id, seed_of
+from r2i.core.metrics import count_statuses, histogram
+from r2i.core.params import Answer, Teacher
+from r2i.core.prompts import load_prompt
+from r2i.core.provenance import NO_CALL, call_of
+from r2i.core.records import ABSTAINED, FAILED, NOT_ASKED, OK, REJECTED
+from r2i.core.tables import Row
+from r2i.core.text import normalise
 from r2i.endpoint.base import Model, Picture, Reply, Request
 from r2i.endpoint.flow import Job, run_jobs
 from r2i.endpoint.ledger import Ledger
 from r2i.endpoint.pictures import in_their_order
-from r2i.ids import make_id, seed_of
-from r2i.metrics import count_statuses, histogram
-from r2i.params import Answer, Teacher
-from r2i.prompts import load_prompt
-from r2i.provenance import NO_CALL, call_of
-from r2i.records import ABSTAINED, FAILED, NOT_ASKED, OK, REJECTED
-from r2i.tables import Row
-from r2i.text import normalise
 
 
 def ask_teachers(

@@ -1,7 +1,7 @@
 """What a teacher replies to a question about a crop."""
 
-from r2i.parse import last_boxed, last_span
-from r2i.text import is_no_answer, strip_markup
+from r2i.core.parse import last_boxed, last_span
+from r2i.core.text import is_no_answer, strip_markup
 
 LONGEST = 300  # characters of an answer
 

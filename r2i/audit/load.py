@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from r2i import paths, records
 from r2i.audit.measure import (
     audit_answers,
     audit_questions,
@@ -12,8 +11,9 @@ from r2i.audit.measure import (
     find_contamination,
 )
 from r2i.audit.oracle import Oracle
-from r2i.images import perceptual_hash, read_image
-from r2i.tables import Row, iter_rows, read_table
+from r2i.core import paths, records
+from r2i.core.images import perceptual_hash, read_image
+from r2i.core.tables import Row, iter_rows, read_table
 
 
 def audit_run() -> dict[str, Any]:

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from r2i.audit.oracle import Oracle
-from r2i.boxes import iou
-from r2i.records import OK, REJECTED
-from r2i.tables import Row
+from r2i.core.boxes import iou
+from r2i.core.records import OK, REJECTED
+from r2i.core.tables import Row
 
 COVERS = 0.5  # least IoU of a region with an object that it is said to have found
 Share = dict[str, Any]

@@ -5,11 +5,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from r2i.boxes import iou
+from r2i.core.boxes import iou
+from r2i.core.tables import Row
+from r2i.core.text import same_answer
 from r2i.mini.language import QUESTIONS
 from r2i.mini.world import COLORS, SHAPES
-from r2i.tables import Row
-from r2i.text import same_answer
 
 SHOWS = 0.3  # least IoU of a region with the object that it is said to show
 

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from r2i.benchmark.letters import balance_letters
-from r2i.benchmark.options import split_options
 from r2i.benchmark.reviewed import fixed_texts
-from r2i.boxes import Box, area, clip
-from r2i.ids import make_id, unit_of
-from r2i.mcq import format_options
+from r2i.core.boxes import Box, area, clip
+from r2i.core.choices import format_options
+from r2i.core.ids import make_id, unit_of
+from r2i.core.tables import Row
+from r2i.core.text import normalise
+from r2i.importing.options import split_options
 from r2i.review.decisions import Decisions, Fix, form_of, was_of
 from r2i.review.outcomes import Outcomes, resolve
-from r2i.tables import Row
-from r2i.text import normalise
 
 LEFT_OUT = {  # why a question is no item, in the order in which it is looked at
     "few_agree": "fewer teacher samples agree than asked for",

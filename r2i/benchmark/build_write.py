@@ -13,24 +13,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from r2i import paths, records
 from r2i.benchmark.build import Asked, Known, Picked, Rules, asked_of, pick, query_of
 from r2i.benchmark.build_card import card
 from r2i.benchmark.views import boxed_view, crop_view
-from r2i.boxes import Box
-from r2i.catalogue import IMAGES, REGIONS, TRAIN, VOTES, Listed
+from r2i.core import paths, records
+from r2i.core.boxes import Box
+from r2i.core.catalogue import IMAGES, REGIONS, TRAIN, VOTES, Listed
+from r2i.core.errors import R2IError
+from r2i.core.folders import new_folder
+from r2i.core.images import read_image
+from r2i.core.metrics import histogram, write_metrics
+from r2i.core.params import Benchmark, Params
+from r2i.core.photos import Photos
+from r2i.core.records import OK
+from r2i.core.tables import GROUP_BYTES, LEVEL, ROW_GROUP, Row, write_table
 from r2i.endpoint.base import Picture
 from r2i.endpoint.images import read_images
 from r2i.endpoint.pictures import read_pictures
-from r2i.errors import R2IError
-from r2i.folders import new_folder
-from r2i.images import read_image
-from r2i.metrics import histogram, write_metrics
-from r2i.params import Benchmark, Params
-from r2i.photos import Photos
-from r2i.records import OK
 from r2i.review.decisions import read_and_warn
-from r2i.tables import GROUP_BYTES, LEVEL, ROW_GROUP, Row, write_table
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 MADE = "build.json"

@@ -6,16 +6,16 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from r2i import paths
 from r2i.benchmark.views import image_size
-from r2i.boxes import area_share
-from r2i.contamination import contamination
-from r2i.mcq import LETTERS
-from r2i.metrics import count_statuses, histogram
-from r2i.params import Params
-from r2i.records import BENCHMARK, OK
-from r2i.tables import Row, iter_rows
-from r2i.text import normalise
+from r2i.core import paths
+from r2i.core.boxes import area_share
+from r2i.core.choices import LETTERS
+from r2i.core.contamination import contamination
+from r2i.core.metrics import count_statuses, histogram
+from r2i.core.params import Params
+from r2i.core.records import BENCHMARK, OK
+from r2i.core.tables import Row, iter_rows
+from r2i.core.text import normalise
 
 COMMON = 10  # answers named
 _COLUMNS = (

@@ -3,9 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
-from r2i.ids import make_id
-from r2i.mcq import LETTERS
-from r2i.tables import Row
+from r2i.core.choices import LETTERS
+from r2i.core.ids import make_id
+from r2i.core.tables import Row
 
 
 def balance_letters(items: Iterable[Row]) -> list[Row]:

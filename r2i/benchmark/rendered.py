@@ -5,15 +5,15 @@ from collections import Counter
 import numpy as np
 
 from r2i.benchmark.views import boxed_view, crop_view
-from r2i.boxes import frame
-from r2i.ids import make_id, unit_of
-from r2i.images import jpeg_bytes, perceptual_hash, read_image, sha256
-from r2i.mcq import shuffle_options
+from r2i.core.boxes import frame
+from r2i.core.choices import shuffle_options
+from r2i.core.ids import make_id, unit_of
+from r2i.core.images import jpeg_bytes, perceptual_hash, read_image, sha256
+from r2i.core.params import Benchmark
+from r2i.core.records import OK
+from r2i.core.tables import Row
 from r2i.mini.language import ask
 from r2i.mini.world import ANSWERS, DIMENSIONS, Scene, Thing, render_scene
-from r2i.params import Benchmark
-from r2i.records import OK
-from r2i.tables import Row
 
 BENCHMARK_SCENES = 2  # second word of every seed; the pools of `sample` draw theirs with another
 PER_SCENE = 2  # most items from one scene

@@ -8,16 +8,16 @@ from typing import Any
 from PIL import Image
 
 from r2i.benchmark.views import boxed_view, crop_view
-from r2i.boxes import Box, area, clip
-from r2i.images import read_image
-from r2i.mcq import LETTERS
-from r2i.params import Benchmark
-from r2i.records import FAILED, OK, REJECTED
+from r2i.core.boxes import Box, area, clip
+from r2i.core.choices import LETTERS
+from r2i.core.images import read_image
+from r2i.core.params import Benchmark
+from r2i.core.records import FAILED, OK, REJECTED
+from r2i.core.tables import Row
 from r2i.review.agreement import measure
 from r2i.review.decisions import Decisions, Fix, form_of, was_of
 from r2i.review.outcomes import Outcome, resolve
 from r2i.review.strata import item_stratum
-from r2i.tables import Row
 
 
 def review_items(rows: Sequence[Row], decisions: Decisions, cfg: Benchmark) -> tuple[list[Row], dict[str, Any] | None]:

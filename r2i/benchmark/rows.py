@@ -4,17 +4,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from r2i.benchmark.draft import Draft, region_of
-from r2i.benchmark.options import find_label
-from r2i.benchmark.pictures import Kept, read_picture
 from r2i.benchmark.views import boxed_view, crop_view
-from r2i.errors import ImageError
-from r2i.ids import make_id
-from r2i.images import perceptual_hash, read_image, sha256, stored_jpeg
-from r2i.mcq import LETTERS, shuffle_options
-from r2i.params import Benchmark, BenchmarkSource
-from r2i.records import BENCHMARK, FAILED, OK, REJECTED
-from r2i.tables import Row
+from r2i.core.choices import LETTERS, shuffle_options
+from r2i.core.errors import ImageError
+from r2i.core.ids import make_id
+from r2i.core.images import perceptual_hash, read_image, sha256, stored_jpeg
+from r2i.core.params import Benchmark, BenchmarkSource
+from r2i.core.records import BENCHMARK, FAILED, OK, REJECTED
+from r2i.core.tables import Row
+from r2i.importing.draft import Draft, region_of
+from r2i.importing.options import find_label
+from r2i.importing.pictures import Kept, read_picture
 
 View = Callable[[], bytes]
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from r2i import paths
 from r2i.benchmark.importers import Importer, importer_of
-from r2i.benchmark.pictures import Kept
 from r2i.benchmark.rendered import render_items
 from r2i.benchmark.rows import RowMaker
 from r2i.benchmark.views import describe
-from r2i.errors import ParamsError
-from r2i.ids import make_id
-from r2i.params import Benchmark, BenchmarkSource
-from r2i.tables import Row
+from r2i.core import paths
+from r2i.core.errors import ParamsError
+from r2i.core.ids import make_id
+from r2i.core.params import Benchmark, BenchmarkSource
+from r2i.core.tables import Row
+from r2i.importing.pictures import Kept
 
 
 @dataclass(frozen=True)

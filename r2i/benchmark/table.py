@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from r2i.benchmark.draft import Draft, boxes_of
-from r2i.benchmark.files import Record
-from r2i.benchmark.options import lettered, list_of, plain_question, relabel, text_of
-from r2i.errors import ParamsError
-from r2i.params import BenchmarkSource
+from r2i.core.errors import ParamsError
+from r2i.core.params import BenchmarkSource
+from r2i.importing.draft import Draft, boxes_of
+from r2i.importing.files import Record
+from r2i.importing.options import lettered, list_of, plain_question, relabel, text_of
 
 COLUMNS = (
     "image", "crop", "boxed", "box", "question", "options", "answer", "label", "dimension",

@@ -8,12 +8,12 @@ from typing import Any
 
 from PIL import Image
 
-from r2i.boxes import Box, area_share
-from r2i.images import cut_crop, draw_box, jpeg_bytes
-from r2i.metrics import count_statuses
-from r2i.params import Benchmark
-from r2i.records import OK
-from r2i.tables import Row
+from r2i.core.boxes import Box, area_share
+from r2i.core.images import cut_crop, draw_box, jpeg_bytes
+from r2i.core.metrics import count_statuses
+from r2i.core.params import Benchmark
+from r2i.core.records import OK
+from r2i.core.tables import Row
 
 
 def crop_view(image: Image.Image, box: Box, cfg: Benchmark) -> bytes:

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from r2i.boxes import Box
-from r2i.records import REJECTED
+from r2i.core.boxes import Box
+from r2i.core.records import REJECTED
 
 NO_REGION = "no_region"
 Mask = dict[str, Any]  # COCO RLE of the full image: {"size": [H, W], "counts": compressed run lengths as text}
@@ -41,7 +41,7 @@ class Listing(NamedTuple):
     """What the teacher listed in one image.
 
     Unless `status` is ok there are no objects, and `status` and `reason` are the image's. `call`: columns of
-    r2i.provenance.CALL. `repaired`: the reply's JSON was mended.
+    r2i.core.provenance.CALL. `repaired`: the reply's JSON was mended.
     """
 
     objects: tuple[Named, ...]
@@ -55,7 +55,7 @@ class Listing(NamedTuple):
 class Finding(NamedTuple):
     """`status` and `reason` are those of the image's only row where there is neither candidate nor refusal.
 
-    `listing`: the teacher's call (columns of r2i.provenance.CALL), if there was one.
+    `listing`: the teacher's call (columns of r2i.core.provenance.CALL), if there was one.
     """
 
     candidates: list[Candidate]

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from r2i.boxes import Box, area, area_share, frame, iou
+from r2i.core.boxes import Box, area, area_share, frame, iou
+from r2i.core.params import Crop
 from r2i.crop.candidates import Candidate
-from r2i.params import Crop
 
 
 def judge_candidates(

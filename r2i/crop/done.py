@@ -22,9 +22,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from r2i import paths
-from r2i.errors import R2IError
-from r2i.tables import Row
+from r2i.core import paths
+from r2i.core.errors import R2IError
+from r2i.core.tables import Row
 
 MAGIC = b"r2i\1"  # the last byte is the format's version
 HEAD = struct.Struct("<4sQ32s")  # magic, bytes of the body, their sha256

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from PIL import Image
 
+from r2i.core.errors import R2IError
+from r2i.core.params import Crop
 from r2i.crop.candidates import Finder, Finding, Listing
-from r2i.errors import R2IError
-from r2i.params import Crop
 
 
 def make_finder(cfg: Crop, listings: Mapping[str, Listing] | None = None) -> Finder:

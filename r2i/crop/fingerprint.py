@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from r2i.fingerprint import code_digests, library_versions
-from r2i.images import file_sha256, sha256
-from r2i.params import Crop
-from r2i.records import REGIONS
+from r2i.core.fingerprint import code_digests, library_versions
+from r2i.core.images import file_sha256, sha256
+from r2i.core.params import Crop
+from r2i.core.records import REGIONS
 
 LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "pycocotools", "sam2", "torch", "torchvision")
 NO_MATTER = {"executor", "shards"}

@@ -3,20 +3,20 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from r2i.core.ids import seed_of
+from r2i.core.params import Crop
+from r2i.core.parse import ReplyError
+from r2i.core.prompts import load_prompt
+from r2i.core.provenance import call_of
+from r2i.core.records import FAILED, OK, REJECTED
+from r2i.core.tables import Row
+from r2i.core.text import normalise
 from r2i.crop.candidates import Listing, Named, Refused
 from r2i.crop.reply import EXAMPLES, OBJECTS_FORM, SCALES, Said, parse_objects, place_box
 from r2i.endpoint.base import Model, Picture, Reply, Request
 from r2i.endpoint.flow import Job, run_jobs
 from r2i.endpoint.ledger import Ledger
 from r2i.endpoint.pictures import in_their_order
-from r2i.ids import seed_of
-from r2i.params import Crop
-from r2i.parse import ReplyError
-from r2i.prompts import load_prompt
-from r2i.provenance import call_of
-from r2i.records import FAILED, OK, REJECTED
-from r2i.tables import Row
-from r2i.text import normalise
 
 
 def list_objects(

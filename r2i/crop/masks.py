@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from r2i.boxes import Box
+from r2i.core.boxes import Box
 from r2i.crop.candidates import Mask
 
 

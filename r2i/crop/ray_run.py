@@ -16,9 +16,9 @@ from typing import Any
 import pyarrow as pa
 
 import r2i
+from r2i.core.errors import R2IError
+from r2i.core.params import Crop
 from r2i.crop.worker import Stored, Task, Worker, died
-from r2i.errors import R2IError
-from r2i.params import Crop
 
 TASK_IMAGES = 8  # that a worker gets at once, and most that are lost with the driver, for each worker
 STRIKES = 3  # workers that die over one image before it is given up

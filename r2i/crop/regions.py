@@ -10,15 +10,15 @@ from typing import Any
 
 from PIL import Image
 
-from r2i.boxes import area_share
+from r2i.core.boxes import area_share
+from r2i.core.errors import ImageError, R2IError
+from r2i.core.ids import make_id
+from r2i.core.images import cut_crop, jpeg_bytes, read_image
+from r2i.core.params import Crop
+from r2i.core.records import FAILED, OK, REJECTED
+from r2i.core.tables import Row
 from r2i.crop.candidates import Candidate, Finder, Finding, Refused
 from r2i.crop.choose import judge_candidates
-from r2i.errors import ImageError, R2IError
-from r2i.ids import make_id
-from r2i.images import cut_crop, jpeg_bytes, read_image
-from r2i.params import Crop
-from r2i.records import FAILED, OK, REJECTED
-from r2i.tables import Row
 
 SEGMENTER_ERROR = "segmenter_error"  # the finder raised on this image, e.g. for want of memory
 

@@ -2,8 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from r2i.boxes import Box
-from r2i.parse import Parsed, ReplyError, make_form, read_json, strict_object
+from r2i.core.boxes import Box
+from r2i.core.parse import Parsed, ReplyError, make_form, read_json, strict_object
 
 SCALES = {
     "thousandths": "four integers from 0 to 1000: thousandths of the image's width (x) and height (y)",

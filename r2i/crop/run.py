@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from r2i.core.ids import make_id
+from r2i.core.params import Crop
+from r2i.core.progress import track
 from r2i.crop.done import Done, default_state, remove_unused
 from r2i.crop.fingerprint import fingerprint
 from r2i.crop.worker import Stored, Task, Worker
-from r2i.ids import make_id
-from r2i.params import Crop
-from r2i.progress import track
 
 NOTES = 5  # failures that are told on stderr; the table has them all
 

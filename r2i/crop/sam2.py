@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from r2i.boxes import area, frame, iou
+from r2i.core.boxes import area, frame, iou
+from r2i.core.errors import R2IError
+from r2i.core.params import Crop
+from r2i.core.records import OK
 from r2i.crop.candidates import Candidate, Finder, Finding, Listing, Named, Refused
 from r2i.crop.choose import find_fault
 from r2i.crop.masks import compress, run_length_box, run_lengths
 from r2i.crop.segmenter import fit_predictor, load_segmenter, precision
-from r2i.errors import R2IError
-from r2i.params import Crop
-from r2i.records import OK
 
 LEAST_SCORE = 0.5  # of masks that are worth a row; `crop.min_score` decides what is kept
 SAME_IOU = 0.7  # masks of neighbouring points whose tight boxes overlap by more are one object found again

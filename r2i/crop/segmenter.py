@@ -4,9 +4,9 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from r2i.errors import R2IError
-from r2i.images import file_sha256
-from r2i.params import Crop
+from r2i.core.errors import R2IError
+from r2i.core.images import file_sha256
+from r2i.core.params import Crop
 
 # what the package's own `build_sam2` adds to each config: a mask that is not stable gives way to the best of three
 DECODER = {

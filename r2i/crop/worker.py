@@ -5,12 +5,12 @@ from typing import Any, NamedTuple, Protocol
 
 from PIL import Image
 
+from r2i.core.params import Crop
+from r2i.core.records import FAILED
 from r2i.crop.candidates import Finding
 from r2i.crop.done import pack
 from r2i.crop.finders import make_finder
 from r2i.crop.regions import find_regions_of, row_without_box
-from r2i.params import Crop
-from r2i.records import FAILED
 
 DIED = "segmenter_died"  # reason of an image over which worker after worker died
 

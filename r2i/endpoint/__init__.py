@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from r2i.core.params import Endpoint
 from r2i.endpoint.base import Model, Picture, Reply, Request
-from r2i.params import Endpoint
 
 if TYPE_CHECKING:
     from r2i.endpoint.remote import RemoteModel

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from r2i.core.errors import EndpointError
 from r2i.endpoint.base import Reply
 from r2i.endpoint.record import Damaged, Record, own_sha256, read_record
-from r2i.errors import EndpointError
 
 TABLES = """
 CREATE TABLE records (key BLOB PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;

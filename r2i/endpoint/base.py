@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from r2i.images import sha256, shrink
-from r2i.params import Price, Sampling
+from r2i.core.images import sha256, shrink
+from r2i.core.params import Price, Sampling
 
 SCHEMA = 2  # of keys and records: raise it when the meaning of a request changes
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from r2i.params import Sampling
+from r2i.core.params import Sampling
 
 
 @dataclass(frozen=True)

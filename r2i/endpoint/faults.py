@@ -4,9 +4,9 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
+from r2i.core.errors import EndpointError
+from r2i.core.params import Endpoint
 from r2i.endpoint.chat import Complaint, read_complaint, retry_after
-from r2i.errors import EndpointError
-from r2i.params import Endpoint
 
 PASSING = frozenset({408, 409, 425, 429})  # and 5xx: the same call may succeed later
 LOADED = frozenset({408, 429, 503, 529})  # the server has too much to do

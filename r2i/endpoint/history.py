@@ -6,11 +6,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from r2i.core.params import Endpoint
 from r2i.endpoint.base import cost_of
 from r2i.endpoint.chat import Completion
 from r2i.endpoint.faults import Failure
 from r2i.endpoint.limit import AdaptiveLimit
-from r2i.params import Endpoint
 
 FILE = "calls.jsonl"
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from r2i.core.paths import IMAGES
+from r2i.core.photos import REFERENCE, Photos
+from r2i.core.records import IMAGES as SCHEMA
+from r2i.core.records import OK
+from r2i.core.tables import iter_rows
 from r2i.endpoint.base import Picture
 from r2i.endpoint.pictures import PictureRows, Pictures
-from r2i.paths import IMAGES
-from r2i.photos import REFERENCE, Photos
-from r2i.records import IMAGES as SCHEMA
-from r2i.records import OK
-from r2i.tables import iter_rows
 
 
 def read_images(

@@ -10,8 +10,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from r2i.core.params import Endpoint
 from r2i.endpoint import guard
-from r2i.params import Endpoint
 
 HOST = "127.0.0.1"
 KEY_VARIABLE = "VLLM_API_KEY"

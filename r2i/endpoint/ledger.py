@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from r2i.core.params import Price
 from r2i.endpoint.base import Model, Reply, Request, cost_of
-from r2i.params import Price
 
 
 @dataclass

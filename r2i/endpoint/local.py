@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
+from r2i.core.errors import EndpointError, ImageError
+from r2i.core.images import read_image, sha256
+from r2i.core.progress import track
+from r2i.core.records import FAILED, OK
 from r2i.endpoint.base import Picture, Reply, Request, canonical, sample_key
 from r2i.endpoint.decode import Prompts, Tokens, decode
-from r2i.errors import EndpointError, ImageError
-from r2i.images import read_image, sha256
-from r2i.progress import track
-from r2i.records import FAILED, OK
-from r2i.vision import attend_in_one_call
+from r2i.endpoint.vision import attend_in_one_call
 
 FAMILY = ("qwen3_vl", "qwen3_vl_moe")
 KEEP_BYTES = 256 * 2**20  # of image features

@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from r2i.errors import EndpointError
+from r2i.core.errors import EndpointError
 
 try:
     import fcntl

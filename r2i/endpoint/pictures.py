@@ -12,10 +12,10 @@ from weakref import WeakValueDictionary
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from r2i.core.errors import TableError
+from r2i.core.records import OK
+from r2i.core.tables import iter_rows, table_parts
 from r2i.endpoint.base import Picture
-from r2i.errors import TableError
-from r2i.records import OK
-from r2i.tables import iter_rows, table_parts
 
 HELD_BYTES = 64 * 2**20  # of row groups, and as many of pictures scaled down
 T = TypeVar("T")

@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from r2i.core.records import FAILED, OK
 from r2i.endpoint.base import SCHEMA, Reply, canonical, sample_key
-from r2i.records import FAILED, OK
 
 KEPT = frozenset({"truncated", "empty", "refused", "bad_request"})  # failed, but paid for, or would only come again
 FIELDS = ("text", "status", "reason", "tokens_in", "tokens_out")  # of a reply in a record

@@ -13,6 +13,10 @@ from dataclasses import replace
 from typing import Any
 from weakref import WeakValueDictionary
 
+from r2i.core.errors import EndpointError, ImageError
+from r2i.core.ids import seed_of, unit_of
+from r2i.core.params import Endpoint
+from r2i.core.records import FAILED, OK
 from r2i.endpoint.base import Reply, Request, sample_key
 from r2i.endpoint.chat import NAMED, Choice, Completion, chat_body, encode, refused_option
 from r2i.endpoint.faults import LONGEST_BACKOFF_S, Breaker, Failure
@@ -21,10 +25,6 @@ from r2i.endpoint.history import History
 from r2i.endpoint.limit import AdaptiveLimit, Rates
 from r2i.endpoint.store import Store
 from r2i.endpoint.wire import Wire, addresses
-from r2i.errors import EndpointError, ImageError
-from r2i.ids import seed_of, unit_of
-from r2i.params import Endpoint
-from r2i.records import FAILED, OK
 
 CLAIMED_S = 0.25  # between two looks at a request that another process is asking
 

@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from r2i import paths
+from r2i.core import paths
+from r2i.core.errors import EndpointError
 from r2i.endpoint import locks
 from r2i.endpoint.archive import Archive, open_archive
 from r2i.endpoint.base import Reply
 from r2i.endpoint.record import Damaged, Record, is_kept, key_of, read_record, write_record
-from r2i.errors import EndpointError
 
 _writing = [threading.Lock() for _ in range(256)]  # by a key's first byte: threads may bring samples of one request
 

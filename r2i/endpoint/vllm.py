@@ -13,11 +13,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from r2i import paths
+from r2i.core import paths
+from r2i.core.errors import EndpointError
+from r2i.core.params import Endpoint
 from r2i.endpoint.guard import GRACE_S, LAST_S
 from r2i.endpoint.launch import HOST, Launch, server_environment
-from r2i.errors import EndpointError
-from r2i.params import Endpoint
 
 TRIES = 3  # the port that was free may be taken when the server wants it
 LOOK_S = 0.1  # between two looks at a server that starts

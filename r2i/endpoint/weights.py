@@ -8,7 +8,7 @@ has to change with its weights. A hub id is taken as it is.)
 import hashlib
 from pathlib import Path
 
-from r2i.params import Endpoint
+from r2i.core.params import Endpoint
 
 READ = 2**20  # bytes of a file at once
 

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from r2i.core.errors import EndpointError
+from r2i.core.params import Endpoint
 from r2i.endpoint.base import Picture
 from r2i.endpoint.chat import BadBody, Completion, data_url, mime_type, read_completion
 from r2i.endpoint.faults import Failure, judge_connection, judge_status
-from r2i.errors import EndpointError
-from r2i.params import Endpoint
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 
-from r2i.boxes import area
+from r2i.core.boxes import area
+from r2i.core.errors import ImageError, ParamsError
+from r2i.core.ids import make_id, unit_of
+from r2i.core.images import read_image
+from r2i.core.params import Attention
+from r2i.core.records import FAILED, OK, REJECTED
 from r2i.endpoint.local import MAX_ASPECT
-from r2i.errors import ImageError, ParamsError
 from r2i.evaluate.capture import capture_attention, choose_layers
 from r2i.evaluate.coverage import measure_coverage, token_shares
 from r2i.evaluate.inputs import Inputs, make_inputs
-from r2i.ids import make_id, unit_of
-from r2i.images import read_image
-from r2i.params import Attention
-from r2i.records import FAILED, OK, REJECTED
 
 Row = dict[str, Any]
 BATCH_TOKENS = 8192  # in memory and asked together: many small pictures, or one large one

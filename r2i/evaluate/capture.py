@@ -15,7 +15,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from r2i.errors import EndpointError, ParamsError
+from r2i.core.errors import EndpointError, ParamsError
 
 FAMILIES = ("qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "llava")
 NAME = "r2i_tapped_sdpa"

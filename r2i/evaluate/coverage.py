@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from r2i.boxes import Box
+from r2i.core.boxes import Box
 
 Frame = tuple[float, float, float, float]
 """xyxy, pixels of the full image: what the image tokens cover together. It may reach beyond the picture (padding)."""

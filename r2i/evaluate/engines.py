@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from r2i.errors import EndpointError
-from r2i.params import Endpoint, Evaluate
-from r2i.paths import MODELS
+from r2i.core.errors import EndpointError
+from r2i.core.params import Endpoint, Evaluate
+from r2i.core.paths import MODELS
 
 
 def choose_endpoint(name: str, cfg: Evaluate, base: str) -> Endpoint:

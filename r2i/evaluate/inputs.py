@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from r2i.errors import EndpointError
+from r2i.core.errors import EndpointError
 from r2i.evaluate.coverage import Frame, Grid, image_frame
 
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from r2i.core.ids import seed_of
+from r2i.core.params import Evaluate, Sampling
 from r2i.endpoint.base import Request
 from r2i.evaluate.views import PICTURE, prompt_of, template_of
-from r2i.ids import seed_of
-from r2i.params import Evaluate, Sampling
 
 Row = dict[str, Any]
 

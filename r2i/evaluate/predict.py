@@ -3,6 +3,10 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from r2i.core.metrics import require_ok
+from r2i.core.params import Evaluate, Zoom
+from r2i.core.paths import PREDICTIONS
+from r2i.core.records import OK
 from r2i.endpoint.base import Model
 from r2i.endpoint.flow import Job, run_jobs
 from r2i.endpoint.ledger import Ledger
@@ -10,10 +14,6 @@ from r2i.evaluate.plan import Ask, plan, request_of
 from r2i.evaluate.rows import Row, rejected_rows, reply_row, tokens_of
 from r2i.evaluate.views import Shelf, missing_view
 from r2i.evaluate.zoom import zoom_job
-from r2i.metrics import require_ok
-from r2i.params import Evaluate, Zoom
-from r2i.paths import PREDICTIONS
-from r2i.records import OK
 
 
 def predict(

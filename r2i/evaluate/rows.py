@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+from r2i.core.ids import make_id
+from r2i.core.provenance import NO_CALL, call_of
+from r2i.core.records import FAILED, OK, REJECTED
 from r2i.endpoint.base import Reply, Request, canonical
 from r2i.evaluate.plan import Ask
-from r2i.ids import make_id
-from r2i.provenance import NO_CALL, call_of
-from r2i.records import FAILED, OK, REJECTED
-from r2i.scoring import NONE, score_reply
+from r2i.grading import NONE, score_reply
 
 Row = dict[str, Any]
 CAME = frozenset({"truncated", "empty"})  # reasons of replies that the model did give: scored like any other

@@ -4,9 +4,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from r2i.metrics import count_statuses
-from r2i.records import FAILED, OK, REJECTED
-from r2i.scoring import NONE
+from r2i.core.metrics import count_statuses
+from r2i.core.records import FAILED, OK, REJECTED
+from r2i.grading import NONE
 
 Row = Mapping[str, Any]
 COSTS = ("tokens_in", "tokens_out", "vision_forwards")

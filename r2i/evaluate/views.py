@@ -8,10 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from r2i.core.choices import mcq_prompt
+from r2i.core.images import sha256
+from r2i.core.prompts import ROOT, Prompt, load_prompt
 from r2i.endpoint.base import Picture
-from r2i.images import sha256
-from r2i.mcq import mcq_prompt
-from r2i.prompts import ROOT, Prompt, load_prompt
 
 Row = dict[str, Any]
 PICTURE = {"full": "image", "crop": "crop", "boxed": "boxed", "zoom": "image"}
@@ -26,7 +26,7 @@ def missing_view(item: Mapping[str, Any], view: str) -> str:
 
 def template_of(item: Mapping[str, Any], style: str) -> Prompt:
     """The trainer's multiple-choice prompt, or the teacher's for open questions."""
-    return load_prompt("mcq", "choose", style) if item["options"] else load_prompt("answer", "answer", style)
+    return load_prompt("core", "choose", style) if item["options"] else load_prompt("answer", "answer", style)
 
 
 def prompt_of(item: Mapping[str, Any], view: str, style: str) -> str:

@@ -11,18 +11,18 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from r2i.boxes import Box, clip, expand
+from r2i.core.boxes import Box, clip, expand
+from r2i.core.ids import seed_of
+from r2i.core.images import cut_crop, jpeg_bytes, read_image
+from r2i.core.params import Sampling, Zoom
+from r2i.core.parse import ReplyError, make_form, read_json, strict_object
+from r2i.core.prompts import ROOT, load_prompt
+from r2i.core.records import OK
 from r2i.endpoint.base import Model, Picture, Reply, Request
 from r2i.endpoint.flow import Job
 from r2i.evaluate.plan import Ask
 from r2i.evaluate.rows import Row, Tokens, came, rejected_rows, reply_row, tokens_of
 from r2i.evaluate.views import prompt_of, template_of
-from r2i.ids import seed_of
-from r2i.images import cut_crop, jpeg_bytes, read_image
-from r2i.params import Sampling, Zoom
-from r2i.parse import ReplyError, make_form, read_json, strict_object
-from r2i.prompts import ROOT, load_prompt
-from r2i.records import OK
 
 UPSCALE = 2  # as crops of the training data are
 LEAST_SIDE = 28  # pixels: a vision token of Qwen2.5-VL; a smaller box is widened

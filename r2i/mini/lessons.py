@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageDraw
 
-from r2i.images import cut_crop, jpeg_bytes, read_image
-from r2i.mcq import LETTERS, mcq_prompt
+from r2i.core.choices import LETTERS, mcq_prompt
+from r2i.core.images import cut_crop, jpeg_bytes, read_image
+from r2i.core.prompts import load_prompt
 from r2i.mini import language
 from r2i.mini.world import ANSWERS, COLORS, DIMENSIONS, SHAPES, SIZE, Scene, Thing, render_scene
-from r2i.prompts import load_prompt
 
 STYLE = "mini"
 MOST_WORDS = 66  # words of the turns of one lesson

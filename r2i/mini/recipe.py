@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from r2i.ids import seed_of
+from r2i.core.ids import seed_of
+from r2i.endpoint.vision import attend_in_one_call
 from r2i.mini.checkpoint import build_model, build_tokenizer
 from r2i.mini.lessons import Lesson, Mix, scene_lessons
 from r2i.mini.packing import Packer, weighted_loss
-from r2i.vision import attend_in_one_call
 
 BATCH = 64  # lessons a step
 REFRESH = 24  # steps between additions to the pool

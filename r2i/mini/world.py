@@ -18,7 +18,7 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from r2i.boxes import clip
+from r2i.core.boxes import clip
 
 SIZE = 128  # scene side, pixels
 CELL = 32  # object cell side, pixels: one image token of the mini checkpoint

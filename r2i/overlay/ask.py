@@ -3,17 +3,17 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 
+from r2i.core.errors import ImageError
+from r2i.core.params import Overlay
+from r2i.core.records import FAILED, OK
 from r2i.endpoint.base import Model, Picture
 from r2i.endpoint.flow import Job, run_jobs
 from r2i.endpoint.ledger import Ledger
 from r2i.endpoint.pictures import in_their_order
-from r2i.errors import ImageError
 from r2i.overlay.boxed import Drawer
 from r2i.overlay.difficulty import try_student
 from r2i.overlay.distractors import add_options
 from r2i.overlay.item import Item, still_ok
-from r2i.params import Overlay
-from r2i.records import FAILED, OK
 
 
 def prepare_items(

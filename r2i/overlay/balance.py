@@ -3,9 +3,9 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from r2i.ids import unit_of
+from r2i.core.ids import unit_of
+from r2i.core.records import REJECTED
 from r2i.overlay.item import Item, still_ok
-from r2i.records import REJECTED
 
 
 def limit_dimensions(items: Sequence[Item], most: int | None, seed: int) -> None:

@@ -6,17 +6,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from r2i.boxes import Box
+from r2i.core.boxes import Box
+from r2i.core.images import draw_box, jpeg_bytes, read_image, sha256
+from r2i.core.params import Overlay
+from r2i.core.spool import Spool
 from r2i.endpoint.base import Picture
-from r2i.images import draw_box, jpeg_bytes, read_image, sha256
-from r2i.params import Overlay
-from r2i.spool import Spool
 
 
 class Drawer:
     """Draws in threads of its own, so that a job finds its picture ready when the teacher has replied.
 
-    The pictures lie in a spool in `folder` (r2i.spool).
+    The pictures lie in a spool in `folder` (r2i.core.spool).
     """
 
     def __init__(self, folder: Path, params: Overlay) -> None:

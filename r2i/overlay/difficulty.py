@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
+from r2i.core.choices import mcq_prompt
+from r2i.core.ids import seed_of
+from r2i.core.params import Overlay
+from r2i.core.prompts import ROOT, load_prompt
+from r2i.core.provenance import call_of
+from r2i.core.records import FAILED, OK, REJECTED
 from r2i.endpoint.base import Model, Picture, Reply, Request
 from r2i.endpoint.flow import Job
-from r2i.ids import seed_of
-from r2i.mcq import mcq_prompt
+from r2i.grading.strict import grade
 from r2i.overlay.item import Item
-from r2i.params import Overlay
-from r2i.prompts import ROOT, load_prompt
-from r2i.provenance import call_of
-from r2i.records import FAILED, OK, REJECTED
-from r2i.reward import grade
 
 
 def boxed_prompt(question: str, options: list[str], style: str) -> str:
@@ -37,7 +37,7 @@ def ask_student(item: Item, boxed: Picture, params: Overlay, seed: int) -> Reque
         prompt=boxed_prompt(item.vote["question"], item.options, params.prompts),
         images=(boxed.within(params.max_pixels),), sampling=params.attempt,
         seed=seed_of(seed, "attempt", item.question_id), n=params.tries,
-        prompt_sha256=load_prompt("mcq", "choose", params.prompts).sha256,
+        prompt_sha256=load_prompt("core", "choose", params.prompts).sha256,
     )  # fmt: skip
 
 

@@ -1,16 +1,16 @@
 """Ask the teacher, who sees the crop, for wrong answers until there are enough distinct ones."""
 
+from r2i.core.choices import shuffle_options
+from r2i.core.ids import seed_of
+from r2i.core.params import Overlay
+from r2i.core.parse import Parsed, ReplyError
+from r2i.core.prompts import load_prompt
+from r2i.core.provenance import call_of
+from r2i.core.records import FAILED, OK, REJECTED
 from r2i.endpoint.base import Model, Picture, Reply, Request
 from r2i.endpoint.flow import Job
-from r2i.ids import seed_of
-from r2i.mcq import shuffle_options
 from r2i.overlay.item import Item
 from r2i.overlay.reply import DISTRACTORS_FORM, choose_distinct, parse_distractors
-from r2i.params import Overlay
-from r2i.parse import Parsed, ReplyError
-from r2i.prompts import load_prompt
-from r2i.provenance import call_of
-from r2i.records import FAILED, OK, REJECTED
 
 ROUNDS = 3
 

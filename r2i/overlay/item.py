@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from r2i.boxes import Box
+from r2i.core.boxes import Box
+from r2i.core.errors import TableError
+from r2i.core.records import OK
+from r2i.core.tables import Row
 from r2i.endpoint.base import Picture
-from r2i.errors import TableError
 from r2i.overlay.reply import plain_option
-from r2i.records import OK
-from r2i.tables import Row
 
 
 @dataclass
@@ -16,7 +16,7 @@ class Item:
     """Filled step by step: distractors, options, the boxed image, the student's tries.
 
     `box`: xyxy, pixels of the full image; `crop`: what it shows, where a reviewer moved it. `right` of
-    `tries`: graded student replies. `distractor_calls`, `try_calls`: columns of r2i.provenance.CALL, call by
+    `tries`: graded student replies. `distractor_calls`, `try_calls`: columns of r2i.core.provenance.CALL, call by
     call; `repaired`: replies whose JSON had to be mended. An item that is no longer ok is left alone by the
     steps that follow.
     """

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-from r2i.parse import Parsed, make_form, read_json, strict_object
-from r2i.reward import LONGEST
-from r2i.text import is_no_answer, normalise, strip_markup
+from r2i.core.parse import Parsed, make_form, read_json, strict_object
+from r2i.core.text import is_no_answer, normalise, strip_markup
+from r2i.grading.strict import LONGEST
 
 DISTRACTORS_FORM = make_form("distractors", strict_object(distractors={"type": "array", "items": {"type": "string"}}))
 

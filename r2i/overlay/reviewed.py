@@ -7,13 +7,13 @@ from typing import Any
 
 from PIL import Image
 
-from r2i.boxes import Box, area, clip
+from r2i.core.boxes import Box, area, clip
+from r2i.core.choices import shuffle_options
+from r2i.core.images import cut_crop, jpeg_bytes, read_image
+from r2i.core.records import FAILED, REJECTED
 from r2i.endpoint.base import Picture
-from r2i.images import cut_crop, jpeg_bytes, read_image
-from r2i.mcq import shuffle_options
 from r2i.overlay.item import Item, still_ok
 from r2i.overlay.reply import plain_option
-from r2i.records import FAILED, REJECTED
 from r2i.review.agreement import measure
 from r2i.review.decisions import Decisions, Frame, Was, form_of, was_of
 from r2i.review.outcomes import Outcome, Outcomes, resolve

@@ -4,15 +4,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from r2i.core.choices import mcq_prompt
+from r2i.core.ids import make_id, unit_of
+from r2i.core.metrics import count_statuses, histogram
+from r2i.core.params import Overlay
+from r2i.core.records import OK, REJECTED
+from r2i.core.tables import Row
 from r2i.endpoint.base import Picture
-from r2i.ids import make_id, unit_of
-from r2i.mcq import mcq_prompt
-from r2i.metrics import count_statuses, histogram
 from r2i.overlay.difficulty import boxed_prompt
 from r2i.overlay.item import Item, still_ok
-from r2i.params import Overlay
-from r2i.records import OK, REJECTED
-from r2i.tables import Row
 
 View = Literal["boxed", "full", "crop"]
 VIEWS: tuple[View, ...] = ("boxed", "full", "crop")

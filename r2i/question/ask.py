@@ -4,17 +4,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from r2i.core.metrics import count_statuses, histogram
+from r2i.core.params import Question
+from r2i.core.records import OK
+from r2i.core.tables import Row
 from r2i.endpoint.base import Model, Picture
 from r2i.endpoint.flow import Job, run_jobs
 from r2i.endpoint.ledger import Ledger
 from r2i.endpoint.pictures import in_their_order
-from r2i.metrics import count_statuses, histogram
-from r2i.params import Question
 from r2i.question.check import ask_check, judge
 from r2i.question.reply import CHECKS
 from r2i.question.write import ask_questions, read_questions
-from r2i.records import OK
-from r2i.tables import Row
 
 
 def make_questions(

@@ -1,14 +1,14 @@
 """Validate a question on the original image and the crop, by the paper's four criteria."""
 
+from r2i.core.ids import seed_of
+from r2i.core.params import Question
+from r2i.core.parse import ReplyError
+from r2i.core.prompts import load_prompt
+from r2i.core.provenance import call_of
+from r2i.core.records import FAILED, OK, REJECTED
+from r2i.core.tables import Row
 from r2i.endpoint.base import Picture, Reply, Request
-from r2i.ids import seed_of
-from r2i.params import Question
-from r2i.parse import ReplyError
-from r2i.prompts import load_prompt
-from r2i.provenance import call_of
 from r2i.question.reply import CHECKS, VERDICT_FORM, parse_verdict
-from r2i.records import FAILED, OK, REJECTED
-from r2i.tables import Row
 
 
 def ask_check(row: Row, image: Picture, crop: Picture, params: Question, seed: int) -> Request:

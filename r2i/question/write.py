@@ -1,15 +1,15 @@
 """Ask the teacher, who sees the crop alone, for questions about it."""
 
+from r2i.core.ids import make_id, seed_of
+from r2i.core.params import Question
+from r2i.core.parse import ReplyError
+from r2i.core.prompts import load_prompt
+from r2i.core.provenance import call_of
+from r2i.core.records import FAILED, OK, REJECTED
+from r2i.core.tables import Row
+from r2i.core.text import normalise
 from r2i.endpoint.base import Picture, Reply, Request
-from r2i.ids import make_id, seed_of
-from r2i.params import Question
-from r2i.parse import ReplyError
-from r2i.prompts import load_prompt
-from r2i.provenance import call_of
 from r2i.question.reply import QUESTIONS_FORM, parse_questions
-from r2i.records import FAILED, OK, REJECTED
-from r2i.tables import Row
-from r2i.text import normalise
 
 LONGEST = 300  # characters of a question
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from scipy.stats import chisquare
 
-from r2i.mcq import LETTERS
+from r2i.core.choices import LETTERS
 from r2i.report.charts import NAMES, percent
 from r2i.report.spread import SHARES, SIDES, Letters, Spread
 

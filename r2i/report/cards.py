@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from r2i.mcq import LETTERS
+from r2i.core.choices import LETTERS
 from r2i.report.charts import NAMES, percent
 from r2i.report.dropped import Dropped
 from r2i.report.galleries import MODELS, greedy

@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from r2i.catalogue import ANSWERS, IMAGES, PIPELINE, QUESTIONS, REGIONS, Listed
-from r2i.records import OK
+from r2i.core.catalogue import ANSWERS, IMAGES, PIPELINE, QUESTIONS, REGIONS, Listed
+from r2i.core.records import OK
 from r2i.report.charts import percent
 from r2i.report.pick import Draw, Row, batches, by, fetch, fetch_there, there
 from r2i.report.text import words

@@ -6,9 +6,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from r2i import paths
-from r2i.catalogue import ANSWERS, BENCHMARK, REGIONS, TRAIN, VOTES, Listed
-from r2i.records import ATTENTION, OK
+from r2i.core import paths
+from r2i.core.catalogue import ANSWERS, BENCHMARK, REGIONS, TRAIN, VOTES, Listed
+from r2i.core.records import ATTENTION, OK
 from r2i.report.pick import Draw, Row, batches, by, fetch, fetch_there, grouped, there
 from r2i.report.replies import Replies, predictions_of
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from r2i import paths
-from r2i.catalogue import TABLES
-from r2i.curve import read_curve
-from r2i.errors import TableError
+from r2i.core import paths
+from r2i.core.catalogue import TABLES
+from r2i.core.curve import read_curve
+from r2i.core.errors import TableError
 from r2i.report.dropped import Dropped, pick_dropped
 from r2i.report.galleries import MODELS, pick_examples, pick_looks, pick_train_rows
 from r2i.report.pick import Row, there

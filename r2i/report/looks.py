@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from r2i.heatmap import heatmaps_beside
-from r2i.images import read_image
+from r2i.core.images import read_image
 from r2i.report import charts
+from r2i.report.heatmap import heatmaps_beside
 from r2i.report.pictures import picture
 
 Row = Mapping[str, Any]

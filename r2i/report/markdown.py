@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from r2i import paths
-from r2i.errors import R2IError
+from r2i.core import paths
+from r2i.core.errors import R2IError
 from r2i.report.benches import bench_lines
 from r2i.report.evaluated import evaluation_lines
 

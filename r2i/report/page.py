@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from r2i.disk import writing
+from r2i.core.disk import writing
 from r2i.report import bars, cards, charts, teaching
 from r2i.report.checks import audit_cards, check_cards
 from r2i.report.curves import CURVES, curve, curve_table

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from r2i.catalogue import BATCH, Listed
-from r2i.errors import TableError
+from r2i.core.catalogue import BATCH, Listed
+from r2i.core.errors import TableError
 
 Row = dict[str, Any]
 

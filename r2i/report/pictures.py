@@ -8,8 +8,8 @@ from io import BytesIO
 from markupsafe import Markup
 from PIL import Image
 
-from r2i.errors import ImageError
-from r2i.images import read_image
+from r2i.core.errors import ImageError
+from r2i.core.images import read_image
 
 LARGEST = {"full": 720, "crop": 320, "thumb": 240, "look": 1224}  # longest side, pixels
 LIMIT = {"full": 110_000, "crop": 36_000, "thumb": 13_000, "look": 110_000}  # most bytes of JPEG

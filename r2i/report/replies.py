@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from r2i import paths
-from r2i.catalogue import Listed
-from r2i.mcq import LETTERS
-from r2i.records import OK, PREDICTIONS, REJECTED
+from r2i.core import paths
+from r2i.core.catalogue import Listed
+from r2i.core.choices import LETTERS
+from r2i.core.records import OK, PREDICTIONS, REJECTED
 from r2i.report.pick import batches, there
 
 COLUMNS = ("prediction_id", "item_id", "view", "sample", "label", "predicted", "correct", "zoom_box", "status")

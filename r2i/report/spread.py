@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from r2i.catalogue import BENCHMARK, IMAGES, REGIONS, TRAIN
-from r2i.mcq import LETTERS
-from r2i.records import OK
+from r2i.core.catalogue import BENCHMARK, IMAGES, REGIONS, TRAIN
+from r2i.core.choices import LETTERS
+from r2i.core.records import OK
 from r2i.report.pick import batches, there
 
 SHARES = (0.0, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.2, 1.0)  # box area over image area

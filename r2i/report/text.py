@@ -2,7 +2,7 @@
 
 from markupsafe import Markup
 
-from r2i.unseen import code_point, made_seen
+from r2i.core.invisible import code_point, made_seen
 
 LONGEST = 500  # characters of one text
 

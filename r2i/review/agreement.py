@@ -7,7 +7,7 @@ from typing import Any
 
 from r2i.review.decisions import Decision, Frame
 from r2i.review.outcomes import NEEDED, Outcome, Outcomes, is_right
-from r2i.statistics.proportion import wilson
+from r2i.score.proportion import wilson
 
 LEAST = 2  # reviewed rows of a stratum that speak for it; those of smaller ones speak together
 VERDICTS = ("accept", "fix", "reject")
@@ -49,8 +49,8 @@ def acceptance(outcomes: Iterable[Outcome]) -> dict[str, Any] | None:
 def precision_unreviewed(found: Mapping[str, Outcome], population: Mapping[str, Hashable]) -> dict[str, Any] | None:
     """Estimated share of right labels among the rows of `population` that are not resolved, and its 95 % interval.
 
-    Within a stratum h the N_h rows are reviewed in random order (r2i.review.queue), so the x_h of n_h resolved rows
-    whose label was right (`is_right`) stand for the other U_h = N_h - n_h. With weights w_h = U_h / U, U the sum:
+    Within a stratum h the N_h rows are reviewed in random order (r2i.pages.review.queue), so the x_h of n_h resolved
+    rows whose label was right (`is_right`) stand for the other U_h = N_h - n_h. With weights w_h = U_h / U, U the sum:
 
         p = Σ w_h x_h / n_h,   n = 1 / Σ w_h² (1 / n_h + 1 / U_h)
 

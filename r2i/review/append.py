@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from r2i.errors import R2IError
+from r2i.core.errors import R2IError
 from r2i.review.decisions import Decision, Decisions, parse_lines
 
 

@@ -17,9 +17,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from r2i.mcq import LETTERS
-from r2i.reward import LONGEST
-from r2i.text import normalise
+from r2i.core.choices import LETTERS
+from r2i.core.text import normalise
+from r2i.grading.strict import LONGEST
 
 REASONS = {  # why a row is fixed or rejected; "other" wants a note
     "wrong_answer": "the answer is wrong",

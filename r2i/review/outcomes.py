@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from r2i.boxes import iou
+from r2i.core.boxes import iou
 from r2i.review.decisions import Decision, Decisions, Fix, Frame, Was, by_subject, form_of
 
 NEEDED = 2  # reviewers of a row; where they differ, one more

@@ -8,17 +8,17 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from r2i.ids import make_id
-from r2i.params import Pool, Sample
-from r2i.photos import Photos
-from r2i.progress import track
-from r2i.records import FAILED, OK, REJECTED
+from r2i.core.ids import make_id
+from r2i.core.params import Pool, Sample
+from r2i.core.photos import Photos
+from r2i.core.progress import track
+from r2i.core.records import FAILED, OK, REJECTED
+from r2i.core.tables import Row
+from r2i.core.tar_spool import TarSpool
 from r2i.sample.look import Look, Task
 from r2i.sample.near import NearDuplicates
 from r2i.sample.pools import Offer
-from r2i.sample.spool import TarSpool
 from r2i.sample.workers import Lookers
-from r2i.tables import Row
 
 BROKEN = {"unreadable", "truncated", "decompression_bomb", "changed"}  # could not be processed: failed, not rejected
 ALL = ""  # the pool of all pools, where they have no shares

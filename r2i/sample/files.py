@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from r2i.errors import R2IError
-from r2i.images import sha256
-from r2i.params import Pool
-from r2i.photos import BATCH, image_values, name_text
+from r2i.core.errors import R2IError
+from r2i.core.images import sha256
+from r2i.core.params import Pool
+from r2i.core.photos import BATCH, image_values, name_text
 from r2i.sample.hashes import Entry
 
 SUFFIXES = {"tar": (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"), "parquet": (".parquet",)}

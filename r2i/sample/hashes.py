@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from r2i import paths
+from r2i.core import paths
 
 PATIENCE_S = 60.0  # another process may be writing
 HELD = 1000  # files hashed before they are written

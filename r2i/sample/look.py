@@ -6,10 +6,10 @@ from io import BytesIO
 
 from PIL import Image
 
-from r2i.errors import ImageError
-from r2i.images import is_plain_jpeg, jpeg_bytes, perceptual_hash, read_image, sha256
-from r2i.params import Sample
-from r2i.photos import Photos
+from r2i.core.errors import ImageError
+from r2i.core.images import is_plain_jpeg, jpeg_bytes, perceptual_hash, read_image, sha256
+from r2i.core.params import Sample
+from r2i.core.photos import Photos
 
 HASH_SIDE = 256  # a JPEG's shorter side, pixels, may be decoded as small as this: the hash needs 32
 

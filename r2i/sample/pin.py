@@ -7,8 +7,8 @@ from pathlib import Path
 import yaml
 from yaml.nodes import MappingNode, Node, SequenceNode
 
-from r2i.disk import writing
-from r2i.errors import ParamsError
+from r2i.core.disk import writing
+from r2i.core.errors import ParamsError
 
 Place = tuple[int, int]  # first character, and the one behind the last
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from r2i.errors import R2IError
-from r2i.ids import make_id
-from r2i.images import jpeg_bytes, sha256
+from r2i.core.errors import R2IError
+from r2i.core.ids import make_id
+from r2i.core.images import jpeg_bytes, sha256
+from r2i.core.params import Pool
+from r2i.core.photos import name_text, pool_path, pool_root
 from r2i.mini.world import Thing, render_scene
-from r2i.params import Pool
-from r2i.photos import name_text, pool_path, pool_root
 from r2i.sample.files import SUFFIXES, is_packed, read_entries, walk
 from r2i.sample.hashes import Entry, KnownHashes
 

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from r2i import paths
-from r2i.errors import R2IError
-from r2i.params import Pool
+from r2i.core import paths
+from r2i.core.errors import R2IError
+from r2i.core.params import Pool
 from r2i.sample.pools import Offer
 
 LISTED = np.dtype([("place", "<u8"), ("content", "<u8")])  # of one image: where it lies, what it holds

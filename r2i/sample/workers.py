@@ -12,9 +12,9 @@ from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Self
 
-from r2i.errors import R2IError
-from r2i.params import Sample
-from r2i.photos import Photos
+from r2i.core.errors import R2IError
+from r2i.core.params import Sample
+from r2i.core.photos import Photos
 from r2i.sample.look import Look, Task, look
 from r2i.sample.pools import Offer
 

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from r2i.ids import seed_of
+from r2i.core.ids import seed_of
+from r2i.score.bootstrap import accuracy_interval, bootstrap_means, interval
+from r2i.score.clustered import clustered_mean, difference_interval, flat_interval, share_interval, zero_p
+from r2i.score.correction import benjamini_hochberg, holm
+from r2i.score.paired import Difference, difference
 from r2i.score.scores import VIEWS, Cell, Scores
-from r2i.statistics.bootstrap import accuracy_interval, bootstrap_means, interval
-from r2i.statistics.clustered import clustered_mean, difference_interval, flat_interval, share_interval, zero_p
-from r2i.statistics.correction import benjamini_hochberg, holm
-from r2i.statistics.paired import Difference, difference
 
 NOTHING = {"ci95": [None, None], "se": None, "ci95_clustered": [None, None], "n": 0}
 GAP = np.array([-1.0, 1.0, 1.0, -1.0])  # of crop and full before, crop and full after: the gap's change

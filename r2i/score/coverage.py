@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from r2i.ids import seed_of
-from r2i.records import OK
-from r2i.statistics.bootstrap import bootstrap_means, interval
-from r2i.statistics.clustered import clustered_mean, zero_p
+from r2i.core.ids import seed_of
+from r2i.core.records import OK
+from r2i.score.bootstrap import bootstrap_means, interval
+from r2i.score.clustered import clustered_mean, zero_p
 
 Row = Mapping[str, Any]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from r2i.records import FAILED, OK
-from r2i.statistics.proportion import pass_at_k
+from r2i.core.records import FAILED, OK
+from r2i.score.proportion import pass_at_k
 
 Row = Mapping[str, Any]
 COSTS = ("tokens_in", "tokens_out", "vision_forwards")

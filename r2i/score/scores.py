@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from r2i.errors import TableError
-from r2i.records import OK, REJECTED
-from r2i.statistics.bootstrap import Floats
+from r2i.core.errors import TableError
+from r2i.core.records import OK, REJECTED
+from r2i.score.bootstrap import Floats
 
 Row = Mapping[str, Any]
 VIEWS = ("full", "crop", "boxed", "zoom")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from r2i.params import Train
+from r2i.core.params import Train
 from r2i.train.openrlhf import cost
 from r2i.train.openrlhf.attention import FLASH, SDPA, flash_attn_installed
 from r2i.train.openrlhf.checks import violations

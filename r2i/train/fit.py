@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from r2i.errors import ImageError, R2IError
-from r2i.params import Dapo
-from r2i.tables import Row
+from r2i.core.errors import ImageError, R2IError
+from r2i.core.params import Dapo
+from r2i.core.tables import Row
 from r2i.train.tokens import size_of, token_counter
 
 

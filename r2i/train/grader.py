@@ -4,8 +4,8 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
+from r2i.core.params import Dapo
 from r2i.endpoint import connect
-from r2i.params import Dapo
 from r2i.train.judge import RewardJudge, Undecided
 from r2i.train.reward import Score, overlong_penalty, score
 

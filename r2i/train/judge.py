@@ -12,13 +12,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from r2i.core.errors import EndpointError, R2IError
+from r2i.core.ids import seed_of
+from r2i.core.params import Judge
+from r2i.core.parse import ReplyError
+from r2i.core.records import OK
 from r2i.endpoint.base import Model, Reply, Request
-from r2i.errors import EndpointError, R2IError
-from r2i.ids import seed_of
-from r2i.judge import VERDICT_FORM, fill_judge, judge_prompt, parse_verdict
-from r2i.params import Judge
-from r2i.parse import ReplyError
-from r2i.records import OK
+from r2i.grading.verdict import VERDICT_FORM, fill_judge, judge_prompt, parse_verdict
 
 TRIES = 2  # a verdict that can't be parsed is asked for once more, with another seed
 PAUSE_S = 60.0  # after an outage: undecided at once, so that training goes on

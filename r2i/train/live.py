@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from r2i.curve import Line
-from r2i.tracking import CONNECT_S, CURVE_TAG, tracking_uri, without_password
+from r2i.core.curve import Line
+from r2i.core.tracking import CONNECT_S, CURVE_TAG, tracking_uri, without_password
 from r2i.train.live_store import LiveStore
 from r2i.train.watch import CollapseWarning
 
@@ -27,7 +27,7 @@ Item = tuple[str, Any]
 
 
 class Live:
-    """A sink of the curve (r2i.curve.Say) that writes to MLflow from a thread. No method waits or raises."""
+    """A sink of the curve (r2i.core.curve.Say) that writes to MLflow from a thread. No method waits or raises."""
 
     def __init__(self, store: LiveStore | None) -> None:
         self._items: queue.Queue[Item] = queue.Queue(QUEUE)

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from r2i import tracking
-from r2i.curve import Line
+from r2i.core import tracking
+from r2i.core.curve import Line
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

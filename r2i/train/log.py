@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from r2i.curve import Line, Say, write_curve
+from r2i.core.curve import Line, Say, write_curve
 
 
 def trl_defaults(seed: int, save_steps: int, keep: int) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def trl_defaults(seed: int, save_steps: int, keep: int) -> dict[str, Any]:
 class CurveLog(TrainerCallback):
     """One line a step: numbers only, no time, so that the same run writes the same bytes.
 
-    `keys` maps the trainer's names to those of r2i.curve. `say` is told of each line. A run that goes on
+    `keys` maps the trainer's names to those of r2i.core.curve. `say` is told of each line. A run that goes on
     from a checkpoint takes the lines up to there from the trainer's own log.
     """
 

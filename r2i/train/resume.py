@@ -13,10 +13,10 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from r2i import paths
-from r2i.fingerprint import code_digests, library_versions
-from r2i.params import Train
-from r2i.tables import Row
+from r2i.core import paths
+from r2i.core.fingerprint import code_digests, library_versions
+from r2i.core.params import Train
+from r2i.core.tables import Row
 
 MARK = "complete"
 LIBRARIES = ("accelerate", "numpy", "pillow", "torch", "torchvision", "transformers", "trl")

@@ -1,6 +1,6 @@
 """The reward of a rollout: pure, shared by both engines.
 
-1 for a right answer in a closed `<answer>` span, else 0 (r2i/reward.py), less DAPO's soft penalty
+1 for a right answer in a closed `<answer>` span, else 0 (r2i/grading/strict.py), less DAPO's soft penalty
 for replies that run into the length limit (arXiv 2503.14476, section 3.4). A closed span that no rule can read
 is left to the judge where there is one. What can't be graded has no reward: it is masked, never 0.
 """
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from r2i.parse import last_span
-from r2i.reward import grade
-from r2i.text import strip_markup
+from r2i.core.parse import last_span
+from r2i.core.text import strip_markup
+from r2i.grading.strict import grade
 
 EPSILON = 1e-4  # of TRL's group_norm; OpenRLHF adds 1e-9
 

@@ -7,11 +7,11 @@ seed, the step and the prompt alone, and marks of images and videos are never sa
 
 from typing import Any
 
+from r2i.core.ids import seed_of
+from r2i.core.images import sha256
+from r2i.core.params import Dapo, Sampling
 from r2i.endpoint.base import Request
 from r2i.endpoint.local import LocalModel
-from r2i.ids import seed_of
-from r2i.images import sha256
-from r2i.params import Dapo, Sampling
 
 
 class Rollouts:

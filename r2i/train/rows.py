@@ -4,9 +4,9 @@ from typing import Any
 
 from datasets import Dataset, Features, Image, List, Value
 
-from r2i.ids import unit_of
-from r2i.mcq import mcq_reply
-from r2i.tables import Row
+from r2i.core.choices import mcq_reply
+from r2i.core.ids import unit_of
+from r2i.core.tables import Row
 
 
 def _message(text: str) -> list[dict[str, str]]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from r2i.params import Train
+from r2i.core.params import Train
 
 
 def train_run(run: str, train: Train, style: str, table: Path, seed: int, log: Path, out: Path) -> dict[str, Any]:
@@ -14,7 +14,7 @@ def train_run(run: str, train: Train, style: str, table: Path, seed: int, log: P
     base that can't be loaded, or params that don't fit the rows.
     """
     if run == "dapo" and train.engine == "openrlhf":
-        from r2i.curve import progress_printer
+        from r2i.core.curve import progress_printer
         from r2i.train.openrlhf.run import train_openrlhf
 
         summary = train_openrlhf(train, style, table, seed, log, out, progress_printer("train dapo"))

@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image
 
-from r2i.errors import ImageError
+from r2i.core.errors import ImageError
 
 Tokens = Callable[[str, int, int], int]
 """Of a prompt's text and its image's width and height: tokens of the whole prompt. Raises ImageError: unfit."""

@@ -7,11 +7,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from r2i.curve import all_of, progress_printer
-from r2i.disk import DiskError, clear_remains, disk_error, replace_folder, writing
-from r2i.params import Train
-from r2i.records import TRAIN
-from r2i.tables import ok_rows, read_table
+from r2i.core.curve import all_of, progress_printer
+from r2i.core.disk import DiskError, clear_remains, disk_error, replace_folder, writing
+from r2i.core.params import Train
+from r2i.core.records import TRAIN
+from r2i.core.tables import ok_rows, read_table
 
 
 def train_trl(run: str, train: Train, style: str, table: Path, seed: int, log: Path, out: Path) -> dict[str, Any]:

@@ -16,10 +16,11 @@ import torch
 from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from r2i.curve import Say, last_mean
-from r2i.ids import seed_of
-from r2i.params import Dapo, Train
-from r2i.tables import Row
+from r2i.core.curve import Say, last_mean
+from r2i.core.ids import seed_of
+from r2i.core.params import Dapo, Train
+from r2i.core.tables import Row
+from r2i.endpoint.vision import encode_repeats_once
 from r2i.train.grader import Grader
 from r2i.train.log import CurveLog, trl_defaults
 from r2i.train.resume import MarkComplete, last_checkpoint
@@ -27,7 +28,6 @@ from r2i.train.reward import is_informative
 from r2i.train.rollout import Rollouts
 from r2i.train.rows import in_training_order, rl_dataset
 from r2i.train.trl_options import recorded, trl_options
-from r2i.vision import encode_repeats_once
 
 
 def trl_config(dapo: Dapo, seed: int, folder: Path, save_every: int = 25, keep: int = 2) -> GRPOConfig:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from r2i.params import Dapo
+from r2i.core.params import Dapo
 
 
 def trl_options(dapo: Dapo) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from typing import Any
 from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
-from r2i.curve import Say
-from r2i.ids import seed_of
-from r2i.params import Train
-from r2i.tables import Row
+from r2i.core.curve import Say
+from r2i.core.ids import seed_of
+from r2i.core.params import Train
+from r2i.core.tables import Row
 from r2i.train.log import CurveLog, trl_defaults
 from r2i.train.resume import MarkComplete, last_checkpoint
 from r2i.train.rows import in_training_order, sft_dataset

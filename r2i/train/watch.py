@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from r2i.curve import Line
-from r2i.params import Watch
+from r2i.core.curve import Line
+from r2i.core.params import Watch
 
 
 @dataclass(frozen=True)

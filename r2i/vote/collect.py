@@ -4,16 +4,16 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from r2i import paths
+from r2i.core import paths
+from r2i.core.errors import ParamsError, TableError
+from r2i.core.metrics import count_statuses, histogram
+from r2i.core.params import Vote
+from r2i.core.records import FAILED, OK
+from r2i.core.tables import Row
+from r2i.core.text import normalise
 from r2i.endpoint.base import Model
 from r2i.endpoint.flow import run_jobs
 from r2i.endpoint.ledger import Ledger
-from r2i.errors import ParamsError, TableError
-from r2i.metrics import count_statuses, histogram
-from r2i.params import Vote
-from r2i.records import FAILED, OK
-from r2i.tables import Row
-from r2i.text import normalise
 from r2i.vote.count import Tally, decide, group_answers, tally, worth_judging
 from r2i.vote.judge import Judgement, judge_job
 

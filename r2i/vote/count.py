@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from r2i.records import ABSTAINED, FAILED, NOT_ASKED, OK, REJECTED
-from r2i.text import normalise
+from r2i.core.records import ABSTAINED, FAILED, NOT_ASKED, OK, REJECTED
+from r2i.core.text import normalise
 
 
 @dataclass(frozen=True)

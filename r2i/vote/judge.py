@@ -2,22 +2,22 @@
 
 from dataclasses import dataclass, replace
 
+from r2i.core.ids import seed_of
+from r2i.core.params import Endpoint, Vote
+from r2i.core.parse import ReplyError
+from r2i.core.prompts import load_prompt
+from r2i.core.provenance import call_of
+from r2i.core.records import OK
+from r2i.core.tables import Row
 from r2i.endpoint.base import Model, Reply, Request
 from r2i.endpoint.flow import Job
-from r2i.ids import seed_of
-from r2i.params import Endpoint, Vote
-from r2i.parse import ReplyError
-from r2i.prompts import load_prompt
-from r2i.provenance import call_of
-from r2i.records import OK
-from r2i.tables import Row
 from r2i.vote.count import Tally, merge_groups
 from r2i.vote.reply import GROUPS_FORM, parse_groups
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What became of one question. `call`: columns of r2i.provenance.CALL; `fault`: why its reply is of no use."""
+    """What became of one question. `call`: columns of r2i.core.provenance.CALL; `fault`: why its reply is of no use."""
 
     count: Tally
     call: Row

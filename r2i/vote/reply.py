@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from r2i.parse import Parsed, ReplyError, make_form, read_json, strict_object
+from r2i.core.parse import Parsed, ReplyError, make_form, read_json, strict_object
 
 GROUPS_FORM = make_form(
     "groups",

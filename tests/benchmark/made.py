@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from r2i.benchmark.sources import Items, open_items
-from r2i.params import Benchmark, BenchmarkKind, BenchmarkSource
-from r2i.tables import Row
+from r2i.core.params import Benchmark, BenchmarkKind, BenchmarkSource
+from r2i.core.tables import Row
 
 SIDES = (96, 64)  # width, height in pixels
 

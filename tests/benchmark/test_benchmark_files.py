@@ -7,9 +7,9 @@ import pytest
 from datasets import Dataset, DatasetDict, Image
 from made import base64_of, photo, put_json, put_jsonl, put_parquet, put_photo, put_tsv
 
-from r2i.benchmark.files import read_records
-from r2i.benchmark.pictures import Kept, find_file, read_picture
-from r2i.errors import ImageError, TableError
+from r2i.core.errors import ImageError, TableError
+from r2i.importing.files import read_records
+from r2i.importing.pictures import Kept, find_file, read_picture
 
 NEEDED = (("question",),)
 ROWS = [{"question": f"Question {n}?", "answer": str(n)} for n in range(40)]

@@ -19,10 +19,10 @@ from made import (
     struct,
 )
 
-from r2i.errors import TableError
-from r2i.images import read_image, sha256
-from r2i.params import BenchmarkSource
-from r2i.tables import Row
+from r2i.core.errors import TableError
+from r2i.core.images import read_image, sha256
+from r2i.core.params import BenchmarkSource
+from r2i.core.tables import Row
 
 MCQ = "What color is the lid?\nA. red\nB. blue\nC. green\nD. white"
 

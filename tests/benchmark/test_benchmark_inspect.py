@@ -9,10 +9,10 @@ from made import photo
 from scipy.stats import chisquare
 from typer.testing import CliRunner
 
-from r2i import paths, records
 from r2i.benchmark.inspect import describe_items, find_duplicates, letter_bias, spread
-from r2i.cli import app
-from r2i.tables import Row, write_table
+from r2i.cli.main import app
+from r2i.core import paths, records
+from r2i.core.tables import Row, write_table
 
 ROOT = Path(__file__).parent.parent.parent
 

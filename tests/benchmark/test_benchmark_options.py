@@ -2,8 +2,8 @@
 
 import pytest
 
-from r2i.benchmark.draft import NO_BOX, boxes_of
-from r2i.benchmark.options import find_label, lettered, list_of, relabel, split_options, text_of
+from r2i.importing.draft import NO_BOX, boxes_of
+from r2i.importing.options import find_label, lettered, list_of, relabel, split_options, text_of
 
 ABC = ["red", "blue", "green"]
 

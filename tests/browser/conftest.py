@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 from starlette.applications import Starlette
 
-from r2i.web.serve import bind, server_of, url_of
+from r2i.pages.web.serve import bind, server_of, url_of
 
 SERIOUS = ("serious", "critical")
 

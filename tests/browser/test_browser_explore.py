@@ -13,7 +13,7 @@ from explore_run import HOSTILE
 from playwright.sync_api import Browser, Page
 from starlette.applications import Starlette
 
-from r2i.explore.app import explorer
+from r2i.pages.explore.app import explorer
 
 Serving = Callable[[Starlette], AbstractContextManager[str]]
 

@@ -9,7 +9,7 @@ import pytest
 from made_report import make_hostile, make_whole_run, run_stage
 from playwright.sync_api import Browser, Page
 
-from r2i import paths
+from r2i.core import paths
 
 SECTIONS = ("result", "dimensions", "attention", "cost", "checks", "funnel", "teachers", "audit", "review", "spread",
             "training", "rows", "fixed", "broken", "still-wrong")  # fmt: skip

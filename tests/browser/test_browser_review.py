@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
-from r2i import paths
-from r2i.records import VOTES as SCHEMA
-from r2i.review.app import review_app
+from r2i.core import paths
+from r2i.core.records import VOTES as SCHEMA
+from r2i.core.tables import read_table, write_table
+from r2i.pages.review.app import review_app
+from r2i.pages.review.desk import Desk
+from r2i.pages.review.rows import Questions
 from r2i.review.decisions import Decision, read_decisions
-from r2i.review.desk import Desk
-from r2i.review.rows import Questions
-from r2i.tables import read_table, write_table
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = (
@@ -39,7 +39,7 @@ def server(port: int) -> Iterator[subprocess.Popen[bytes]]:
     """`r2i review questions` as a process of its own, in the current directory."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     with Path("server.log").open("ab") as log:
-        command = [sys.executable, "-m", "r2i.cli", "review", "questions", "--of", "voted", "--port", str(port)]
+        command = [sys.executable, "-m", "r2i.cli.main", "review", "questions", "--of", "voted", "--port", str(port)]
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -159,7 +159,7 @@ def test_two_reviewers_at_once_and_a_server_that_is_killed_lose_nothing(browser:
 
 @pytest.fixture
 def page(browser: Browser, chain: Path, serving: Callable) -> Iterator[Page]:
-    from r2i.params import load_params
+    from r2i.core.params import load_params
 
     app = review_app(Desk(Questions("voted", load_params(Path("params.yaml"))), 20, 0))
     with serving(app) as address:
@@ -244,7 +244,7 @@ def test_enter_in_a_field_and_a_key_that_is_held_decide_nothing(page: Page) -> N
 
 
 def test_hostile_text_is_text_and_comes_back_unchanged(browser: Browser, chain: Path, serving: Callable) -> None:
-    from r2i.params import load_params
+    from r2i.core.params import load_params
 
     rows = read_table(paths.VOTES, SCHEMA, "vote")
     group = [{"answer": HOSTILE, "count": 8}]
@@ -269,7 +269,7 @@ def test_hostile_text_is_text_and_comes_back_unchanged(browser: Browser, chain: 
 def test_axe_finds_nothing_serious(
     browser: Browser, chain: Path, serving: Callable, findings: Callable, scheme: str
 ) -> None:
-    from r2i.params import load_params
+    from r2i.core.params import load_params
 
     with serving(review_app(Desk(Questions("voted", load_params(Path("params.yaml"))), 20, 0))) as address:
         page = visit(browser, address, "ann", color_scheme=scheme)
@@ -285,7 +285,7 @@ def test_axe_finds_nothing_serious(
 
 
 def test_everything_but_dragging_works_without_javascript(browser: Browser, chain: Path, serving: Callable) -> None:
-    from r2i.params import load_params
+    from r2i.core.params import load_params
 
     with serving(review_app(Desk(Questions("voted", load_params(Path("params.yaml"))), 20, 0))) as address:
         page = visit(browser, address, "ann", java_script_enabled=False)

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from made_replies import made_key, made_record, noise, put
 
+from r2i.core.errors import EndpointError
+from r2i.core.images import file_sha256
 from r2i.endpoint import archive as archive_module
 from r2i.endpoint.archive import PREFIX, Archive, open_archive, segment_names
 from r2i.endpoint.record import Record, own_sha256, write_record
 from r2i.endpoint.store import Store
-from r2i.errors import EndpointError
-from r2i.images import file_sha256
-from r2i.replies.segments import LIMIT, write_segments
+from r2i.tools.replies.segments import LIMIT, write_segments
 
 
 def segment(folder: Path, *records: Record, limit: int = LIMIT) -> list[Path]:

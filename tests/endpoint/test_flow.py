@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from r2i.core.params import Sampling
 from r2i.endpoint.base import Reply, Request
 from r2i.endpoint.flow import Job, run_jobs
 from r2i.endpoint.ledger import Ledger
-from r2i.params import Sampling
 
 
 def request(prompt: str) -> Request:

@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 from scipy.stats import chisquare
 
+from r2i.core.errors import EndpointError
+from r2i.core.images import jpeg_bytes, read_image
+from r2i.core.params import Endpoint, Sampling
 from r2i.endpoint import Picture, Request, connect
 from r2i.endpoint.decode import Tokens, choose, draw_uniforms
 from r2i.endpoint.local import LocalModel, Seen, load_local
-from r2i.errors import EndpointError
-from r2i.images import jpeg_bytes, read_image
-from r2i.params import Endpoint, Sampling
 
 GREEDY = Sampling(temperature=0, max_tokens=12)
 SAMPLED = Sampling(temperature=1, max_tokens=12)

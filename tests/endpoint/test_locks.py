@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from made_replies import made_key, start_python
 
+from r2i.core.errors import EndpointError
 from r2i.endpoint import locks
-from r2i.errors import EndpointError
 
 KEY = made_key()
 HOLD = """

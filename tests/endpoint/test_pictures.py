@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from r2i.core.errors import TableError
+from r2i.core.images import jpeg_bytes, read_image, sha256
+from r2i.core.tables import Row, iter_rows, write_table
 from r2i.endpoint import pictures
 from r2i.endpoint.pictures import Recent, in_their_order, read_pictures
-from r2i.errors import TableError
-from r2i.images import jpeg_bytes, read_image, sha256
-from r2i.tables import Row, iter_rows, write_table
 
 SCHEMA = pa.schema(
     [("row_id", pa.string()), ("image_id", pa.string()), ("image", pa.binary()), ("status", pa.string())]

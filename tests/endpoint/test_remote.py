@@ -16,6 +16,9 @@ import pytest
 from fake_server import Answer, Server, choices, echo, error, serve
 from PIL import Image
 
+from r2i.core.errors import EndpointError, ImageError
+from r2i.core.images import jpeg_bytes
+from r2i.core.params import Endpoint, Sampling
 from r2i.endpoint import Picture, Request, connect
 from r2i.endpoint.base import canonical
 from r2i.endpoint.faults import DEAD_AFTER
@@ -23,9 +26,6 @@ from r2i.endpoint.flow import Job, run_jobs
 from r2i.endpoint.ledger import Ledger
 from r2i.endpoint.remote import RemoteModel
 from r2i.endpoint.store import Store
-from r2i.errors import EndpointError, ImageError
-from r2i.images import jpeg_bytes
-from r2i.params import Endpoint, Sampling
 
 JPEG = b"\xff\xd8\xff rest of a picture"
 
@@ -501,8 +501,8 @@ def test_keys_appear_nowhere(server: Server, tmp_path: Path) -> None:
     script = tmp_path / "stage.py"
     script.write_text(
         "from r2i.endpoint import Request, connect\n"
-        "from r2i.params import Endpoint, Sampling\n"
-        "from r2i.stage import run_stage\n"
+        "from r2i.core.params import Endpoint, Sampling\n"
+        "from r2i.core.stage import run_stage\n"
         f"endpoint = Endpoint(kind='openai', model='big', base_url='{server.url}', api_key_env='TEACHER_KEY')\n"
         "def main() -> None:\n"
         "    with connect(endpoint) as model:\n"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from made_replies import made_call, made_key, made_record, made_reply, made_request, noise, put, start_python
 
+from r2i.core.errors import EndpointError
 from r2i.endpoint.record import Damaged, write_record
 from r2i.endpoint.store import Store, default_archive, default_root
-from r2i.errors import EndpointError
 
 KEY = made_key()
 
@@ -134,7 +134,7 @@ import resource, sys
 from pathlib import Path
 from made_replies import put
 from r2i.endpoint.store import Store
-from r2i.errors import EndpointError
+from r2i.core.errors import EndpointError
 resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))
 put(Store(Path(sys.argv[1])), 0, {0: "four"})
 try:

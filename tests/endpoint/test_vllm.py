@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from r2i.core.errors import EndpointError
+from r2i.core.params import Endpoint
 from r2i.endpoint.launch import server_command
 from r2i.endpoint.vllm import TRIES, VllmServer
-from r2i.errors import EndpointError
-from r2i.params import Endpoint
 
 STAND_IN = [sys.executable, str(Path(__file__).parent / "stand_in.py")]
 ROOT = Path(__file__).parents[2]
@@ -212,7 +212,7 @@ def test_a_server_that_dies_is_noticed_and_its_children_are_stopped(bench: Bench
 STAGE = """
 import json, os, sys, time
 from r2i.endpoint.vllm import VllmServer
-from r2i.params import Endpoint
+from r2i.core.params import Endpoint
 from pathlib import Path
 server = VllmServer(Endpoint.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
 server.start()

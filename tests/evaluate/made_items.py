@@ -7,11 +7,11 @@ from typing import Any
 from PIL import Image
 from teacher_fakes import FakeModel, sent
 
+from r2i.core.images import jpeg_bytes
+from r2i.core.params import Evaluate
 from r2i.endpoint.base import Reply, Request
 from r2i.evaluate.plan import Ask, plan
 from r2i.evaluate.views import Shelf
-from r2i.images import jpeg_bytes
-from r2i.params import Evaluate
 
 WIDTH, HEIGHT = 200, 100
 FULL = jpeg_bytes(Image.new("RGB", (WIDTH, HEIGHT), (90, 90, 90)))

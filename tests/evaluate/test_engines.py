@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from made_items import make_item
 
+from r2i.core.errors import EndpointError
+from r2i.core.params import Endpoint, Evaluate
 from r2i.endpoint import connect
 from r2i.endpoint.weights import digest_folder, stored_name
-from r2i.errors import EndpointError
 from r2i.evaluate.engines import choose_endpoint, find_model
 from r2i.evaluate.predict import predict
-from r2i.params import Endpoint, Evaluate
 
 CFG = Evaluate(prompts="mini", views=["full"], samples=0, max_tokens=8, batch=32)
 STAND_IN = """

@@ -13,15 +13,15 @@ from made_items import CROP, FULL, make_item
 from made_run import make_run, write_params
 from typer.testing import CliRunner
 
-from r2i import paths
-from r2i.cli import app
-from r2i.errors import R2IError, TableError
+from r2i.cli.main import app
+from r2i.core import paths
+from r2i.core.errors import R2IError, TableError
+from r2i.core.params import Evaluate
+from r2i.core.records import BENCHMARK
+from r2i.core.tables import read_table
 from r2i.evaluate.views import prompt_of
-from r2i.exports.lmms import TEMPLATES, write_tasks
-from r2i.exports.lmms_results import write_results
-from r2i.params import Evaluate
-from r2i.records import BENCHMARK
-from r2i.tables import read_table
+from r2i.tools.exports.lmms import TEMPLATES, write_tasks
+from r2i.tools.exports.lmms_results import write_results
 
 CFG = Evaluate(prompts="paper", views=["full"], samples=0, max_tokens=64)
 UTILS = runpy.run_path(str(TEMPLATES / "lmms_utils.py"))

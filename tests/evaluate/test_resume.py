@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from made_items import make_item
 
+from r2i.core.errors import EndpointError
+from r2i.core.ids import unit_of
+from r2i.core.params import Endpoint, Evaluate, Zoom
 from r2i.endpoint.remote import RemoteModel
 from r2i.endpoint.store import Store
-from r2i.errors import EndpointError
 from r2i.evaluate.predict import predict
 from r2i.evaluate.summary import summarise
-from r2i.ids import unit_of
-from r2i.params import Endpoint, Evaluate, Zoom
 
 ITEMS = 2000
 CFG = Evaluate(prompts="paper", views=["zoom"], samples=0, max_tokens=64, zoom=Zoom(margin=0.1))

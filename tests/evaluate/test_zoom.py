@@ -8,11 +8,11 @@ from made_items import FULL, HEIGHT, WIDTH, SeeingModel, make_ask, make_item
 from PIL import Image
 from teacher_fakes import failed
 
+from r2i.core.params import Evaluate, Zoom
+from r2i.core.parse import ReplyError
 from r2i.endpoint.base import Reply, Request
 from r2i.evaluate.predict import predict
 from r2i.evaluate.zoom import choose_box, look_request, parse_box, place_box, widen
-from r2i.params import Evaluate, Zoom
-from r2i.parse import ReplyError
 
 CFG = Evaluate(prompts="paper", views=["zoom"], samples=0, max_tokens=64, zoom=Zoom(margin=0.0, max_tokens=32))
 BOX = '{"bbox_2d": [100, 200, 400, 800]}'  # of 200 x 100 pixels: 20, 20, 80, 80

@@ -17,17 +17,17 @@ import pytest
 from explore_run import HOSTILE
 from starlette.testclient import TestClient
 
-from r2i import paths
-from r2i.catalogue import ANSWERS, IMAGES, QUESTIONS, REGIONS, TRAIN, VOTES
-from r2i.errors import TableError
-from r2i.explore.app import explorer
-from r2i.explore.choice import Choice
-from r2i.explore.export import export
-from r2i.explore.relatives import QuickReader
-from r2i.explore.sheets import ROLES, SHEETS
-from r2i.lineage.text import story_text
-from r2i.lineage.walk import trace
-from r2i.tables import Row, read_table, write_table
+from r2i.core import paths
+from r2i.core.catalogue import ANSWERS, IMAGES, QUESTIONS, REGIONS, TRAIN, VOTES
+from r2i.core.errors import TableError
+from r2i.core.tables import Row, read_table, write_table
+from r2i.pages.explore.app import explorer
+from r2i.pages.explore.choice import Choice
+from r2i.pages.explore.export import export
+from r2i.pages.explore.relatives import QuickReader
+from r2i.pages.explore.sheets import ROLES, SHEETS
+from r2i.tools.lineage.text import story_text
+from r2i.tools.lineage.walk import trace
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ def run(made_explored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def client(run: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     """All that comes in batches comes in several."""
-    monkeypatch.setattr("r2i.explore.database.BATCH", 7)
-    monkeypatch.setattr("r2i.explore.export.BATCH", 5)
+    monkeypatch.setattr("r2i.pages.explore.database.BATCH", 7)
+    monkeypatch.setattr("r2i.pages.explore.export.BATCH", 5)
     with TestClient(explorer(), base_url="http://127.0.0.1:8710", follow_redirects=True) as found:
         yield found
 
@@ -156,7 +156,7 @@ def test_texts_too_large_for_memory_are_searched_in_the_files(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = shown_ids(client, "/t/answers?text=r")
-    monkeypatch.setattr("r2i.explore.build.LARGEST", 1)
+    monkeypatch.setattr("r2i.pages.explore.build.LARGEST", 1)
     other = TestClient(explorer(), base_url="http://127.0.0.1:8710")
     index = other.app.state.tables.index("answers")  # type: ignore[attr-defined]
     assert "answer" not in index.texts
@@ -188,7 +188,7 @@ def test_questions_that_are_asked_again_and_again_are_held_once(
     rows = read_table(QUESTIONS.folder, QUESTIONS.schema, "question")
     text = "what is it?" * 10
     write_table(QUESTIONS.folder, [row | {"question": text} for row in rows], QUESTIONS.schema)
-    monkeypatch.setattr("r2i.explore.build.LARGEST", 400)
+    monkeypatch.setattr("r2i.pages.explore.build.LARGEST", 400)
     index = client.app.state.tables.index("answers")  # type: ignore[attr-defined]
     assert len(rows) * len(text) > 400 and "question" in index.texts
     assert shown_count(client.get("/t/answers?text=what+is+it").text) == len(rows_of("answers"))
@@ -348,7 +348,7 @@ def test_before_any_question_there_are_images_with_their_regions(client: TestCli
 
 
 def test_a_table_that_is_written_anew_is_read_anew(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("r2i.explore.tables.CHECKED", 0.0)
+    monkeypatch.setattr("r2i.pages.explore.tables.CHECKED", 0.0)
     rows = read_table(ANSWERS.folder, ANSWERS.schema, "answer")
     assert shown_count(client.get("/t/answers").text) == len(rows)
     write_table(ANSWERS.folder, rows[:10], ANSWERS.schema)
@@ -408,7 +408,7 @@ def test_no_filter_has_the_name_of_something_else() -> None:
 
 def test_rows_and_pictures_are_found_in_any_row_group(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three shards of row groups of 7 rows: every number is read back as the row that the scan saw there."""
-    monkeypatch.setattr("r2i.tables.ROW_GROUP", 7)
+    monkeypatch.setattr("r2i.core.tables.ROW_GROUP", 7)
     write_table(ANSWERS.folder, read_table(ANSWERS.folder, ANSWERS.schema, "answer"), ANSWERS.schema, shards=3)
     regions = read_table(REGIONS.folder, REGIONS.schema, "crop")
     write_table(REGIONS.folder, regions, REGIONS.schema)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def start(at: Path, *options: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "r2i.cli", "explore", *options]
+    command = [sys.executable, "-m", "r2i.cli.main", "explore", *options]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(command, cwd=at, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

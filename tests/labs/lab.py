@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 
 from bench.remote_servers import Remote, configure
-from r2i.images import jpeg_bytes, sha256
+from r2i.core.images import jpeg_bytes, sha256
 from r2i.mini.world import render_scene
 
 ROOT = Path(__file__).parents[2]

@@ -14,8 +14,8 @@ from typing import Any
 
 from endpoint.fake_server import Answer, Server, choices, serve
 
+from r2i.core.params import Sampling
 from r2i.endpoint.base import Reply, Request
-from r2i.params import Sampling
 
 Waiting = tuple[Request, "Future[list[Reply]]"]
 

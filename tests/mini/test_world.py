@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from r2i.boxes import area_share
+from r2i.core.boxes import area_share
 from r2i.mini.world import ANSWERS, DIMENSIONS, SIZE, render_scene
 
 

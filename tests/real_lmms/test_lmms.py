@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 
 from r2i.benchmark.rendered import render_items
+from r2i.core.params import Benchmark, Evaluate, Sampling
 from r2i.endpoint.base import Picture, Request
 from r2i.endpoint.local import LocalModel
 from r2i.evaluate.predict import predict
-from r2i.exports.lmms import write_tasks
-from r2i.exports.lmms_results import write_results
-from r2i.params import Benchmark, Evaluate, Sampling
+from r2i.tools.exports.lmms import write_tasks
+from r2i.tools.exports.lmms_results import write_results
 
 PYTHON = os.environ.get("R2I_LMMS_PYTHON", "")
 MINI = Path(__file__).parents[2] / "models" / "mini"

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from r2i.core.errors import EndpointError
+from r2i.core.images import cut_crop, jpeg_bytes
+from r2i.core.params import Endpoint, Sampling
+from r2i.core.parse import make_form, strict_object
+from r2i.core.prompts import load_prompt
 from r2i.endpoint import Request, connect
-from r2i.errors import EndpointError
-from r2i.images import cut_crop, jpeg_bytes
-from r2i.params import Endpoint, Sampling
-from r2i.parse import make_form, strict_object
-from r2i.prompts import load_prompt
 from r2i.question.reply import CHECKS
 
 PYTHON = os.environ.get("R2I_VLLM_PYTHON", "")
@@ -223,7 +223,7 @@ STAGE = """
 import sys, time
 from pathlib import Path
 from r2i.endpoint.vllm import VllmServer
-from r2i.params import Endpoint
+from r2i.core.params import Endpoint
 server = VllmServer(Endpoint.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
 server.start()
 print(server._launch.guard.pid, flush=True)

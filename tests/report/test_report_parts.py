@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from made_report import EVIL, MODELS, big_noise, make_hostile, make_whole_run, run_stage
 
-from r2i import paths
-from r2i.catalogue import ANSWERS, BENCHMARK, REGIONS, TABLES, TRAIN, VOTES, Listed
-from r2i.ids import unit_of
-from r2i.records import FAILED, OK, PREDICTIONS
+from r2i.core import paths
+from r2i.core.catalogue import ANSWERS, BENCHMARK, REGIONS, TABLES, TRAIN, VOTES, Listed
+from r2i.core.ids import unit_of
+from r2i.core.records import FAILED, OK, PREDICTIONS
+from r2i.core.tables import read_table, write_table
 from r2i.report import dropped, page
 from r2i.report.bars import bars_of, bias_words, chosen_table
 from r2i.report.cards import funnel_card
@@ -32,7 +33,6 @@ from r2i.report.replies import predictions_of, read_replies
 from r2i.report.spread import Letters, measure_spread
 from r2i.report.teaching import agreement_bars, cost_lines, filter_lines, review_cards
 from r2i.report.text import plain
-from r2i.tables import read_table, write_table
 
 
 @pytest.fixture

@@ -9,21 +9,21 @@ import pytest
 from review_made import decision
 from typer.testing import CliRunner
 
-from r2i import paths
 from r2i.benchmark.build import Known, Picked, Rules, pick
 from r2i.benchmark.build_card import card
 from r2i.benchmark.build_write import build, read_known
 from r2i.benchmark.letters import balance_letters
 from r2i.benchmark.sources import open_items
-from r2i.cli import app
-from r2i.errors import R2IError
-from r2i.ids import make_id
-from r2i.mcq import LETTERS
-from r2i.params import Benchmark, BenchmarkSource, load_params
-from r2i.records import BENCHMARK, PREDICTIONS, TRAIN
+from r2i.cli.main import app
+from r2i.core import paths
+from r2i.core.choices import LETTERS
+from r2i.core.errors import R2IError
+from r2i.core.ids import make_id
+from r2i.core.params import Benchmark, BenchmarkSource, load_params
+from r2i.core.records import BENCHMARK, PREDICTIONS, TRAIN
+from r2i.core.tables import Row, read_table, write_table
 from r2i.review.append import append
 from r2i.review.decisions import Decision, Decisions, form_of, was_of
-from r2i.tables import Row, read_table, write_table
 
 BOX = [8, 8, 24, 24]
 

@@ -10,17 +10,17 @@ from PIL import Image
 from review_made import decision
 from teacher_fakes import FakeModel, connecting, image_row, region_row, vote_row
 
-from r2i import paths
 from r2i.benchmark.rendered import render_items
+from r2i.core import paths
+from r2i.core.choices import LETTERS
+from r2i.core.images import jpeg_bytes, read_image
+from r2i.core.params import Benchmark, BenchmarkSource
+from r2i.core.records import BENCHMARK, IMAGES, REGIONS, TRAIN, VOTES
+from r2i.core.tables import Row, read_table, write_table
 from r2i.endpoint.base import Request
-from r2i.images import jpeg_bytes, read_image
-from r2i.mcq import LETTERS
-from r2i.params import Benchmark, BenchmarkSource
-from r2i.records import BENCHMARK, IMAGES, REGIONS, TRAIN, VOTES
+from r2i.pages.review.forms import undo
 from r2i.review.append import append
 from r2i.review.decisions import Decision, was_of
-from r2i.review.forms import undo
-from r2i.tables import Row, read_table, write_table
 from stages import benchmark, overlay
 
 ROOT = Path(__file__).parents[2]
@@ -231,9 +231,9 @@ def test_decisions_about_items_are_applied(items: dict[str, Row]) -> None:
 
 def test_the_server_knows_items_by_what_they_were_before_a_fix(items: dict[str, Row]) -> None:
     """After `dvc repro benchmark` the table holds the fixed item: the decision must not look stale then."""
+    from r2i.pages.review.rows import Items
+    from r2i.pages.review.subjects import standing
     from r2i.review.append import Log
-    from r2i.review.rows import Items
-    from r2i.review.subjects import standing
 
     name = next(iter(items))
     was = was_of(items[name], options=True)

@@ -10,19 +10,19 @@ import pytest
 from review_made import decision
 from starlette.testclient import TestClient
 
-from r2i import paths
 from r2i.benchmark.build import Rules
 from r2i.benchmark.build_write import build
-from r2i.params import load_params
-from r2i.records import BENCHMARK, IMAGES, VOTES
-from r2i.review.app import review_app
+from r2i.core import paths
+from r2i.core.params import load_params
+from r2i.core.records import BENCHMARK, IMAGES, VOTES
+from r2i.core.tables import Row, read_table, write_table
+from r2i.pages.review.app import review_app
+from r2i.pages.review.desk import Desk
+from r2i.pages.review.forms import token_of
+from r2i.pages.review.rows import Items, Questions
+from r2i.pages.review.status import status_of
 from r2i.review.append import append
 from r2i.review.decisions import read_decisions, was_of
-from r2i.review.desk import Desk
-from r2i.review.forms import token_of
-from r2i.review.rows import Items, Questions
-from r2i.review.status import status_of
-from r2i.tables import Row, read_table, write_table
 
 
 @contextmanager

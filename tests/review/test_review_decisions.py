@@ -13,10 +13,10 @@ import pytest
 from pydantic import ValidationError
 from review_made import WAS, decision, lines
 
-from r2i.errors import R2IError
+from r2i.core.errors import R2IError
+from r2i.pages.review.forms import undo
 from r2i.review.append import Log, append
 from r2i.review.decisions import Was, parse_lines, read_decisions
-from r2i.review.forms import undo
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = "<script>alert(1)</script> \u202e\u0000 😀 \\frac{1}{2} \u2028" + "x" * 10_000

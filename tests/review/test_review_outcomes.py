@@ -7,11 +7,11 @@ import pytest
 from review_made import WAS, decision
 from statsmodels.stats.inter_rater import cohens_kappa
 
+from r2i.pages.review.queue import LEASE, Queue, choose
 from r2i.review.agreement import acceptance, alpha, cohen, kappas, measure, precision_unreviewed
 from r2i.review.decisions import Decisions
 from r2i.review.outcomes import Outcome, Outcomes, decide, resolve, still_needed
-from r2i.review.queue import LEASE, Queue, choose
-from r2i.statistics.proportion import wilson
+from r2i.score.proportion import wilson
 
 
 def test_two_who_agree_close_a_row_and_two_who_differ_leave_it_open() -> None:

@@ -9,19 +9,19 @@ from review_made import WAS, decision
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from r2i import paths
-from r2i.cli import app as cli
-from r2i.errors import TableError
-from r2i.params import load_params
-from r2i.review.app import review_app
+from r2i.cli.main import app as cli
+from r2i.core import paths
+from r2i.core.errors import TableError
+from r2i.core.params import load_params
+from r2i.core.tables import Row
+from r2i.pages.review.app import review_app
+from r2i.pages.review.desk import Desk
+from r2i.pages.review.forms import decide, read_form, shown_of, token_of
+from r2i.pages.review.rows import Items, Questions
+from r2i.pages.review.status import status_of
+from r2i.pages.review.subjects import Subjects
 from r2i.review.append import append
 from r2i.review.decisions import Was, read_decisions
-from r2i.review.desk import Desk
-from r2i.review.forms import decide, read_form, shown_of, token_of
-from r2i.review.rows import Items, Questions
-from r2i.review.status import status_of
-from r2i.review.subjects import Subjects
-from r2i.tables import Row
 
 ROW: Row = {"id": "q1", "dimension": "ocr", "options": ["3", "5", "8"], "label": "B"}
 SIZE = (64, 64)
@@ -192,8 +192,8 @@ def test_a_server_that_two_share_hears_of_the_others_decisions(desk: Desk) -> No
 
 
 def test_the_frames_are_the_train_rows_the_others_and_all(chain: Path) -> None:
-    from r2i.records import TRAIN
-    from r2i.tables import read_table, write_table
+    from r2i.core.records import TRAIN
+    from r2i.core.tables import read_table, write_table
 
     rows = read_table(paths.TRAIN, TRAIN, "overlay")
     gone = {"status": "rejected", "image": None}

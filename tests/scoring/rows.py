@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from r2i.ids import make_id
-from r2i.provenance import NO_CALL
-from r2i.scoring import score_reply
-from r2i.tables import Row
+from r2i.core.ids import make_id
+from r2i.core.provenance import NO_CALL
+from r2i.core.tables import Row
+from r2i.grading import score_reply
 
 COLORS = ["red", "dark blue", "green"]
 

@@ -7,11 +7,11 @@ import pytest
 from scoring.rows import open_question, prediction
 from teacher_fakes import FakeModel, failed
 
+from r2i.core.params import Judge
+from r2i.core.records import PREDICTIONS
+from r2i.core.tables import read_table, write_table
 from r2i.endpoint.base import Reply, Request
-from r2i.params import Judge
-from r2i.records import PREDICTIONS
-from r2i.scoring.judged import ask_judge, judge_rows, quote_reply
-from r2i.tables import read_table, write_table
+from r2i.grading.judged import ask_judge, judge_rows, quote_reply
 
 CFG = Judge.model_validate(
     {"endpoint": {"kind": "openai", "model": "fake", "base_url": "http://none"}, "max_calls": 99}

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from scoring.cases import CASES
 
-import r2i.scoring
-from r2i.scoring import CHOICE_RULES, SHORT_RULES, choice, conclusion, mathematics, numbers, score_reply, short, spans
+import r2i.grading
+from r2i.grading import CHOICE_RULES, SHORT_RULES, choice, conclusion, mathematics, numbers, score_reply, short, spans
 
 NEVER = re.compile(r"(?!)")
 
@@ -37,24 +37,24 @@ def test_the_scorer_as_it_is_fails_no_case() -> None:
 
 @pytest.mark.parametrize("place", range(len(CHOICE_RULES)))
 def test_every_rule_of_choice_is_needed(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(r2i.scoring, "CHOICE_RULES", CHOICE_RULES[:place] + CHOICE_RULES[place + 1 :])
+    monkeypatch.setattr(r2i.grading, "CHOICE_RULES", CHOICE_RULES[:place] + CHOICE_RULES[place + 1 :])
     assert failures()
 
 
 @pytest.mark.parametrize("place", range(len(SHORT_RULES)))
 def test_every_rule_of_open_questions_is_needed(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(r2i.scoring, "SHORT_RULES", SHORT_RULES[:place] + SHORT_RULES[place + 1 :])
+    monkeypatch.setattr(r2i.grading, "SHORT_RULES", SHORT_RULES[:place] + SHORT_RULES[place + 1 :])
     assert failures()
 
 
 @pytest.mark.parametrize("rules", ["CHOICE_RULES", "SHORT_RULES"])
 def test_the_order_of_the_rules_matters(rules: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(r2i.scoring, rules, getattr(r2i.scoring, rules)[::-1])
+    monkeypatch.setattr(r2i.grading, rules, getattr(r2i.grading, rules)[::-1])
     assert failures()
 
 
 MUTATIONS: list[tuple[Any, str, Any]] = [
-    (r2i.scoring, "declines", no),
+    (r2i.grading, "declines", no),
     (spans, "drop_thinking", same),
     (spans, "_CLOSED", ()),
     (spans, "last_boxed", lambda _: None),

@@ -7,12 +7,12 @@ from scoring.rows import prediction
 from teacher_fakes import FakeModel
 from typer.testing import CliRunner
 
-from r2i.cli import app
-from r2i.params import Judge, load_params
-from r2i.records import PREDICTIONS
-from r2i.scoring.judged import judge_rows
-from r2i.scoring.rescore import count_rules, find_changes, headline, rescore_rows
-from r2i.tables import Row, read_table, write_table
+from r2i.cli.main import app
+from r2i.core.params import Judge, load_params
+from r2i.core.records import PREDICTIONS
+from r2i.core.tables import Row, read_table, write_table
+from r2i.grading.judged import judge_rows
+from r2i.grading.rescore import count_rules, find_changes, headline, rescore_rows
 
 CFG = Judge.model_validate({"endpoint": {"kind": "openai", "model": "fake", "base_url": "http://none"}, "max_calls": 9})
 ROOT = Path(__file__).parents[2]

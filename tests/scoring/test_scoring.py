@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scoring.cases import CASES, Case
 
-from r2i.reward import grade
-from r2i.scoring import JUDGE, RULES, score_reply
-from r2i.scoring.mathematics import same_mathematics
+from r2i.grading import JUDGE, RULES, score_reply
+from r2i.grading.mathematics import same_mathematics
+from r2i.grading.strict import grade
 
 BARE = [case for case in CASES if case.rule != "none" and len(case.reply) < 12 and case.reply[0].isalnum()]
 PIECES = [

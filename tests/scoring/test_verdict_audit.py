@@ -8,11 +8,11 @@ from scipy.stats import binomtest
 from scoring.rows import open_question, prediction
 from typer.testing import CliRunner
 
-from r2i.cli import app
-from r2i.errors import TableError
-from r2i.records import PREDICTIONS
-from r2i.scoring.audit import agreements, append_word, choose_rows, markdown, read_log, verdict_id
-from r2i.tables import Row, write_table
+from r2i.cli.main import app
+from r2i.core.errors import TableError
+from r2i.core.records import PREDICTIONS
+from r2i.core.tables import Row, write_table
+from r2i.grading.audit import agreements, append_word, choose_rows, markdown, read_log, verdict_id
 
 ROWS = [prediction(f"letter-{number}", "B") for number in range(40)]
 ROWS += [prediction(f"text-{number}", "green") for number in range(3)]

@@ -19,13 +19,13 @@ from openrlhf.utils.vlm_utils import load_images, process_prompt_with_images
 from PIL import Image
 from trl.data_utils import prepare_multimodal_messages
 
-from r2i import paths
-from r2i.exchange.export import export_table
-from r2i.exchange.hf import export_dataset
-from r2i.images import jpeg_bytes
-from r2i.params import Dapo
-from r2i.records import TRAIN
-from r2i.tables import Row, write_table
+from r2i.core import paths
+from r2i.core.images import jpeg_bytes
+from r2i.core.params import Dapo
+from r2i.core.records import TRAIN
+from r2i.core.tables import Row, write_table
+from r2i.tools.exchange.export import export_table
+from r2i.tools.exchange.hf import export_dataset
 from r2i.train.openrlhf.executor import Prompt
 from r2i.train.openrlhf.prompt import load_picture, prepare, training_inputs
 from r2i.train.openrlhf.view import read_reference, write_view

@@ -30,11 +30,11 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from vllm import SamplingParams
 
 import r2i.train.openrlhf.agent as agent_file
-from r2i.errors import R2IError
-from r2i.images import jpeg_bytes
-from r2i.params import Dapo, Endpoint, Judge
-from r2i.records import TRAIN
-from r2i.tables import Row, write_table
+from r2i.core.errors import R2IError
+from r2i.core.images import jpeg_bytes
+from r2i.core.params import Dapo, Endpoint, Judge
+from r2i.core.records import TRAIN
+from r2i.core.tables import Row, write_table
 from r2i.train.openrlhf.executor import BROKEN
 from r2i.train.openrlhf.files import Files
 from r2i.train.openrlhf.settings import VARIABLE, counts_folder, write_settings

@@ -148,7 +148,7 @@ def test_dual_clip_is_trls_delta(bound: float | None) -> None:
 
 def test_this_page_reads_the_params_that_the_engines_get() -> None:
     """The clip range above is the reference's: clip_low 0.2, clip_high 0.3, dual_clip 3."""
-    from r2i.params import load_params
+    from r2i.core.params import load_params
 
     dapo = load_params(Path(__file__).parents[2] / "params.yaml").profiles["paper"].train.dapo
     assert (dapo.clip_low, dapo.clip_high, dapo.dual_clip) == (0.2, 0.3, 3.0)

@@ -13,7 +13,7 @@ pytest.importorskip("openrlhf")
 
 from openrlhf.cli import train_ppo_ray as cli
 
-from r2i.params import Cluster, Train, load_params
+from r2i.core.params import Cluster, Train, load_params
 from r2i.train.openrlhf.checks import violations, world
 from r2i.train.openrlhf.files import Files
 from r2i.train.openrlhf.flags import engines, openrlhf_flags
@@ -153,7 +153,7 @@ def test_both_refuse_a_rollout_batch_smaller_than_the_gpus(parse: Parse) -> None
     ],
 )
 def test_openrlhf_refuses_what_params_can_not_hold(name: str, value: str, said: str, parse: Parse) -> None:
-    """r2i.params has no such value; the assert that makes it so is still there."""
+    """r2i.core.params has no such value; the assert that makes it so is still there."""
     with pytest.raises(AssertionError, match=said):
         parse([*flags_of(trains()["one-gpu"]), name, *value.split()])
 

@@ -17,8 +17,8 @@ pytest.importorskip("tensorboard")
 from made_run import make_run
 from train_with_fake import TRAIN, train
 
-from r2i.errors import R2IError
-from r2i.params import Cluster
+from r2i.core.errors import R2IError
+from r2i.core.params import Cluster
 from r2i.train.openrlhf import environment, follow
 from r2i.train.openrlhf.scalars import Scalars
 from r2i.train.openrlhf.workspace import fingerprint_of
@@ -234,7 +234,7 @@ def test_the_toolkit_of_pip_compiles_and_links_an_extension(tmp_path: Path) -> N
 
 
 def test_the_fingerprint_follows_rows_and_params_and_not_the_cluster(folder: Path) -> None:
-    from r2i.params import Train
+    from r2i.core.params import Train
 
     table = Path("data/overlay/train")
     one = Train.model_validate(TRAIN)

@@ -14,8 +14,8 @@ from vllm.entrypoints.cli.serve import ServeSubcommand
 from vllm.platforms import current_platform
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 
+from r2i.core.params import Endpoint, load_params
 from r2i.endpoint.launch import server_command
-from r2i.params import Endpoint, load_params
 from r2i.train.openrlhf.flags import engines
 
 ROOT = Path(__file__).parents[2]

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from r2i.curve import Line
-from r2i.params import Train
-from r2i.stage import explained
+from r2i.core.curve import Line
+from r2i.core.params import Train
+from r2i.core.stage import explained
 from r2i.train.openrlhf import launch
 from r2i.train.openrlhf.run import train_openrlhf
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from endpoint.fake_server import Answer, Server, choices, error, serve
 
+from r2i.core.params import Endpoint, Judge
 from r2i.endpoint.base import Reply, Request
 from r2i.endpoint.faults import DEAD_AFTER
 from r2i.endpoint.remote import RemoteModel
 from r2i.endpoint.store import Store
-from r2i.params import Endpoint, Judge
 from r2i.train.judge import JudgeError, RewardJudge, Undecided
 
 RIGHT, WRONG = '{"correct": true}', '{"correct": false}'

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from r2i.curve import Line
-from r2i.errors import R2IError
-from r2i.params import Cluster, Train
+from r2i.core.curve import Line
+from r2i.core.errors import R2IError
+from r2i.core.params import Cluster, Train
 from r2i.train.openrlhf import environment, launch
 from r2i.train.openrlhf.checkpoints import refuse_other_layout, refuse_small_disk, usable
 from r2i.train.openrlhf.environment import Environment, link_libraries, training_environment

@@ -17,8 +17,8 @@ import pytest
 from filelock import FileLock
 from made_run import make_run, write_params
 
-from r2i.track import track
-from r2i.tracking import CURVE_TAG, LIVE_RUN_TAG, STAGE_TAG
+from r2i.core.tracking import CURVE_TAG, LIVE_RUN_TAG, STAGE_TAG
+from r2i.tools.track import track
 from r2i.train.live import live_run
 from r2i.train.watch import CollapseWarning
 

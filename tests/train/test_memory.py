@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from r2i.params import Train, load_params
+from r2i.core.params import Train, load_params
 from r2i.train.estimate import estimate_training
 from r2i.train.openrlhf.cost import KEPT_SHARE, estimate_hours, text_flops, vision_flops
 from r2i.train.openrlhf.memory import GIB, MOMENTS, Part, estimate_memory, kv_room, longest_prompt

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from r2i.errors import R2IError
-from r2i.params import Cluster, Train, load_params
+from r2i.core.errors import R2IError
+from r2i.core.params import Cluster, Train, load_params
 from r2i.train.openrlhf.attention import choose_attention, flash_attn_installed, shim_path
 from r2i.train.openrlhf.checks import violations
 from r2i.train.openrlhf.files import Files

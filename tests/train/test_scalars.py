@@ -1,6 +1,6 @@
 """OpenRLHF's names become ours. Event files themselves: tests/stack/test_run.py, where tensorboard is."""
 
-from r2i.curve import KEYS
+from r2i.core.curve import KEYS
 from r2i.train.openrlhf.scalars import NAMES, to_line
 
 

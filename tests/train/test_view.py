@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 from transformers import AutoProcessor
 
-from r2i.errors import R2IError, TableError
-from r2i.images import jpeg_bytes
-from r2i.params import Dapo, Endpoint, Judge
-from r2i.records import TRAIN
-from r2i.tables import Row, write_table
+from r2i.core.errors import R2IError, TableError
+from r2i.core.images import jpeg_bytes
+from r2i.core.params import Dapo, Endpoint, Judge
+from r2i.core.records import TRAIN
+from r2i.core.tables import Row, write_table
 from r2i.train.openrlhf.files import Files
 from r2i.train.openrlhf.settings import VARIABLE, read_settings, write_settings
 from r2i.train.openrlhf.student import base_folder, prepare_student, restore_processor

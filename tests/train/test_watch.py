@@ -2,8 +2,8 @@
 
 import pytest
 
-from r2i.curve import Line
-from r2i.params import Watch
+from r2i.core.curve import Line
+from r2i.core.params import Watch
 from r2i.train.watch import Watcher, warnings
 
 WATCH = Watch(window=2)

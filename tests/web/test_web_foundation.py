@@ -6,11 +6,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from r2i.errors import R2IError, TableError
-from r2i.web.app import make_app, page
-from r2i.web.errors import Conflict, NotFound
-from r2i.web.serve import bind, host_of, is_loopback, url_of
-from r2i.web.text import cut, plain, shown
+from r2i.core.errors import R2IError, TableError
+from r2i.pages.web.app import make_app, page
+from r2i.pages.web.errors import Conflict, NotFound
+from r2i.pages.web.serve import bind, host_of, is_loopback, url_of
+from r2i.pages.web.text import cut, plain, shown
 
 
 def _raise(error: Exception) -> None:

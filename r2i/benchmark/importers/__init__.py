@@ -6,8 +6,6 @@ from functools import partial
 from pathlib import Path
 
 from r2i.benchmark import table
-from r2i.benchmark.draft import Draft
-from r2i.benchmark.files import Names, Record, read_records
 from r2i.benchmark.importers import (
     colorbench,
     countqa,
@@ -19,7 +17,9 @@ from r2i.benchmark.importers import (
     vstar,
     zoombench,
 )
-from r2i.params import BenchmarkKind, BenchmarkSource
+from r2i.core.params import BenchmarkKind, BenchmarkSource
+from r2i.importing.draft import Draft
+from r2i.importing.files import Names, Record, read_records
 
 Counts = dict[str, int]
 Drafts = Callable[[Record, BenchmarkSource], Iterable[Draft]]

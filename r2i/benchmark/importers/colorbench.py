@@ -6,10 +6,10 @@ Parquet: `idx`, `id`, `type`, `task`, `filename`, `image`, `prompt`, `question`,
 
 from collections.abc import Iterator
 
-from r2i.benchmark.draft import Draft
-from r2i.benchmark.files import Record
-from r2i.benchmark.options import lettered, list_of, plain_question, relabel, text_of
-from r2i.params import BenchmarkSource
+from r2i.core.params import BenchmarkSource
+from r2i.importing.draft import Draft
+from r2i.importing.files import Record
+from r2i.importing.options import lettered, list_of, plain_question, relabel, text_of
 
 NEEDED = (("image", "filename"), ("question",), ("choices",), ("answer",))
 PUBLISHED = ({"rows": 5814, "multiple_choice": 5814, "open": 0},)

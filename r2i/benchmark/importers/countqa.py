@@ -6,10 +6,10 @@ one image share its cluster. A row with one `question` and `answer` is read too.
 
 from collections.abc import Iterator
 
-from r2i.benchmark.draft import Draft
-from r2i.benchmark.files import Record
-from r2i.benchmark.options import list_of, plain_question, text_of
-from r2i.params import BenchmarkSource
+from r2i.core.params import BenchmarkSource
+from r2i.importing.draft import Draft
+from r2i.importing.files import Record
+from r2i.importing.options import list_of, plain_question, text_of
 
 NEEDED = (("image", "image_path"), ("questions", "question"), ("answers", "answer"))
 PUBLISHED = ({"rows": 1528, "multiple_choice": 0, "open": 1528},)

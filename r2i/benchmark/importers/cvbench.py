@@ -7,10 +7,10 @@ Parquet: `idx`, `type` (2D, 3D), `task`, `image`, `question`, `choices`, `answer
 
 from collections.abc import Iterator
 
-from r2i.benchmark.draft import NO_BOX, Draft, boxes_of
-from r2i.benchmark.files import Record
-from r2i.benchmark.options import lettered, list_of, plain_question, relabel, text_of
-from r2i.params import BenchmarkSource
+from r2i.core.params import BenchmarkSource
+from r2i.importing.draft import NO_BOX, Draft, boxes_of
+from r2i.importing.files import Record
+from r2i.importing.options import lettered, list_of, plain_question, relabel, text_of
 
 NEEDED = (("image", "filename"), ("question",), ("choices",), ("answer",))
 PUBLISHED = tuple({"rows": rows, "multiple_choice": rows, "open": 0} for rows in (2638, 1438, 1200))  # all, 2D, 3D

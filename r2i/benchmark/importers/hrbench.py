@@ -7,10 +7,10 @@ show the same image, and so do other questions on it.
 
 from collections.abc import Iterator
 
-from r2i.benchmark.draft import Draft
-from r2i.benchmark.files import Record
-from r2i.benchmark.options import letter_columns, plain_question, relabel, text_of
-from r2i.params import BenchmarkSource
+from r2i.core.params import BenchmarkSource
+from r2i.importing.draft import Draft
+from r2i.importing.files import Record
+from r2i.importing.options import letter_columns, plain_question, relabel, text_of
 
 NEEDED = (("image",), ("question",), ("answer",), ("A",), ("B",))
 PUBLISHED = tuple({"rows": rows, "multiple_choice": rows, "open": 0} for rows in (800, 1600))  # 1600: both sizes

@@ -8,10 +8,10 @@ A folder that holds both languages is read whole: name the file.
 
 from collections.abc import Iterator
 
-from r2i.benchmark.draft import Draft
-from r2i.benchmark.files import Record
-from r2i.benchmark.options import lettered, list_of, plain_question, relabel, text_of
-from r2i.params import BenchmarkSource
+from r2i.core.params import BenchmarkSource
+from r2i.importing.draft import Draft
+from r2i.importing.files import Record
+from r2i.importing.options import lettered, list_of, plain_question, relabel, text_of
 
 NEEDED = (
     ("Image", "bytes", "image"), ("Text", "question"), ("Answer choices", "multi-choice options"),

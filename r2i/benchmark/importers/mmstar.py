@@ -6,10 +6,10 @@ Parquet: `index`, `question` with the options in it ("Options: A: ..., B: ..."),
 
 from collections.abc import Iterator
 
-from r2i.benchmark.draft import Draft
-from r2i.benchmark.files import Record
-from r2i.benchmark.options import letter_columns, plain_question, relabel, split_options, text_of
-from r2i.params import BenchmarkSource
+from r2i.core.params import BenchmarkSource
+from r2i.importing.draft import Draft
+from r2i.importing.files import Record
+from r2i.importing.options import letter_columns, plain_question, relabel, split_options, text_of
 
 NEEDED = (("image",), ("question",), ("answer",))
 PUBLISHED = ({"rows": 1500, "multiple_choice": 1500, "open": 0},)

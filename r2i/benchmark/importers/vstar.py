@@ -11,11 +11,11 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from r2i.benchmark.draft import Draft, boxes_of
-from r2i.benchmark.files import TORN, Record, read_records
-from r2i.benchmark.options import letter_of, lettered, list_of, split_options, text_of
-from r2i.benchmark.pictures import find_file
-from r2i.params import BenchmarkSource
+from r2i.core.params import BenchmarkSource
+from r2i.importing.draft import Draft, boxes_of
+from r2i.importing.files import TORN, Record, read_records
+from r2i.importing.options import letter_of, lettered, list_of, split_options, text_of
+from r2i.importing.pictures import find_file
 
 FOLDERS = ("direct_attributes", "relative_position")
 QUESTIONS = "test_questions.jsonl"

@@ -7,10 +7,10 @@ dimension. `question_type` may hold the form (MCQ or not) or the dimension. Opti
 
 from collections.abc import Iterator
 
-from r2i.benchmark.draft import Draft, boxes_of
-from r2i.benchmark.files import Record
-from r2i.benchmark.options import lettered, list_of, split_options, text_of
-from r2i.params import BenchmarkSource
+from r2i.core.params import BenchmarkSource
+from r2i.importing.draft import Draft, boxes_of
+from r2i.importing.files import Record
+from r2i.importing.options import lettered, list_of, split_options, text_of
 
 NEEDED = (("image", "images"), ("query", "prompt", "question"), ("response", "answer"))
 PUBLISHED = ({"rows": 845, "multiple_choice": 621, "open": 224},)

@@ -7,8 +7,8 @@ OpenRLHF 0.11.2 imports three things of flash-attn whether it is used or not (op
 import importlib.metadata
 from pathlib import Path
 
-from r2i.errors import R2IError
-from r2i.params import Cluster
+from r2i.core.errors import R2IError
+from r2i.core.params import Cluster
 
 FLASH, SDPA = "flash_attention_2", "sdpa"
 

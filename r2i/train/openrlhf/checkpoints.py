@@ -9,8 +9,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from r2i.errors import R2IError
-from r2i.params import Cluster
+from r2i.core.errors import R2IError
+from r2i.core.params import Cluster
 from r2i.train.openrlhf.files import Files
 
 BYTES_OF_A_PARAMETER = 14  # bf16 weight 2; float32 master weight, and Adam's two moments: 4 each

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from fractions import Fraction
 
-from r2i.params import Train
+from r2i.core.params import Train
 from r2i.train.openrlhf.flags import engines
 from r2i.train.openrlhf.model import ModelFacts
 

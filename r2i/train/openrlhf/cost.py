@@ -5,7 +5,7 @@ Every assumption is a constant with its reason; `Hours.counts` says what it was 
 
 from dataclasses import dataclass
 
-from r2i.params import Dapo, Train
+from r2i.core.params import Dapo, Train
 from r2i.train.openrlhf.memory import PROMPT_TEXT
 from r2i.train.openrlhf.model import ModelFacts
 

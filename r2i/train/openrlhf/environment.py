@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import r2i
-from r2i.params import Train
+from r2i.core.params import Train
 from r2i.train.openrlhf.files import Files
 
 SETTINGS = "R2I_AGENT_SETTINGS"

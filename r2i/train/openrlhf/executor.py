@@ -15,7 +15,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from r2i.errors import R2IError
+from r2i.core.errors import R2IError
 from r2i.train.judge import JudgeError, RewardJudge, Undecided
 from r2i.train.openrlhf.group import Group, Rollout
 from r2i.train.openrlhf.prompt import Prepared, Prompt, blank, load_picture, marks_of, prepare, training_inputs

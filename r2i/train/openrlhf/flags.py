@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from r2i.errors import R2IError
-from r2i.params import Cluster, Dapo, Train
+from r2i.core.errors import R2IError
+from r2i.core.params import Cluster, Dapo, Train
 from r2i.train.openrlhf.files import Files
 
 BETAS = ("0.9", "0.999")  # of the reference and of TRL; OpenRLHF's own are 0.9, 0.95

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from r2i.curve import Line, Say
-from r2i.errors import R2IError
+from r2i.core.curve import Line, Say
+from r2i.core.errors import R2IError
 from r2i.train.openrlhf.launch import Training, wait_while_alive
 from r2i.train.openrlhf.log_tail import Silence, last_words, remedy_for
 from r2i.train.openrlhf.scalars import Scalars

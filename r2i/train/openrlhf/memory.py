@@ -6,7 +6,7 @@ constant here, with its reason.
 
 from dataclasses import dataclass
 
-from r2i.params import Cluster, Dapo, Train
+from r2i.core.params import Cluster, Dapo, Train
 from r2i.train.openrlhf.attention import FLASH
 from r2i.train.openrlhf.checks import world
 from r2i.train.openrlhf.model import ModelFacts

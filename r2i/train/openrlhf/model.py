@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from r2i.errors import R2IError
+from r2i.core.errors import R2IError
 
 
 @dataclass(frozen=True)

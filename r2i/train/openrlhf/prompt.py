@@ -5,7 +5,7 @@ from typing import Any
 
 from PIL import Image
 
-from r2i.images import read_image
+from r2i.core.images import read_image
 from r2i.train.openrlhf.view import read_reference
 
 MARKS = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")  # of a processor

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from r2i.errors import R2IError
+from r2i.core.errors import R2IError
 from r2i.train.openrlhf.environment import Environment
 from r2i.train.openrlhf.log_tail import log_begun
 

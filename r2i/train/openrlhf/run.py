@@ -11,12 +11,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from r2i.curve import Line, Say, all_of, last_mean, write_curve
-from r2i.errors import R2IError
-from r2i.fingerprint import library_versions
-from r2i.params import Train
-from r2i.records import TRAIN
-from r2i.tables import ok_rows, read_table
+from r2i.core.curve import Line, Say, all_of, last_mean, write_curve
+from r2i.core.errors import R2IError
+from r2i.core.fingerprint import library_versions
+from r2i.core.params import Train
+from r2i.core.records import TRAIN
+from r2i.core.tables import ok_rows, read_table
 from r2i.train.live import live_run
 from r2i.train.openrlhf.checkpoints import refuse_other_layout, refuse_small_disk, usable
 from r2i.train.openrlhf.files import Files

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from r2i.curve import Line
+from r2i.core.curve import Line
 
 NAMES = {
     "train/policy_loss": "loss",  # minimised: the negative of the clipped objective, mean over tokens
@@ -29,7 +29,7 @@ NAMES = {
     "train/timing/ppo_train": "seconds_train",
     "train/timing/step_total": "seconds_step",
 }
-"""OpenRLHF's names and ours (r2i.curve.KEYS); all but timings are means over the rollout batch."""
+"""OpenRLHF's names and ours (r2i.core.curve.KEYS); all but timings are means over the rollout batch."""
 
 PASS_RATE = "train/dynamic_filtering_pass_rate"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from r2i import paths
-from r2i.errors import R2IError
-from r2i.params import Dapo
+from r2i.core import paths
+from r2i.core.errors import R2IError
+from r2i.core.params import Dapo
 from r2i.train.openrlhf.files import Files
 
 VARIABLE = "R2I_AGENT_SETTINGS"

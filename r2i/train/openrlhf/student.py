@@ -10,8 +10,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from r2i.errors import R2IError
-from r2i.params import Dapo
+from r2i.core.errors import R2IError
+from r2i.core.params import Dapo
 
 IMAGE_CONFIGS = ("processor_config.json", "preprocessor_config.json")
 PROCESSOR = (

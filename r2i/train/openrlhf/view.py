@@ -16,11 +16,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from r2i.errors import ImageError, TableError
-from r2i.ids import unit_of
-from r2i.params import Dapo
-from r2i.records import TRAIN
-from r2i.tables import LEVEL, Row, table_parts
+from r2i.core.errors import ImageError, TableError
+from r2i.core.ids import unit_of
+from r2i.core.params import Dapo
+from r2i.core.records import TRAIN
+from r2i.core.tables import LEVEL, Row, table_parts
 from r2i.train.rows import in_training_order
 from r2i.train.tokens import Tokens, conversation, size_of
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from r2i import paths
-from r2i.errors import R2IError
-from r2i.fingerprint import library_versions
-from r2i.params import Train
-from r2i.records import TRAIN
-from r2i.tables import table_parts
+from r2i.core import paths
+from r2i.core.errors import R2IError
+from r2i.core.fingerprint import library_versions
+from r2i.core.params import Train
+from r2i.core.records import TRAIN
+from r2i.core.tables import table_parts
 from r2i.train.openrlhf.files import Files
 
 ENGINES = ("openrlhf", "vllm", "deepspeed", "ray", "torch", "transformers")

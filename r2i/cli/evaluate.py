@@ -1,0 +1,141 @@
+"""`r2i evaluate`: look again at how replies were scored - confirm verdicts, score anew."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from r2i.cli.evaluate_export import export as export_results
+from r2i.core import paths
+from r2i.core.stage import explained
+
+if TYPE_CHECKING:
+    from r2i.core.tables import Row
+    from r2i.grading.audit import Agreement
+    from r2i.grading.rescore import Change
+
+app = typer.Typer(name="evaluate", no_args_is_help=True, help=__doc__)
+console = Console(soft_wrap=True, highlight=False)
+
+app.command("export")(export_results)
+
+Model = Annotated[str, typer.Option(help="Whose predictions: a folder of data/evaluate.")]
+ParamsPath = Annotated[Path, typer.Option(help="For the seed and the judge.")]
+
+
+@app.command()
+def audit(
+    model: Model = "base",
+    n: Annotated[int, typer.Option(min=1, help="How many verdicts.")] = 50,
+    seed: Annotated[int, typer.Option(help="Which ones.")] = 0,
+    rule: Annotated[str | None, typer.Option(help="Only those of one rule, e.g. judge; else of all in turn.")] = None,
+    export: Annotated[Path | None, typer.Option(help="Write them to this Markdown file instead of asking.")] = None,
+) -> None:
+    """Show verdicts for a person to confirm, and say how often they agreed. Goes on where it was left."""
+    from r2i.grading.audit import agreements, choose_rows, log_path, markdown, read_log
+
+    with explained():
+        rows = choose_rows(_predictions(model), n, seed, rule)
+        if export:
+            export.write_text(markdown(rows, model), encoding="utf-8", errors="replace")
+            print(f"{len(rows)} verdicts in {export}")
+            return
+        log = log_path(model)
+        _ask_all(rows, log)
+        console.print(agreement_table(agreements(rows, read_log(log))))
+        print(f"kept in {log}")
+
+
+@app.command()
+def rescore(
+    model: Model = "base",
+    params: ParamsPath = Path("params.yaml"),
+    show: Annotated[int, typer.Option(min=0, help="How many changed rows to print.")] = 10,
+    write: Annotated[bool, typer.Option("--write", help="Write the table; else only say what would change.")] = False,
+) -> None:
+    """Score the stored predictions anew by today's rules, without any call, and say what changes."""
+    from r2i.core.params import load_params
+    from r2i.core.records import PREDICTIONS
+    from r2i.core.tables import write_table
+    from r2i.grading.rescore import count_rules, find_changes, headline, rescore_rows
+
+    with explained():
+        run = load_params(params)
+        before = _predictions(model)
+        after = rescore_rows(before, run.chosen.evaluate.judge, run.seed)
+        changes = find_changes(before, after)
+        console.print(rule_table(count_rules(before), count_rules(after)))
+        old, new = headline(before), headline(after)
+        for view in new:
+            print(f"{view}: {100 * old[view]:.2f} % -> {100 * new[view]:.2f} %")
+        print(f"{len(changes)} of {len(after)} rows are scored otherwise")
+        for change in changes[:show]:
+            console.print(change_text(change))
+        if write and after != before:
+            write_table(paths.PREDICTIONS / model, after, PREDICTIONS)
+            print(f"written; its metrics are of before: `dvc repro evaluate@{model}` makes both anew from kept replies")
+
+
+def _predictions(model: str) -> "list[Row]":
+    from r2i.core.records import PREDICTIONS
+    from r2i.core.tables import read_table
+
+    return read_table(paths.PREDICTIONS / model, PREDICTIONS, f"evaluate@{model}")
+
+
+def _ask_all(rows: "list[Row]", log: Path) -> None:
+    """Ask about each row that the log has no word on, until the person has enough."""
+    from r2i.grading.audit import append_word, describe, read_log, verdict_id
+
+    said = read_log(log)
+    for number, row in enumerate(rows, 1):
+        if verdict_id(row) in said:
+            continue
+        console.rule(f"{number} of {len(rows)}")
+        for name, text in describe(row):
+            console.print(Text.assemble((f"{name}: ", "bold"), Text(text)))
+        word = ""
+        while word not in ("y", "n", "s", "q"):
+            word = typer.prompt("Is this verdict right? y(es), n(o), s(kip), q(uit)").strip().lower()[:1]
+        if word == "q":
+            return
+        if word != "s":
+            append_word(log, row, word == "y")
+
+
+def agreement_table(found: "list[Agreement]") -> Table:
+    """One line for each rule."""
+    table = Table(title="A person agreed with", title_justify="left")
+    table.add_column("rule")
+    for name in ("verdicts", "of", "share", "95 % interval"):
+        table.add_column(name, justify="right")
+    for line in found:
+        low, high = (100 * end for end in line.interval)
+        share = f"{100 * line.share:.1f} %"
+        table.add_row(line.rule, str(line.agreed), str(line.asked), share, f"{low:.1f} to {high:.1f}")
+    return table
+
+
+def rule_table(before: "dict[str, int]", after: "dict[str, int]") -> Table:
+    """How many replies each rule decided, then and now."""
+    from r2i.grading import RULES
+
+    table = Table(title="Replies by the rule that decided", title_justify="left")
+    table.add_column("rule")
+    for name in ("stored", "today"):
+        table.add_column(name, justify="right")
+    for rule in dict.fromkeys((*RULES, *sorted(before))):
+        if before.get(rule) or after.get(rule):
+            table.add_row(rule, f"{before.get(rule, 0):,}", f"{after.get(rule, 0):,}")
+    return table
+
+
+def change_text(change: "Change") -> Text:
+    """`wrong, by exact -> right, by number | 5 people | five persons`."""
+    from r2i.grading.audit import verdict_text
+
+    reply = " ".join(change.after["reply"].split())[-120:]
+    return Text(f"{verdict_text(change.before)} -> {verdict_text(change.after)} | {change.after['answer']} | {reply}")

@@ -1,0 +1,66 @@
+"""`r2i push`, `r2i pull`, `r2i fresh`: what this lab has for the others, and what they have for it."""
+
+from typing import Annotated
+
+import typer
+
+from r2i.core.stage import explained
+
+app = typer.Typer(help=__doc__)
+
+
+@app.command()
+def push() -> None:
+    """Pack replies; send data, run-cache and archive to the default remote."""
+    from r2i.repo.commands import require_remote
+    from r2i.tools import labs
+    from r2i.tools.replies.share import pack_replies
+    from r2i.tools.replies.text import packed_text
+
+    with explained():
+        require_remote()
+        packed = pack_replies()
+        print(packed_text(packed) if packed else "replies are kept in $R2I_REPLIES: not shared by DVC", flush=True)
+        labs.push()
+        if open_files := labs.uncommitted():
+            print(f"commit, so that others find it: {' '.join(open_files)}")
+
+
+@app.command()
+def pull(
+    targets: Annotated[list[str] | None, typer.Argument(help="Stages or paths; everything unless told.")] = None,
+) -> None:
+    """Bring run-cache, data and archive of this commit from the default remote; set up the merging of archives."""
+    from r2i.tools import labs
+
+    with explained():
+        labs.pull(targets or ())
+
+
+@app.command()
+def fresh() -> None:
+    """Say whether dvc.lock is of this commit and whether the remote has what it names; brings nothing."""
+    from r2i.core.errors import R2IError
+    from r2i.tools import labs
+
+    with explained():
+        if lacking := labs.check_fresh():
+            raise R2IError(
+                f"the remote lacks {len(lacking)} outputs that dvc.lock names: {', '.join(lacking[:3])}",
+                "the lab that committed it runs `make push`",
+            )
+    print("dvc.lock is of this commit")
+
+
+@app.command()
+def mend() -> None:
+    """Put a dvc.lock aside that a kill cut off; `dvc repro` then goes on from the committed one and the run-cache."""
+    from r2i.repo.lock_repair import mend_lock
+
+    with explained():
+        if aside := mend_lock():
+            print(f"dvc.lock was cut off by a kill: it is {aside} now; `dvc repro` goes on from the run-cache")
+
+
+if __name__ == "__main__":
+    app()

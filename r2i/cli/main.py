@@ -1,0 +1,193 @@
+"""`r2i`: what is done with a finished run, beside the pipeline."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from r2i.cli.benchmark import app as benchmark_app
+from r2i.cli.compare import compare
+from r2i.cli.evaluate import app as evaluate_app
+from r2i.cli.explore import explore
+from r2i.cli.labs import app as labs_app
+from r2i.cli.lineage import app as lineage_app
+from r2i.cli.pool import app as pool_app
+from r2i.cli.replies import app as replies_app
+from r2i.cli.review import app as review_app
+from r2i.cli.rows import app as rows_app
+from r2i.core import paths
+from r2i.core.errors import R2IError
+from r2i.core.stage import explained
+
+if TYPE_CHECKING:
+    from r2i.report.gather import Step
+    from r2i.tools.cost import Line
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app.add_typer(replies_app, name="replies")
+app.add_typer(rows_app, name="rows")
+app.add_typer(pool_app, name="pool")
+app.add_typer(review_app, name="review")
+app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(benchmark_app, name="benchmark")
+app.command()(compare)
+app.command()(explore)
+app.add_typer(lineage_app)
+app.add_typer(labs_app)
+
+
+@app.command("track")
+def track_run(
+    experiments: Annotated[
+        list[str] | None, typer.Argument(help="Names from `dvc exp list`; the workspace unless told.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All experiments of this repository.")] = False,
+) -> None:
+    """Write the run that dvc.lock describes, or experiments, to MLflow. A server that is down is a warning."""
+    from r2i.repo.git import list_experiments
+    from r2i.tools.track import TrackingUnavailable, track, track_experiments
+
+    with explained():
+        names = [found.revision for found in list_experiments()] if every else experiments
+        try:
+            tracked = [track()] if names is None else track_experiments(names)
+        except TrackingUnavailable as error:
+            print(f"warning: the run was not tracked: {error}", file=sys.stderr)
+            return
+    for one in tracked:
+        print(f"{'tracked' if one.new else 'already tracked'} {one.name} as run {one.run_id} in {one.uri}")
+
+
+@app.command()
+def summary() -> None:
+    """Print the funnel, base against distilled, and where the report is."""
+    from r2i.report.gather import read_funnel, read_json
+
+    console = Console()
+    with explained():
+        scores = read_json(paths.metrics("evaluate"))
+        if not scores:
+            raise R2IError(f"no {paths.metrics('evaluate')}: nothing has been scored here", "run `make repro`")
+        console.print(funnel_table(read_funnel()))
+        console.print(score_table(scores))
+        console.print(gap_line(scores), soft_wrap=True)
+    if paths.REPORT.is_file():
+        console.print(f"report: {paths.REPORT.resolve()}", soft_wrap=True, highlight=False)
+
+
+@app.callback()
+def _root() -> None:
+    """What is done with a finished run, beside the pipeline."""
+
+
+def funnel_table(steps: "list[Step]") -> Table:
+    """One line for each step: rows kept, rejected, failed, and the most common reason."""
+    table = Table(title="From images to training rows", title_justify="left")
+    table.add_column("stage")
+    for name in ("kept", "rejected", "failed"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    table.add_column("most often")
+    for step in steps:
+        reasons = sorted(step.reasons.items(), key=lambda pair: (-pair[1], pair[0]))
+        often = f"{reasons[0][0].partition(': ')[2].replace('_', ' ')} ({reasons[0][1]:,})" if reasons else ""
+        counts = [f"{step.status.get(name, 0):,}" for name in ("ok", "rejected", "failed")]
+        table.add_row(step.stage, *counts, step.unit, often)
+    return table
+
+
+def score_table(scores: dict[str, Any]) -> Table:
+    """Accuracy of every model in every view, with its 95 % interval."""
+    from r2i.report.charts import NAMES, ci, percent
+
+    models = [name for name in NAMES if name in scores["views"]["full"]]
+    table = Table(title=f"{scores['items']:,} benchmark items", title_justify="left")
+    table.add_column("view")
+    for model in models:
+        table.add_column(NAMES[model].lower(), justify="right")
+    for view in [name for name in ("full", "crop", "boxed") if name in scores["views"]]:
+        cells = scores["views"][view]
+        table.add_row(view, *(f"{percent(cells[m]['accuracy'])} {ci(cells[m]['ci95'])}" for m in models))
+    return table
+
+
+def gap_line(scores: dict[str, Any]) -> str:
+    """`zooming gap 45.2 -> 12.1 points (change -33.1 [-36.0, -30.2]), full view +31.8 [...]`."""
+    from r2i.report.charts import ci, points
+
+    gap, gain = scores["gap"], scores["full_gain"]
+    before, after = (points(gap[name]).removeprefix("+") for name in ("base", "distilled"))
+    change = f"{points(gap['change'])} {ci(gap['ci95'], True)}"
+    full = f"{points(gain['value'])} {ci(gain['ci95'], True)}"
+    return f"zooming gap {before} → {after} points (change {change}); full view {full}".replace("[", r"\[")
+
+
+@app.command("estimate")
+def estimate_run(
+    images: Annotated[
+        int | None, typer.Option(min=1, help="How many images; params' sample.images unless told.")
+    ] = None,
+    rows: Annotated[
+        int | None, typer.Option(min=1, help="How many rows `train` gets; guessed from the images unless told.")
+    ] = None,
+    params: Path = Path("params.yaml"),
+) -> None:
+    """Print the calls, tokens, cost, time and GPUs that the chosen profile will take, before it takes them."""
+    from r2i.core.params import load_params
+    from r2i.endpoint.store import default_root
+    from r2i.tools.cost import estimate, read_metrics
+    from r2i.tools.replies.stats import HISTORY, read_history
+    from r2i.train.estimate import estimate_training
+
+    with explained():
+        profile = load_params(params).chosen
+        count = images or profile.sample.images
+        history = read_history(default_root().parent / HISTORY)
+        lines = estimate(profile, count, read_metrics(), history)
+        Console().print(estimate_table(lines, count))
+        for line in estimate_training(profile.train, count, rows):
+            print(line)
+
+
+def estimate_table(lines: "list[Line]", images: int) -> Table:
+    """One line for each stage and model, and the sums. A figure that nobody knows is a dash."""
+    table = Table(title=f"{images:,} images", title_justify="left")
+    for name in ("stage", "model"):
+        table.add_column(name)
+    for name in ("requests", "samples", "tokens in", "tokens out", "cost", "hours"):
+        table.add_column(name, justify="right")
+    table.add_column("from")
+    for line in lines:
+        counts = (line.requests, line.samples, line.tokens_in, line.tokens_out)
+        cells = [*(f"{value:,.0f}" for value in counts), _money(line.cost), _hours(line.seconds)]
+        table.add_row(line.stage, line.model, *cells, "last run" if line.sampled else "params")
+    table.add_section()
+    columns = list(zip(*((li.requests, li.samples, li.tokens_in, li.tokens_out) for li in lines), strict=True))
+    known = [line.cost for line in lines if line.cost is not None]
+    total = [f"{sum(column):,.0f}" for column in columns]
+    table.add_row("all", "", *total, _money(sum(known) if known else None), "", "")
+    return table
+
+
+def _money(cost: float | None) -> str:
+    return "-" if cost is None else f"{cost:,.2f}"
+
+
+def _hours(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds / 3600:,.1f}"
+
+
+@app.command()
+def readme() -> None:
+    """Write the numbers of this run into README.md, between its markers."""
+    from r2i.report.markdown import update_readme
+
+    with explained():
+        print("README.md " + ("updated" if update_readme() else "was up to date"))
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,56 @@
+"""`r2i rows`: train rows from elsewhere, and ours for other trainers."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from r2i.core import paths
+from r2i.core.boxes import BoxUnit
+from r2i.core.stage import explained
+from r2i.tools.exchange import Form
+
+app = typer.Typer(name="rows", no_args_is_help=True, help=__doc__)
+
+
+@app.command("import")
+def import_rows(
+    source: Annotated[Path, typer.Argument(help="Parquet, JSON lines, a folder of them, or a saved dataset.")],
+    folder: Annotated[Path, typer.Argument(help="Where the table goes.")],
+    style: Annotated[str, typer.Option(help="Whose instruction to add where a problem asks for no answer span.")] = (
+        "paper"
+    ),
+    box_unit: Annotated[BoxUnit, typer.Option(help="Of the numbers in bbox.")] = "pixels",
+    licence: Annotated[str, typer.Option(help="What may be done with the rows, for about.json.")] = "",
+) -> None:
+    """Write a dataset in the reference's columns as a table of train rows, and say what to put into params.yaml."""
+    from r2i.tools.exchange.importing import import_table
+
+    with explained():
+        about = import_table(source, folder, style, box_unit, licence)
+    print(counts_text(about))
+    print(f"in params.yaml, section train:\n  rows:\n    path: {folder}\n    sha256: {about['sha256']}")
+
+
+@app.command("export")
+def export_rows(
+    folder: Annotated[Path, typer.Argument(help="Where the Parquet files go.")],
+    form: Annotated[Form, typer.Option("--format", help="Whose columns.")] = "reference",
+    source: Annotated[Path, typer.Option("--from", help="The table of train rows.")] = paths.TRAIN,
+) -> None:
+    """Write the train rows that are ok as Parquet for the reference's trainer or EasyR1."""
+    from r2i.tools.exchange.export import export_table
+
+    with explained():
+        done = export_table(source, folder, form)
+    print(f"{done['rows']:,} rows in {folder}")
+    for reason, count in done["left_out"].items():
+        print(f"  left out: {count:,} {reason}")
+
+
+def counts_text(about: dict[str, Any]) -> str:
+    """Rows by status, then by reason."""
+    lines = [f"{count:,} {status}" for status, count in sorted(about["status"].items())]
+    for reason, count in sorted(about["reason"].items()):
+        lines.append(f"  {count:,} {reason} (first: {about['first'][reason][0]})")
+    return "\n".join(lines)

@@ -1,0 +1,35 @@
+"""Multiple-choice questions: letters, options, the prompt. Shared by overlay, train and evaluate."""
+
+import hashlib
+
+from r2i.core.prompts import load_prompt
+
+LETTERS = "ABCDEFGHIJ"
+
+
+def format_options(options: list[str]) -> str:
+    """One option a line, `A. text`."""
+    return "\n".join(f"{letter}. {text}" for letter, text in zip(LETTERS, options, strict=False))
+
+
+def mcq_prompt(question: str, options: list[str], style: str) -> str:
+    """The text that a model gets for a multiple-choice question in every view and stage."""
+    template = load_prompt("core", "choose", style)
+    return template.fill(question=question, options=format_options(options))
+
+
+def mcq_reply(answer: str, label: str, style: str) -> str:
+    """The reply that supervised fine-tuning teaches: what was seen, then the letter in a closed span."""
+    return load_prompt("core", "reply", style).fill(answer=answer, label=label)
+
+
+def shuffle_options(answer: str, distractors: list[str], key: str) -> tuple[list[str], str]:
+    """Order the options by a hash of `key` and each text: the same row, the same order, always.
+
+    Returns (options, letter of the answer).
+    """
+    options = sorted(
+        [answer, *distractors],
+        key=lambda text: hashlib.sha256(f"{key}\0{text}".encode()).digest(),
+    )
+    return options, LETTERS[options.index(answer)]

@@ -1,0 +1,88 @@
+"""The training curve: one line a step, with the same names whichever engine trains."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from r2i.core.errors import TableError
+
+Line = Mapping[str, float]
+Say = Callable[[int, int, Line], None]
+"""Is told of each line while training: (step, steps in all, line)."""
+
+KEYS = {
+    "loss": "of the optimizer step",
+    "reward": "mean: accuracy less the length penalty",
+    "reward_std": "standard deviation of the reward within a group, mean over groups",
+    "accuracy": "share of right answers",
+    "format": "share of replies with a closed answer span",
+    "response_length": "tokens, mean",
+    "truncated": "share of replies cut by the length limit",
+    "clip_ratio": "share of tokens whose ratio was clipped",
+    "entropy": "nats a token, mean",
+    "grad_norm": "before clipping",
+    "learning_rate": "",
+    "kept_groups": "share of groups that were trained on",
+    "judged": "share of rollouts that the judge decided",
+    "masked": "share of rollouts that could not be graded",
+    "token_accuracy": "SFT: share of the reply's tokens that are most likely",
+    "seconds_rollout": "engine openrlhf",
+    "seconds_train": "engine openrlhf",
+    "seconds_step": "engine openrlhf",
+}
+"""What each number of a line is. A line holds `step` and those of them that the engine gives."""
+
+
+def all_of(*sinks: Say) -> Say:
+    """One sink that tells all."""
+
+    def say(step: int, steps: int, line: Line) -> None:
+        for sink in sinks:
+            sink(step, steps, line)
+
+    return say
+
+
+def progress_printer(name: str, every_s: float = 5.0) -> Say:
+    """A sink that prints on stderr, every few seconds, how far a run is and how long it will take."""
+    started = time.monotonic()
+    last = started
+
+    def say(step: int, steps: int, line: Line) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < every_s and step < steps:
+            return
+        last = now
+        left = (now - started) / step * (steps - step)
+        facts = " ".join(f"{key} {line[key]:.3f}" for key in ("loss", "accuracy", "kept_groups") if key in line)
+        print(f"{name}: step {step}/{steps}, {facts}, {left:.0f} s left", file=sys.stderr, flush=True)
+
+    return say
+
+
+def write_curve(path: Path, lines: Sequence[Line]) -> None:
+    """Write `lines` as a JSON list, one line a step, which `dvc plots` reads; whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text("[\n" + ",\n".join(json.dumps(line) for line in lines) + "\n]\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def read_curve(path: Path) -> list[dict[str, float]]:
+    """The lines of a curve; [] where there is no file. Raises TableError where it is none."""
+    if not path.is_file():
+        return []
+    try:
+        return [dict(line) for line in json.loads(path.read_text(encoding="utf-8"))]
+    except (ValueError, TypeError) as error:
+        raise TableError(f"{path} is no JSON list of steps ({error})", "run `dvc repro train`") from error
+
+
+def last_mean(lines: Sequence[Line], keys: Sequence[str], window: int = 10) -> dict[str, float]:
+    """Mean of each of `keys` over the last `window` lines that hold it; keys that none holds are left out."""
+    held = {key: [line[key] for line in lines[-window:] if key in line] for key in keys}
+    return {key: sum(values) / len(values) for key, values in held.items() if values}

@@ -1,0 +1,266 @@
+"""Which code a stage needs, and what that code means: one answer for DVC, for resumes and for kept work.
+
+The stage `code` writes `data/code/<stage>.txt`; the stage of that name depends on this file and on no code. It has a
+line for each file that the stage's script imports, with a digest of what the file *means*: comments, docstrings,
+layout, and annotations that nothing reads don't count. Prompts and templates count by their bytes. What the stage
+reads of params.yaml stands there with its defaults, in place of the module that declares them.
+"""
+
+import ast
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from r2i.core.errors import R2IError
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = "r2i"
+DECLARES_PARAMS = ROOT / PACKAGE / "core" / "params.py"
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+IGNORED_FIELDS = frozenset({"ctx", "kind", "type_comment", "type_ignores", "type_params"})
+"""Fields of syntax nodes that repeat what others say, or that not every Python has."""
+DIGITS = 32  # of a digest, hexadecimal
+
+
+def meaning(source: str, *, annotations: bool = False) -> str:
+    """The syntax tree of Python code as text, the same in every Python that r2i supports.
+
+    `annotations`: whether those of functions count. Under a decorator, which may read them, they always do; so do
+    those of classes: dataclasses and pydantic models are made of them. Raises SyntaxError.
+    """
+    parts: list[str] = []
+    _write(ast.parse(source), parts, annotations)
+    return "".join(parts)
+
+
+def _write(node: Any, out: list[str], annotations: bool, in_class: bool = False) -> None:
+    if isinstance(node, list):
+        for item in node:
+            if not _is_empty(item, in_class):
+                _write(item, out, annotations, in_class)
+                out.append(",")
+        return
+    if not isinstance(node, ast.AST):
+        out.append(repr(node))
+        return
+    ignored = IGNORED_FIELDS
+    if isinstance(node, FUNCTIONS):
+        in_class, annotations = False, annotations or bool(node.decorator_list)
+        ignored = ignored if annotations else ignored | {"returns"}
+    elif isinstance(node, ast.ClassDef):
+        in_class = True
+    elif isinstance(node, ast.arg) and not annotations:
+        ignored = ignored | {"annotation"}
+    elif isinstance(node, ast.AnnAssign) and not in_class:
+        node = ast.Assign([node.target], node.value or ast.Constant(None))
+    elif isinstance(node, ast.JoinedStr):  # some Pythons put empty texts between its parts
+        node = ast.JoinedStr([part for part in node.values if getattr(part, "value", None) != ""])
+    out.append(type(node).__name__ + "(")
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if name not in ignored and value != [] and (value is not None or isinstance(node, ast.Constant)):
+            out.append(name + "=")
+            _write(value, out, annotations, in_class)
+    out.append(")")
+
+
+def _is_empty(node: Any, in_class: bool) -> bool:
+    """Whether a statement means nothing: a docstring, `pass`, a bare `x: int` outside classes, `if TYPE_CHECKING:`."""
+    match node:
+        case ast.Expr(ast.Constant(str())) | ast.Pass():
+            return True
+        case ast.AnnAssign(value=None):
+            return not in_class
+        case ast.If(test, _, []):
+            return _is_type_checking(test)
+    return False
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    return getattr(test, "id", None) == "TYPE_CHECKING" or getattr(test, "attr", None) == "TYPE_CHECKING"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A Python file of this repository: the digest of its meaning, and the files that it names."""
+
+    digest: str
+    needs: frozenset[Path]
+
+
+def read_source(path: Path) -> Source:
+    """Raises R2IError where the file is missing or no Python."""
+    try:
+        return _parse(path, path.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError, RecursionError) as error:
+        raise R2IError(f"{path} can't be read as Python: {error}", "repair it, or take it from git") from error
+
+
+@cache
+def _parse(path: Path, text: str) -> Source:
+    tree = ast.parse(text)
+    is_script = path.parent.name == "stages"  # Typer reads the annotations of its functions
+    parts: list[str] = []
+    _write(tree, parts, is_script)
+    needs = {found for node in _nodes(tree) for found in _named_files(node, path)}
+    return Source(_digest("".join(parts).encode()), frozenset(needs - {path}))
+
+
+def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes of the tree but those that only type checkers see."""
+    yield tree
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and _is_type_checking(node.test)):
+            yield from _nodes(node)
+
+
+def _named_files(node: ast.AST, path: Path) -> Iterator[Path]:
+    match node:
+        case ast.Import(names):
+            for alias in names:
+                yield from module_files(alias.name)
+        case ast.ImportFrom(str(module), names, 0):
+            for alias in names:
+                yield from module_files(f"{module}.{alias.name}")
+        case ast.Call(ast.Name("load_prompt"), [ast.Constant(str(room)), ast.Constant(str(name)), *_]):
+            yield from (ROOT / PACKAGE / room / "prompts").glob(f"*/{name}.txt")
+        case ast.Call(ast.Name("load_prompt")):
+            raise R2IError(f"{path}:{node.lineno}: load_prompt with a computed name", "write room and name as texts")
+        case ast.Constant(str(text)) if re.fullmatch(r"[\w.]+", text):  # run by name or path, or templates
+            if text.startswith(f"{PACKAGE}."):
+                yield from module_files(text)
+            elif "." in text or text.isidentifier():
+                yield from _siblings(path.parent / text)
+
+
+def _siblings(named: Path) -> Iterator[Path]:
+    if named.suffix and named.is_file():
+        yield named
+    elif named.is_dir() and not (named / "__init__.py").is_file():
+        yield from (file for file in named.rglob("*") if file.is_file() and file.suffix != ".pyc")
+
+
+def module_files(name: str) -> Iterator[Path]:
+    """The files that importing a module of this package reads: its own, and the __init__ of each package above it."""
+    parts = name.split(".")
+    if parts[0] != PACKAGE:
+        return
+    for end in range(1, len(parts) + 1):
+        place = ROOT.joinpath(*parts[:end])
+        for file in (place / "__init__.py", place.with_suffix(".py")):
+            if file.is_file():
+                yield file
+
+
+def needed_files(*entries: Path) -> list[Path]:
+    """All files of the repository that running these ones may read: sources, prompts, templates; not empty ones.
+
+    The module that declares params is left out: who needs it says which params.
+    """
+    seen: set[Path] = set()
+    waiting = list(entries)
+    while waiting:
+        path = waiting.pop()
+        if path not in seen and path != DECLARES_PARAMS:
+            seen.add(path)
+            if path.suffix == ".py":
+                waiting += read_source(path).needs
+    return sorted(path for path in seen if path.stat().st_size)
+
+
+def code_digests(*entries: Path | str) -> dict[str, str]:
+    """By path from the repository's root, the digest of each file that the entries need.
+
+    An entry is a file, or the name of a module. Raises R2IError where a file is missing or no Python.
+    """
+    files = [file for entry in entries for file in ([entry] if isinstance(entry, Path) else module_files(entry))]
+    return {path.relative_to(ROOT).as_posix(): file_digest(path) for path in needed_files(*files)}
+
+
+def file_digest(path: Path) -> str:
+    """Of a Python file's meaning, of any other file's bytes."""
+    return read_source(path).digest if path.suffix == ".py" else _digest(path.read_bytes())
+
+
+def differing_files(digests: Mapping[str, str], root: Path = Path()) -> list[str]:
+    """The paths, from `root`, of files that are gone or mean something else than `digests` say."""
+    return [path for path, digest in digests.items() if _digest_or_none(root / path) != digest]
+
+
+def _digest_or_none(path: Path) -> str | None:
+    try:
+        return file_digest(path)
+    except (OSError, R2IError):
+        return None
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:DIGITS]
+
+
+def library_versions(libraries: Iterable[str]) -> dict[str, str]:
+    """By name; left out where they are missing."""
+    found = {}
+    for name in libraries:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def code_files(params: Any, runs: Iterable[str]) -> dict[str, str]:
+    """Name and text of the file of each stage script. `params`: r2i.core.params.Params; `runs`: keys of `train`.
+
+    A script's PARAMS are the keys of its part of params.yaml, without the profile. One with `{run}` in it gives a file
+    a run: `train-dapo.txt`, `train-sft.txt`.
+    """
+    found = {}
+    for script in sorted((ROOT / "stages").glob("*.py")):
+        keys = declared_params(script)
+        if keys is None:
+            continue
+        code = [f"{path} {digest}" for path, digest in code_digests(script).items()]
+        by_run = any("{run}" in key for key in keys)
+        for run in runs if by_run else [""]:
+            lines = [line for key in keys for line in _param_lines(key.replace("{run}", run), params)]
+            found[f"{script.stem}-{run}.txt" if run else f"{script.stem}.txt"] = "\n".join(code + lines) + "\n"
+    return found
+
+
+def read_code_file(path: Path) -> dict[str, str]:
+    """The digests by path in a file that `code_files` wrote; {} where it is missing."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    pairs = (line.partition(" ") for line in lines)
+    return {name: digest for name, _, digest in pairs if not name.endswith(":")}
+
+
+def declared_params(script: Path) -> list[str] | None:
+    """A stage script's PARAMS, in order; None where it has none."""
+    for node in ast.parse(script.read_text(encoding="utf-8")).body:
+        match node:
+            case ast.Assign([ast.Name("PARAMS")], value):
+                return list(ast.literal_eval(value))
+    return None
+
+
+def _param_lines(key: str, params: Any) -> Iterator[str]:
+    """A line for each value below `key`, defaults in place."""
+    value = params if hasattr(params, key) else params.chosen
+    for part in key.split("."):
+        value = getattr(value, part)
+    yield from _leaves(key, value.model_dump(mode="json", by_alias=True) if hasattr(value, "model_dump") else value)
+
+
+def _leaves(key: str, value: Any) -> Iterator[str]:
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _leaves(f"{key}.{name}", inner)
+    else:
+        yield f"{key}: {json.dumps(value, ensure_ascii=False, sort_keys=True)}"

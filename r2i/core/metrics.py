@@ -1,0 +1,59 @@
+"""Metrics files: sorted JSON with rounded floats, without time, path or run id."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from r2i.core.disk import writing
+from r2i.core.errors import TableError
+
+
+def rounded(value: Any, digits: int = 6) -> Any:
+    """`value` with every float in it rounded; NaN and infinities become None (JSON has neither)."""
+    if isinstance(value, float):
+        return round(value, digits) if value == value and abs(value) != float("inf") else None
+    if isinstance(value, Mapping):
+        return {str(key): rounded(item, digits) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item, digits) for item in value]
+    return value
+
+
+def write_metrics(path: Path, values: Mapping[str, Any]) -> None:
+    """Write `values` in one step: a reader sees the old file or the new one, never half."""
+    text = json.dumps(rounded(values), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.write_text(text, encoding="utf-8")
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def count_statuses(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The funnel of one stage: rows by status, and by reason where there is one."""
+    statuses: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    for row in rows:
+        statuses[row["status"]] += 1
+        if row["reason"]:
+            reasons[f"{row['status']}: {row['reason']}"] += 1
+    return {"rows": sum(statuses.values()), "status": dict(statuses), "reason": dict(reasons)}
+
+
+def histogram(values: Iterable[Any]) -> dict[str, int]:
+    """How often each value occurs, in order of the values."""
+    return {str(value): count for value, count in sorted(Counter(values).items())}
+
+
+def require_ok(rows: Sequence[Mapping[str, Any]], what: str, remedy: str) -> None:
+    """Raise TableError, with what became of all rows, where none is ok: the next stage would have nothing."""
+    funnel = count_statuses(rows)
+    if not funnel["status"].get("ok"):
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(funnel["reason"].items()))
+        raise TableError(f"no {what} is left ({reasons or 'there was none'})", remedy)

@@ -1,0 +1,43 @@
+"""What all commands share: one way to run, one way to fail."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import typer
+
+from r2i.core.disk import disk_error
+from r2i.core.errors import R2IError
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """An R2IError becomes its cause and remedy on stderr and exit code 1, a full disk too; Ctrl-C and SIGTERM: 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("stopped; replies that came are kept: run again to go on", file=sys.stderr)
+        raise SystemExit(130) from None
+    except R2IError as error:
+        _fail(error)
+    except OSError as error:
+        if (found := disk_error(error)) is None:
+            raise
+        _fail(found)
+
+
+def _fail(error: R2IError) -> NoReturn:
+    print(f"error: {error.cause}", file=sys.stderr)
+    if error.remedy:
+        print(f"  -> {error.remedy}", file=sys.stderr)
+    raise SystemExit(1) from None
+
+
+def run_stage(main: Callable[..., Any]) -> None:
+    """Run a Typer `main` as a stage script."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    with explained():
+        typer.run(main)

@@ -1,0 +1,70 @@
+"""Scores stored predictions anew by today's rules. No model is called: what the judge said stands where it was asked
+just what it would be asked today."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from r2i.core.params import Judge
+from r2i.core.records import OK
+from r2i.core.tables import Row
+from r2i.grading import JUDGE, NONE, score_reply
+from r2i.grading.judged import ask_judge, quote_reply
+
+
+@dataclass(frozen=True)
+class Change:
+    """A row that is scored otherwise than before."""
+
+    before: Row
+    after: Row
+
+    @property
+    def verdicts(self) -> tuple[bool | None, bool | None]:
+        return self.before["correct"], self.after["correct"]
+
+
+def rescore_rows(rows: Iterable[Row], judge: Judge | None, seed: int) -> list[Row]:
+    """`rows` of PREDICTIONS by today's rules. `judge`: params' `evaluate.judge`; without one nothing stays judged."""
+    return [_rescore(row, judge, seed) for row in rows]
+
+
+def _rescore(row: Row, judge: Judge | None, seed: int) -> Row:
+    if row["status"] != OK:
+        return row
+    found = score_reply(row["reply"], row)
+    new = {"rule": found.rule, "correct": found.correct, "predicted": found.predicted, "verdict": None}
+    if found.rule == NONE and row["verdict"] and judge and _was_asked_so(row, judge, seed):
+        new["verdict"] = row["verdict"]
+        if row["rule"] == JUDGE:
+            new |= {"rule": JUDGE, "correct": row["correct"]}
+    return {**row, **new}
+
+
+def _was_asked_so(row: Row, judge: Judge, seed: int) -> bool:
+    """Whether the judge would get the same request today, word for word, from the same model."""
+    if not quote_reply(row["reply"]):
+        return False
+    request = ask_judge(row, judge, seed)
+    model, asked = row["verdict"]["model"], row["verdict"]["reply_key"].partition("/")[0]
+    return model == judge.endpoint.model and asked in {request.key(model, enforced) for enforced in (False, True)}
+
+
+def find_changes(before: Sequence[Row], after: Sequence[Row]) -> list[Change]:
+    """Rows whose verdict or rule is another, in order."""
+    pairs = zip(before, after, strict=True)
+    return [Change(old, new) for old, new in pairs if any(old[name] != new[name] for name in ("rule", "correct"))]
+
+
+def count_rules(rows: Iterable[Row]) -> Counter[str]:
+    """Replies that came, by the rule that decided them."""
+    return Counter(row["rule"] for row in rows if row["status"] == OK)
+
+
+def headline(rows: Iterable[Row]) -> dict[str, float]:
+    """Accuracy of the greedy replies in each view, unscored counted as wrong; calls that failed are no replies."""
+    views: dict[str, list[bool]] = {}
+    for row in rows:
+        if row["status"] == OK and row["sample"] == 0:
+            views.setdefault(row["view"], []).append(bool(row["correct"]))
+    return {view: sum(right) / len(right) for view, right in sorted(views.items())}

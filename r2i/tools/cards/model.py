@@ -1,0 +1,126 @@
+"""The model card."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from r2i.core import paths
+from r2i.core.curve import Line, last_mean, read_curve
+from r2i.core.errors import R2IError
+from r2i.core.params import Dapo, Section, Sft, load_params
+from r2i.repo.lock import Lock
+from r2i.tools.cards.facts import hub_licence, lock_or_none, own_licence, read_metrics, revision
+from r2i.tools.cards.render import MARK, render
+
+SECTIONS: dict[str, type[Section]] = {"dapo": Dapo, "sft": Sft}
+SHOWN = ("accuracy", "reward", "format", "kept_groups", "response_length", "truncated", "entropy", "loss",
+         "token_accuracy")  # fmt: skip
+
+
+def trained_models(lock: Lock | None = None) -> dict[str, str]:
+    """The stage that trained it, by the model's name; of dvc.lock."""
+    lock = lock or lock_or_none()
+    if lock is None:
+        return {}
+    folder = f"{paths.MODELS}/"
+    outs = [entry for entry in lock.outs() if entry.path.startswith(folder) and entry.stage.startswith("train")]
+    return {entry.path.removeprefix(folder): entry.stage for entry in outs}
+
+
+def model_card(name: str) -> str:
+    """Of models/`name`. Raises R2IError where dvc.lock knows no training of it."""
+    params, lock = load_params(), lock_or_none()
+    trained = trained_models(lock)
+    if lock is None or name not in trained:
+        known = ", ".join(trained) or "none"
+        raise R2IError(f"dvc.lock names no training of models/{name}", f"run `dvc repro`; trained here: {known}")
+    stage = trained[name]
+    run = stage.partition("@")[2]
+    locked = _train_params(lock, stage)
+    base = locked.get("base") or params.chosen.train.base
+    scores = read_metrics("evaluate")
+    return render(
+        "model.md.jinja",
+        _front(name, base, scores),
+        name=name,
+        run=run,
+        base=base,
+        engine=locked.get("engine"),
+        profile=params.profile,
+        rows=_rows(lock, stage, locked),
+        metrics=read_metrics(f"train-{run}"),
+        settings=_settings(run, locked),
+        curve=_curve(run),
+        scores=scores,
+        views=_views(scores, name),
+        gain=_compared(scores, name, "full_gain"),
+        gap=_compared(scores, name, "gap"),
+        passes={model: found for model, found in (scores.get("pass_at_k") or {}).items() if model in ("base", name)},
+        rendered=any(pool.kind == "rendered" for pool in params.chosen.sample.pools),
+        revision=revision([f"{paths.MODELS}/{name}", str(paths.BENCHMARK)]),
+    )
+
+
+def _train_params(lock: Lock, stage: str) -> dict[str, Any]:
+    """By their names below `train`, as locked."""
+    return {key.partition(".train.")[2]: value for key, value in lock.params(stage).items() if ".train." in key}
+
+
+def _settings(run: str, locked: Mapping[str, Any]) -> dict[str, Any]:
+    """All params of the run: as locked, and the defaults of what is not written there."""
+    return SECTIONS[run].model_validate(locked[run]).model_dump(mode="json") if locked.get(run) else {}
+
+
+def _rows(lock: Lock, stage: str, locked: Mapping[str, Any]) -> dict[str, Any]:
+    """Which rows it learned from: an imported table by its sha256, else those of `overlay` by DVC's hash."""
+    if locked.get("rows"):
+        return {"path": locked["rows"]["path"], "digest": f"sha256 {locked['rows']['sha256']}"}
+    md5 = next((entry.md5 for entry in lock.deps(stage) if entry.path == str(paths.TRAIN)), "")
+    return {"path": str(paths.TRAIN), "digest": f"md5 {md5}"}
+
+
+def _curve(run: str) -> dict[str, Any]:
+    """Steps, and means over the first and the last of them."""
+    lines: list[Line] = list(read_curve(paths.TRAIN_LOGS / f"{run}.json"))
+    window = min(10, len(lines))
+    first, last = last_mean(lines[:window], SHOWN), last_mean(lines, SHOWN)
+    table = [(key, first.get(key), last[key]) for key in SHOWN if key in last]
+    return {"steps": len(lines), "window": window, "table": table}
+
+
+def _views(scores: Mapping[str, Any], name: str) -> list[tuple[str, dict[str, Mapping[str, Any]]]]:
+    """Accuracies of the base and of this model in each view that has them."""
+    found = []
+    for view, models in (scores.get("views") or {}).items():
+        cells = {model: (models or {}).get(model) or {} for model in ("base", name)}
+        if cells[name].get("accuracy") is not None:
+            found.append((view, cells))
+    order = ("full", "crop", "boxed")
+    return sorted(found, key=lambda pair: (order.index(pair[0]) if pair[0] in order else len(order), pair[0]))
+
+
+def _compared(scores: Mapping[str, Any], name: str, what: str) -> Mapping[str, Any] | None:
+    """The comparison with the base: on top for the distilled model, in a section of its name for others."""
+    found = scores.get(what) if name == "distilled" else (scores.get(name) or {}).get(what)
+    return found if isinstance(found, Mapping) and found else None
+
+
+def _front(name: str, base: str, scores: Mapping[str, Any]) -> dict[str, Any]:
+    ours = base.startswith(("models/", "/", "."))  # else an id of the Hub
+    front: dict[str, Any] = {
+        **hub_licence([own_licence() if ours else "that of the base model"]),
+        "language": ["en"],
+        "library_name": "transformers",
+        "pipeline_tag": "image-text-to-text",
+        "tags": [MARK, "region-to-image", "arxiv:2602.11858"],
+    }
+    if not ours:
+        front["base_model"] = base
+    results = [
+        {
+            "task": {"type": "visual-question-answering"},
+            "dataset": {"type": "r2i-benchmark", "name": f"r2i benchmark, {view} view"},
+            "metrics": [{"type": "accuracy", "value": cells[name]["accuracy"]}],
+        }
+        for view, cells in _views(scores, name)
+    ]
+    return front | ({"model-index": [{"name": name, "results": results}]} if results else {})

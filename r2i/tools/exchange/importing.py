@@ -1,0 +1,118 @@
+"""A dataset from elsewhere -> a table of train rows, with every row that can't be used and why."""
+
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from r2i.core.boxes import BoxUnit
+from r2i.core.ids import make_id
+from r2i.core.metrics import count_statuses, require_ok, write_metrics
+from r2i.core.progress import track
+from r2i.core.records import FAILED, OK, REJECTED, TRAIN
+from r2i.core.spool import Spool
+from r2i.core.tables import Row, write_table
+from r2i.importing.digest import table_sha256
+from r2i.importing.hfio import Found, read_source
+from r2i.tools.exchange.folder import ABOUT, TABLE, require_free
+from r2i.tools.exchange.reference import ask, from_reference
+
+SHARD_BYTES = 48 * 2**20  # of pictures: shards stay below 64 MB where rows are spread evenly
+NAMED = 5  # rows left out that are named, for each reason
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+def import_table(source: Path, folder: Path, style: str, unit: BoxUnit, licence: str = "") -> dict[str, Any]:
+    """Write the rows of `source` to `folder` as records.TRAIN, and `about.json` beside them; returns what stands
+    in that: counts by status and reason, the digest, where the rows are from.
+
+    Raises TableError where the source can't be read, no row is ok, or `folder` holds something else.
+    """
+    require_free(folder, TABLE, source)
+    ask("", style)  # raises where there is no such style
+    with Spool(folder.parent) as spool:
+        read = read_rows(source, style, unit, spool)
+        require_ok(read.rows, "row", _remedy(read.rows))
+        write_table(folder, read.rows, TRAIN, shards=max(1, -(-read.size // SHARD_BYTES)))
+    about = {
+        **count_statuses(read.rows),
+        "first": read.first,
+        "sha256": table_sha256(folder),
+        "source": source.resolve().name,
+        "licence": licence,
+        "prompts": style,
+        "box_unit": unit,
+    }
+    write_metrics(folder / ABOUT, about)
+    return about
+
+
+@dataclass
+class Read:
+    """Rows of TRAIN in the source's order, pictures in a spool. `size`: bytes of all pictures. `first`: file and row of
+    the first few rows that were left out, by status and reason."""
+
+    rows: list[Row] = field(default_factory=list)
+    size: int = 0
+    first: dict[str, list[str]] = field(default_factory=dict)
+
+
+def read_rows(source: Path, style: str, unit: BoxUnit, spool: Spool) -> Read:
+    """Of rows with one picture and one prompt the first is kept. Raises TableError as `read_source` does."""
+    base = source if source.is_dir() else source.parent
+    read = partial(_read_row, base=base, style=style, unit=unit)
+    done, seen = Read(), set[str]()
+    for where, row in track(in_threads(read, read_source(source)), "rows import"):
+        if row["status"] == OK and row["question_id"] in seen:
+            row |= {"image": None, "status": REJECTED, "reason": "duplicate"}
+        if row["status"] == OK:
+            seen.add(row["question_id"])
+            done.size += len(row["image"])
+            row["image"] = spool.keep(row["image"])
+        else:
+            named = done.first.setdefault(f"{row['status']}: {row['reason']}", [])
+            named += [where] if len(named) < NAMED else []
+        done.rows.append(row)
+    _give_ids(done.rows)
+    return done
+
+
+def _read_row(found: Found, base: Path, style: str, unit: BoxUnit) -> tuple[str, Row]:
+    row = from_reference(found.values or {}, base, style, unit)
+    return found.where, row if found.values is not None else row | {"status": FAILED, "reason": "broken_line"}
+
+
+def _give_ids(rows: list[Row]) -> None:
+    """A row that is left out has an id of its own, even where it says the same as another."""
+    again: Counter[str] = Counter()
+    for row in rows:
+        if row["status"] != OK:
+            name = make_id(row["status"], row["reason"], row["image_id"], row["prompt"])
+            again[name] += 1
+            row["row_id"] = make_id(name, again[name])
+            row["question_id"] = row["question_id"] or row["row_id"]
+
+
+def _remedy(rows: list[Row]) -> str:
+    reasons = {row["reason"] for row in rows}
+    if reasons & {"bad_box", "box_outside"}:
+        return "boxes that are no pixels need --box-unit shares or --box-unit thousandths"
+    return "docs/exchange.md says what the columns must hold"
+
+
+def in_threads(function: Callable[[In], Out], items: Iterable[In]) -> Iterator[Out]:
+    """`function` of each item, in order; two for each core are held at once (decoding leaves Python's lock)."""
+    workers = min(8, os.cpu_count() or 1)
+    held: deque[Future[Out]] = deque()
+    with ThreadPoolExecutor(workers, "decode") as pool:
+        for item in items:
+            held.append(pool.submit(function, item))
+            if len(held) >= 2 * workers:
+                yield held.popleft().result()
+        while held:
+            yield held.popleft().result()

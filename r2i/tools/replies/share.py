@@ -1,0 +1,73 @@
+"""The archive among labs: `replies/` as DVC tracks it, by `replies.dvc`."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from r2i.core.errors import R2IError
+from r2i.endpoint.archive import open_archive
+from r2i.endpoint.store import Store, default_archive
+from r2i.repo.commands import run_dvc
+from r2i.tools.replies.pack import Packed, pack
+
+ARCHIVE = Path("replies")
+POINTER = Path("replies.dvc")  # names the segments that all labs have shared
+
+
+def pack_replies() -> Packed | None:
+    """Pack live replies into new segments and have DVC track them beside all that other labs have shared.
+
+    `dvc add` writes what it finds: a segment that was shared before and is not here would be dropped from the
+    pointer, so those are fetched first. Raises R2IError.
+    """
+    archive = default_archive()
+    if archive.resolve() != ARCHIVE.resolve():
+        return None
+    missing = segments_named() - segments_here()
+    if missing:
+        fetch_segments(missing)
+    packed = pack(Store(), open_archive(archive))
+    if segments_here():
+        run_dvc("add", "--quiet", str(ARCHIVE))
+    return packed
+
+
+def segments_here() -> set[str]:
+    """Names of the files in the archive's folder; part files don't count."""
+    return {path.name for path in ARCHIVE.glob("*") if path.suffix != ".part"} if ARCHIVE.is_dir() else set()
+
+
+def segments_named() -> set[str]:
+    """Names of the segments that the pointer holds; their listing comes from the remote if need be. Raises R2IError."""
+    import yaml
+
+    if not POINTER.is_file():
+        return set()
+    count = yaml.safe_load(POINTER.read_text(encoding="utf-8"))["outs"][0]["nfiles"]
+    try:
+        names = {Path(name).name for name in _files().ls(ARCHIVE.name, detail=False, dvc_only=True)}
+    except Exception as error:  # whatever the remote's client raises
+        raise R2IError(f"the listing of {POINTER} can't be read: {error}", "see that the remote is there") from error
+    if len(names) != count:
+        raise R2IError(
+            f"{POINTER} names {count} segments, and a listing of {len(names)} was found",
+            "have the lab that committed it run `make push` again",
+        )
+    return names
+
+
+def fetch_segments(names: set[str]) -> None:
+    """Put `names`, which the pointer holds, into the archive's folder; what is there stays. Raises R2IError."""
+    run_dvc("fetch", "--quiet", str(POINTER))
+    ARCHIVE.mkdir(exist_ok=True)
+    files = _files()
+    for name in sorted(names):
+        part = ARCHIVE / f".{name}.part"
+        files.get_file(f"{ARCHIVE.name}/{name}", str(part))
+        os.replace(part, ARCHIVE / name)
+
+
+def _files() -> Any:
+    from dvc.api import DVCFileSystem
+
+    return DVCFileSystem(".")

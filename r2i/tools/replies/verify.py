@@ -1,0 +1,105 @@
+"""Is what we have what was paid for?"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from r2i.core.images import file_sha256
+from r2i.endpoint.archive import PREFIX, SEGMENT, connect, read_prefixes, segment_names
+from r2i.endpoint.record import Damaged
+from r2i.endpoint.store import Store
+from r2i.tools.replies.scan import scan_segment, scan_store
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong. `key`: the record's; empty where it is about a whole file. `live`: in the store."""
+
+    path: Path
+    key: str
+    why: str
+    live: bool
+
+
+@dataclass
+class Verdict:
+    """`records`, `segments`: sound ones, in the store and the archive together."""
+
+    records: int = 0
+    segments: int = 0
+    faults: list[Fault] = field(default_factory=list)
+
+
+def verify(store: Store, folder: Path) -> Verdict:
+    """Hash every record of the store, and every segment of the archive `folder` and the records in it."""
+    verdict = Verdict()
+    for item in scan_store(store):
+        if item.record is None:
+            verdict.faults.append(Fault(item.path, item.key, item.why, live=True))
+        else:
+            verdict.records += 1
+    for path in _strays(folder):
+        verdict.faults.append(Fault(path, "", "misnamed: a segment is named by its sha256", live=False))
+    for name in segment_names(folder):
+        _verify_segment(folder / name, verdict)
+    return verdict
+
+
+def remove_damaged(store: Store, faults: list[Fault]) -> list[Fault]:
+    """Remove the damaged live records among `faults`; those that stay.
+
+    A record that a running stage asks for now, and may just have written again, stays.
+    """
+    left = []
+    for fault in faults:
+        if not (fault.live and fault.key and store.claim(fault.key)):
+            left.append(fault)
+            continue
+        try:
+            store.read(fault.key)
+        except Damaged:
+            fault.path.unlink(missing_ok=True)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            left.append(fault)
+        finally:
+            store.release(fault.key)
+    return left
+
+
+def _verify_segment(path: Path, verdict: Verdict) -> None:
+    prefixes, before = bytearray(), len(verdict.faults)
+    try:
+        true = file_sha256(path)
+        if f"{true}.sqlite" != path.name:
+            verdict.faults.append(Fault(path, "", f"truncated or altered: its sha256 is {true[:12]}…", live=False))
+    except OSError as error:
+        verdict.faults.append(Fault(path, "", f"can't be read: {error}", live=False))
+        return
+    for item in scan_segment(path):
+        if item.record is None:
+            verdict.faults.append(Fault(path, item.key, item.why, live=False))
+        else:
+            verdict.records += 1
+        prefixes += item.key.encode()[: 2 * PREFIX]
+    if len(verdict.faults) > before:
+        return
+    try:
+        with contextlib.closing(connect(path)) as connection:
+            named = read_prefixes(connection).hex().encode() == prefixes
+    except sqlite3.Error:
+        named = False
+    if named:
+        verdict.segments += 1
+    else:
+        verdict.faults.append(Fault(path, "", "its index does not name its records", live=False))
+
+
+def _strays(folder: Path) -> Iterator[Path]:
+    """What lies in the archive and is no segment; hidden files are left out."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if not path.name.startswith(".") and not SEGMENT.fullmatch(path.name):
+            yield path

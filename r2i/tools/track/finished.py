@@ -1,0 +1,129 @@
+"""A finished run as the tracker reads it: the workspace's, or an experiment's out of git and DVC's cache."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from r2i.core import paths
+from r2i.core.errors import R2IError
+from r2i.core.params import load_params
+from r2i.core.tracking import COMMIT_TAG, LOCK_TAG, flatten, git_commit
+from r2i.repo.git import Experiment, branch_of, changed_files, find_by_lock, git, list_experiments
+
+LOCK, PARAMS = Path("dvc.lock"), Path("params.yaml")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run left in `folder`, and where it came from. `identity`: tags by which its MLflow run is found again."""
+
+    folder: Path
+    name: str
+    identity: dict[str, str]
+    origin: dict[str, str]  # more tags
+    params: dict[str, Any]
+    changed: dict[str, str]  # param -> "old → new", against the commit
+    stages: Mapping[str, Mapping[str, Any]] = field(repr=False)  # of dvc.lock
+
+
+def read_workspace() -> Finished:
+    """The run in the current directory. Raises R2IError where nothing was run."""
+    if not LOCK.is_file():
+        raise R2IError("no dvc.lock: nothing has been run here", "run `make repro` first")
+    found = find_by_lock()
+    if found and not found.revision and found.baseline:  # while it runs DVC may have made a commit of its own
+        return _read(Path.cwd(), found.baseline, found, "")
+    return _read(Path.cwd(), git_commit(), found, "")
+
+
+@contextmanager
+def restored(name: str) -> Iterator[Finished]:
+    """The experiment `name`, its small files in a folder that goes with the block. Raises R2IError if it is unknown."""
+    known = list_experiments()
+    found = next((one for one in known if name in (one.name, one.revision)), None)
+    if not found:
+        names = ", ".join(one.name for one in known[:10]) or "none"
+        raise R2IError(f"no experiment {name} here; there is {names}", "see `dvc exp list --all-commits`")
+    with tempfile.TemporaryDirectory(prefix="r2i-track-") as folder:
+        _restore(found, Path(folder))
+        yield _read(Path(folder), found.baseline, found, found.revision)
+
+
+def _restore(experiment: Experiment, folder: Path) -> None:
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+
+    wanted = [LOCK, PARAMS, paths.REPORT, *(paths.TRAIN_LOGS / f"{run}.json" for run in ("dapo", "sft"))]
+    try:
+        files = DVCFileSystem(".", rev=experiment.revision)
+        wanted += [Path(found) for found in files.find("metrics") if found.endswith(".json")]
+        for path in wanted:
+            if files.exists(path.as_posix()):
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                files.get_file(path.as_posix(), str(folder / path))
+    except (DvcException, OSError) as error:
+        cause = f"{experiment.name}: what it wrote is neither in the cache nor in a remote ({error})"
+        raise R2IError(cause, f"`dvc exp pull REMOTE {experiment.name}`, or run it again") from error
+
+
+def _read(folder: Path, commit: str, experiment: Experiment | None, revision: str) -> Finished:
+    lock = (folder / LOCK).read_bytes()
+    stages = yaml.safe_load(lock)["stages"]
+    run = load_params(folder / PARAMS)
+    params = flatten({"seed": run.seed, "profile": run.profile, **run.chosen.model_dump(by_alias=True)})
+    digest, branch = hashlib.sha256(lock).hexdigest(), branch_of(commit)
+    return Finished(
+        folder=folder,
+        name=f"{experiment.name if experiment else branch or 'detached'} {run.profile} {digest[:8]}",
+        identity={LOCK_TAG: digest, COMMIT_TAG: commit},
+        origin=_origin(commit, branch, experiment, revision, stages),
+        params=params,
+        changed=_compare(git("show", f"{commit}:./{PARAMS}"), (folder / PARAMS).read_text(encoding="utf-8")),
+        stages=stages,
+    )
+
+
+def _origin(
+    commit: str, branch: str, experiment: Experiment | None, revision: str, stages: Mapping[str, Any]
+) -> dict[str, str]:
+    written = {out["path"] for entry in stages.values() for out in entry.get("outs", [])} | {str(LOCK)}
+    edited = [path for path in changed_files(commit, revision) if path not in written and not _below(path, written)]
+    tags = {"r2i.git_dirty": "true" if edited else "false"}
+    if edited:
+        tags["r2i.git_edited"] = ", ".join(edited)
+    if branch:
+        tags["r2i.git_branch"] = branch
+    if experiment:
+        tags["r2i.dvc_experiment"] = experiment.name
+    if experiment and experiment.revision:
+        tags["r2i.dvc_revision"] = experiment.revision
+    return tags
+
+
+def _below(path: str, folders: set[str]) -> bool:
+    return any(path.startswith(folder + os.sep) for folder in folders)
+
+
+def _compare(before: str, after: str) -> dict[str, str]:
+    """Params that differ, of the profile that was run: `{"vote.min_agreement": "6 → 7"}`."""
+    old, new = _chosen(before), _chosen(after)
+    if not old or old["profile"] != new["profile"]:
+        return {"profile": f"{old['profile']} → {new['profile']}"} if old else {}
+    names = sorted(old.keys() | new.keys())
+    return {name: f"{old.get(name, '-')} → {new.get(name, '-')}" for name in names if old.get(name) != new.get(name)}
+
+
+def _chosen(text: str) -> dict[str, Any]:
+    """The params file `text` as flat names, its chosen profile alone; {} where it is none."""
+    try:
+        raw = yaml.safe_load(text)
+        return flatten({"seed": raw["seed"], "profile": raw["profile"], **raw["profiles"][raw["profile"]]})
+    except (yaml.YAMLError, KeyError, TypeError):
+        return {}
