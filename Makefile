@@ -32,6 +32,7 @@ repro: setup ## the whole pipeline: images to report
 	@$(DVC) repro
 	@$(PY) -m r2i.cli.main track
 	@$(PY) -m r2i.cli.main summary
+	@$(PY) -m r2i.cli.main reproduced
 
 test: setup lint ## lint, types and tests
 	@$(PY) -m pytest

@@ -53,6 +53,15 @@ def fresh() -> None:
 
 
 @app.command()
+def reproduced() -> None:
+    """Say which outputs of this run have the bytes that the committed dvc.lock names, which have not, and why."""
+    from r2i.repo.reproduced import describe_run
+
+    with explained():
+        print("\n".join(describe_run()))
+
+
+@app.command()
 def mend() -> None:
     """Put a dvc.lock aside that a kill cut off; `dvc repro` then goes on from the committed one and the run-cache."""
     from r2i.repo.lock_repair import mend_lock
