@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export HF_HUB_OFFLINE ?= 1
 STAMP := $(VENV)/.installed
 
-.PHONY: repro setup test test-vllm test-stack test-lmms gpu-check lint format lock track push pull fresh twins readme pretrain clean help
+.PHONY: repro setup test test-vllm test-stack test-lmms gpu-check lint format lock track push pull fresh twins counts readme pretrain clean help
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -137,6 +137,9 @@ exps: setup ## experiments of `dvc exp`: the headline, and the params that diffe
 
 twins: setup ## two clones in unlike places run the DAG of PROFILE (smoke): are all outs the same bytes?
 	@$(PY) tests/twins.py $(PROFILE)
+
+counts: setup ## how the house stands: lines, reruns after an edited comment, an idle repro; TESTS=1 times the tests too
+	@$(PY) bench/house.py $(if $(TESTS),--tests)
 
 fresh: setup ## is dvc.lock what this commit gives, and does the remote have it? (brings nothing)
 	@$(PY) -m r2i.cli.main fresh
