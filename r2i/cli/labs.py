@@ -1,5 +1,6 @@
 """`r2i push`, `r2i pull`, `r2i fresh`: what this lab has for the others, and what they have for it."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -52,6 +53,17 @@ def fresh() -> None:
     print("dvc.lock is of this commit")
 
 
+@app.command("merge-lock", hidden=True)
+def merge_lock(ancestor: Path, ours: Path, theirs: Path) -> None:
+    """Merge dvc.lock stage by stage: git's merge driver, set up by `make repro` and `make pull`."""
+    from r2i.repo.lock import frozen_stages
+    from r2i.repo.lock_merge import merge_files
+
+    with explained():
+        if again := merge_files(ancestor, ours, theirs, frozen_stages()):
+            print(f"dvc.lock: both sides ran {', '.join(again)}: `dvc repro` runs them again")
+
+
 @app.command()
 def reproduced() -> None:
     """Say which outputs of this run have the bytes that the committed dvc.lock names, which have not, and why."""
@@ -65,8 +77,10 @@ def reproduced() -> None:
 def mend() -> None:
     """Put a dvc.lock aside that a kill cut off; `dvc repro` then goes on from the committed one and the run-cache."""
     from r2i.repo.lock_repair import mend_lock
+    from r2i.tools.labs import install_merge_driver
 
     with explained():
+        install_merge_driver()
         if aside := mend_lock():
             print(f"dvc.lock was cut off by a kill: it is {aside} now; `dvc repro` goes on from the run-cache")
 

@@ -62,13 +62,18 @@ def read_lock(path: Path = LOCK) -> Lock:
     """Raises R2IError where there is no lock, or it can't be read."""
     try:
         stages = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)["stages"]
-        dag = yaml.load(DAG.read_text(encoding="utf-8"), Loader=_LOADER)["stages"] if DAG.is_file() else {}
-        frozen = frozenset(name for name, stage in dag.items() if stage.get("do", stage).get("frozen"))
+        frozen = frozen_stages()
     except FileNotFoundError as error:
         raise R2IError(f"no {path}: nothing has been run here", "run `make repro`, or `git pull` one") from error
     except (yaml.YAMLError, LookupError, TypeError, AttributeError) as error:
         raise R2IError(f"{path} or {DAG} can't be read ({error})", "`git checkout` it, or merge it again") from error
     return Lock(stages, frozenset(name for name in stages if name.partition("@")[0] in frozen))
+
+
+def frozen_stages() -> frozenset[str]:
+    """Names in dvc.yaml of the stages that DVC never runs. Raises yaml.YAMLError, LookupError, AttributeError."""
+    dag = yaml.load(DAG.read_text(encoding="utf-8"), Loader=_LOADER)["stages"] if DAG.is_file() else {}
+    return frozenset(name for name, stage in dag.items() if stage.get("do", stage).get("frozen"))
 
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -87,17 +87,23 @@ def check_fresh() -> list[str]:
 
 
 def install_merge_driver() -> None:
-    """Let git merge `.dvc` files of folders: the union of both sides' files (.gitattributes: `*.dvc merge=dvc`).
+    """Let git merge `.dvc` files of folders by the union of their files, and dvc.lock stage by stage (.gitattributes).
 
-    DVC's own driver, after a fetch of what the commits to be merged name: it fails without their listings.
+    For folders DVC's own driver, after a fetch of what the commits to be merged name: it fails without their listings.
     No hooks, as `dvc install` would set: they break git where dvc is not on the PATH.
     """
     if not _in_git():
         return
     dvc = f"{shlex.quote(sys.executable)} -m dvc"
     driver = f"{dvc} fetch --quiet --all-commits %P; {dvc} git-hook merge-driver --ancestor %O --our %A --their %B"
-    for key, value in (("name", "union of the files of a folder that DVC tracks"), ("driver", driver)):
-        subprocess.run(["git", "config", f"merge.dvc.{key}", value], check=True)
+    lock = f"{shlex.quote(sys.executable)} -m r2i.cli.main merge-lock %O %A %B"
+    for key, value in (
+        ("dvc.name", "union of the files of a folder that DVC tracks"),
+        ("dvc.driver", driver),
+        ("dvc-lock.name", "dvc.lock, stage by stage"),
+        ("dvc-lock.driver", lock),
+    ):
+        subprocess.run(["git", "config", f"merge.{key}", value], check=True)
 
 
 def uncommitted() -> list[str]:
