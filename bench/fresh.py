@@ -2,7 +2,7 @@
 
 Learning rate and views of the mini profile were chosen by looking at its benchmark, so that its
 intervals are a little too friendly. `python bench/fresh.py [SEED]` renders a benchmark of another seed
-(1 unless told), evaluates models/{mini,distilled,sft} on it in a temporary folder, and writes
+(1 unless told), evaluates all registered models on it in a temporary folder, and writes
 bench/results/fresh.json. Run `make repro` first.
 """
 
@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from r2i.core.metrics import write_metrics
+from r2i.core.params import load_params
 
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "bench" / "results" / "fresh.json"
@@ -25,9 +26,10 @@ def main(seed: int) -> None:
         folder = Path(scratch)
         params = (ROOT / "params.yaml").read_text(encoding="utf-8")
         (folder / "params.yaml").write_text(params.replace("seed: 0", f"seed: {seed}", 1), encoding="utf-8")
-        for name in ("mini", "distilled", "sft"):
-            shutil.copytree(ROOT / "models" / name, folder / "models" / name)
-        stages = [["benchmark"], *(["evaluate", "--model", name] for name in ("base", "distilled", "sft")), ["score"]]
+        models = load_params(folder / "params.yaml").models
+        for source in {model.needs for model in models.values() if (ROOT / model.needs / "config.json").is_file()}:
+            shutil.copytree(ROOT / source, folder / source)
+        stages = [["benchmark"], *(["evaluate", "--model", name] for name in models), ["score"]]
         for stage, *options in stages:
             command = [sys.executable, str(ROOT / "stages" / f"{stage}.py"), *options]
             subprocess.run(command, cwd=folder, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})

@@ -1,30 +1,24 @@
 """Ask one model the benchmark in every view, score its replies, and measure where it looks."""
 
 from collections.abc import Iterable
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from r2i.core import paths
+from r2i.core.errors import ParamsError
 from r2i.core.metrics import write_metrics
 from r2i.core.params import Evaluate, load_params
 from r2i.core.records import ATTENTION, BENCHMARK, PREDICTIONS
 from r2i.core.stage import run_stage
 from r2i.core.tables import Row, iter_rows, write_table
 
-PARAMS = ("seed", "evaluate", "train.base")
-
-
-class Name(StrEnum):
-    base = "base"
-    distilled = "distilled"
-    sft = "sft"
+PARAMS = ("seed", "models.{model}.from", "evaluate", "train.base")
 
 
 def main(
-    model: Annotated[Name, typer.Option(help="Which model.")],
+    model: Annotated[str, typer.Option(help="Which of `models` in params.")],
     params: Path = Path("params.yaml"),
 ) -> None:
     """Evaluate a model: greedy in every view, sampled in some; rules score, then the judge where there is one."""
@@ -37,7 +31,10 @@ def main(
 
     run = load_params(params)
     cfg, ledger = run.chosen.evaluate, Ledger()
-    endpoint = choose_endpoint(model, cfg, run.chosen.train.base)
+    if model not in run.models:
+        known = ", ".join(run.models)
+        raise ParamsError(f"no model {model!r} is registered", f"add it to `models` in {params}; there are: {known}")
+    endpoint = choose_endpoint(model, run.models[model], cfg, run.chosen.train.base)
     items = iter_rows(paths.BENCHMARK, BENCHMARK, "benchmark")
     with connect(endpoint) as student:
         rows = predict(student, items, cfg, run.seed, ledger, endpoint.kind)

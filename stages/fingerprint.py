@@ -8,12 +8,10 @@ from r2i.core.fingerprint import code_files
 from r2i.core.params import load_params
 from r2i.core.stage import run_stage
 
-RUNS = ("dapo", "sft")
-
 
 def main(params: Path = Path("params.yaml")) -> None:
     """Write data/code/<stage>.txt for each stage of the pipeline."""
-    files = code_files(load_params(params), RUNS)
+    files = code_files(load_params(params))
     shutil.rmtree(paths.CODE, ignore_errors=True)
     paths.CODE.mkdir(parents=True)
     for name, text in files.items():

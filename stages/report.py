@@ -6,7 +6,7 @@ from r2i.core import paths
 from r2i.core.params import load_params
 from r2i.core.stage import run_stage
 
-PARAMS = ("seed", "profile", "report", "train.base")
+PARAMS = ("seed", "profile", "runs", "models", "report", "train")
 
 
 def main(params: Path = Path("params.yaml")) -> None:
@@ -15,7 +15,9 @@ def main(params: Path = Path("params.yaml")) -> None:
     from r2i.report.page import write_report
 
     run = load_params(params)
-    write_report(paths.REPORT, gather(run.seed, run.chosen.report.gallery, run.chosen.train.base), run.profile)
+    profile = run.chosen
+    story = gather(run.seed, profile.report.gallery, run.model_names, profile.train.base)
+    write_report(paths.REPORT, story, run.profile)
 
 
 if __name__ == "__main__":

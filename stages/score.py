@@ -1,5 +1,6 @@
-"""Compare base and distilled, view by view, with intervals."""
+"""Compare every model with the base, view by view, with intervals."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from r2i.core import paths
@@ -9,20 +10,20 @@ from r2i.core.records import ATTENTION, BENCHMARK, PREDICTIONS
 from r2i.core.stage import run_stage
 from r2i.core.tables import Row, read_table
 
-MODELS = ("base", "distilled", "sft")
 ITEM = ["item_id", "image_id", "cluster_id", "options", "dimension", "source", "status"]
 PREDICTION = ["prediction_id", "item_id", "view", "sample", "rule", "correct", "status",
               "tokens_in", "tokens_out", "vision_forwards"]  # fmt: skip
 LOOK = ["item_id", "cluster_id", "coverage", "box_share", "status"]
 PARAMS = (
     "seed",
+    "models",
     "evaluate.bootstrap",
     "benchmark.contamination_bits",
 )
 
 
 def main(params: Path = Path("params.yaml")) -> None:
-    """Score the predictions of base, distilled and the SFT control.
+    """Score the predictions of all models that params name.
 
     Attention and contamination are null where their tables are missing: a benchmark may be scored without them.
     """
@@ -36,23 +37,24 @@ def main(params: Path = Path("params.yaml")) -> None:
     draws = run.chosen.evaluate.bootstrap
     items = read_table(paths.BENCHMARK, BENCHMARK, "benchmark", ITEM)
     predictions = {
-        model: read_table(paths.PREDICTIONS / model, PREDICTIONS, f"evaluate@{model}", PREDICTION) for model in MODELS
+        model: read_table(paths.PREDICTIONS / model, PREDICTIONS, f"evaluate@{model}", PREDICTION)
+        for model in run.model_names
     }
     scores = collect_scores(items, predictions, draws, run.seed)
     bits = run.chosen.benchmark.contamination_bits
     found = {
         **compare(scores),
         **describe_replies(predictions),
-        "coverage": compare_coverage(read_attention(), draws, run.seed),
+        "coverage": compare_coverage(read_attention(run.model_names.pair), draws, run.seed),
         "contamination": contamination(run, bits) if paths.IMAGES.is_dir() and paths.TRAIN.is_dir() else None,
         "seeds": {"run": run.seed, "bootstrap_draws": draws},
     }
     write_metrics(paths.metrics("evaluate"), found)
 
 
-def read_attention() -> dict[str, list[Row]]:
-    """Rows of the models whose attention was measured; {} where none was (evaluate.attention is null)."""
-    folders = {model: paths.ATTENTION / model for model in MODELS}
+def read_attention(models: Iterable[str]) -> dict[str, list[Row]]:
+    """Rows of those models whose attention was measured; {} where none was (evaluate.attention is null)."""
+    folders = {model: paths.ATTENTION / model for model in models}
     return {
         model: read_table(folder, ATTENTION, f"evaluate@{model}", LOOK, allow_empty=True)
         for model, folder in folders.items()

@@ -7,6 +7,7 @@ import typer
 
 from r2i.core import paths
 from r2i.core.metrics import write_metrics
+from r2i.core.names import OBJECTIVES, ObjectiveName
 from r2i.core.params import load_params
 from r2i.core.stage import run_stage
 
@@ -22,7 +23,7 @@ PARAMS = (
 
 
 def main(
-    run: Annotated[str, typer.Option(help="dapo or sft")] = "dapo",
+    run: Annotated[ObjectiveName, typer.Option(help="Its objective.")] = "dapo",
     params: Path = Path("params.yaml"),
 ) -> None:
     """Train the base on the kept rows; save the student as one Hugging Face folder."""
@@ -32,7 +33,7 @@ def main(
     from r2i.train.run import train_run
 
     table = checked_folder(profile.train.rows) if profile.train.rows else paths.TRAIN
-    out = paths.MODELS / {"dapo": "distilled", "sft": "sft"}[run]
+    out = paths.MODELS / OBJECTIVES[run].folder
     log = paths.TRAIN_LOGS / f"{run}.json"
     summary = train_run(run, profile.train, profile.overlay.prompts, table, settings.seed, log, out)
     write_metrics(paths.metrics(f"train-{run}"), summary)

@@ -12,6 +12,7 @@ from r2i.core.curve import write_curve
 from r2i.core.ids import make_id, unit_of
 from r2i.core.images import cut_crop, draw_box, jpeg_bytes
 from r2i.core.metrics import count_statuses, write_metrics
+from r2i.core.params import load_params
 from r2i.core.provenance import NO_CALL
 from r2i.core.records import ANSWERS as ANSWER_TABLE
 from r2i.core.records import ATTENTION, BENCHMARK, PREDICTIONS, REGIONS, TRAIN, VOTES
@@ -21,6 +22,7 @@ from r2i.mini.world import ANSWERS, SIZE, Scene, Thing, render_scene
 
 RIGHT = {"base": {"full": 0.5, "crop": 0.97, "boxed": 0.55}, "distilled": {"full": 0.85, "crop": 0.97, "boxed": 0.87},
          "sft": {"full": 0.7, "crop": 0.97, "boxed": 0.7}}  # fmt: skip
+NAMES = load_params(Path(__file__).parents[1] / "params.yaml").model_names
 STATE = {"status": "ok", "reason": ""}
 
 

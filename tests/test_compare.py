@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from made_run import write_params
 from typer.testing import CliRunner
 
 from r2i.cli.main import app
@@ -132,6 +133,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     run("git", "config", "user.name", "lab")
     run("dvc", "init", "-q")
     run("dvc", "remote", "add", "-q", "-d", "store", str(root.parent / "remote"))
+    write_params(root)
     for name in ("v1", "main"):
         predict(name)
         run("git", "add", "-A")

@@ -18,14 +18,15 @@ SCRIPTS = {name: ROOT / "stages" / f"{name}.py" for name in STAGES}
 def own_params(name: str) -> list[str]:
     """As the script's PARAMS have them."""
     keys = STAGES[name].get("params", [])
-    return [key.removeprefix("profiles.${profile}.").replace("${key}", "{run}") for key in keys]
+    mark = {"${runs}": "{run}", "${models}": "{model}"}.get(DAG[name].get("foreach"), "")
+    return [key.removeprefix("profiles.${profile}.").replace("${key}", mark) for key in keys]
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_depends_on_its_code_file_and_on_no_code(name: str) -> None:
-    by_run = any("{run}" in key for key in own_params(name))
+    many = "foreach" in DAG[name]
     code = [dep for dep in STAGES[name]["deps"] if dep.startswith(("r2i/", "stages/", "data/code"))]
-    assert code == [f"data/code/{name}-${{key}}.txt" if by_run else f"data/code/{name}.txt"]
+    assert code == [f"data/code/{name}-${{key}}.txt" if many else f"data/code/{name}.txt"]
 
 
 def test_every_stage_script_is_a_stage_and_every_stage_has_its_script() -> None:
@@ -34,7 +35,7 @@ def test_every_stage_script_is_a_stage_and_every_stage_has_its_script() -> None:
 
 def test_the_committed_code_files_are_those_of_the_committed_code() -> None:
     """`dvc repro code` writes them; a commit of code without them would say that nothing has changed."""
-    wanted = code_files(load_params(ROOT / "params.yaml"), DAG["train"]["foreach"])
+    wanted = code_files(load_params(ROOT / "params.yaml"))
     assert {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "data/code").iterdir()} == wanted
 
 
@@ -47,7 +48,7 @@ def test_a_script_names_the_params_of_its_stage(name: str) -> None:
 def test_a_stage_is_rerun_when_the_params_it_reads_change(name: str) -> None:
     source = SCRIPTS[name].read_text(encoding="utf-8")
     read = set(re.findall(r"\.chosen\.(\w+)", source)) | set(re.findall(r"\bprofile\.(\w+)", source))
-    assert read == {key.split(".")[0] for key in own_params(name) if key not in ("seed", "profile")}
+    assert read == {key.split(".")[0] for key in own_params(name)} - {"seed", "profile", "runs", "models"}
 
 
 def test_no_stage_before_the_audit_can_see_the_truth() -> None:
@@ -82,7 +83,7 @@ def test_every_param_that_the_dag_names_is_written_out_in_every_profile(profile:
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     for name, stage in STAGES.items():
         for param in stage.get("params", []):
-            for key in DAG[name].get("foreach", {"": None}):
+            for key in params.get(DAG[name].get("foreach", "").strip("${}"), {"": None}):
                 found = params
                 for part in param.replace("${profile}", profile).replace("${key}", key).split("."):
                     assert part in found, f"{name}: {param} is not in profile {profile}"

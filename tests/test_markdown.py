@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from made_run import write_params
 
 from r2i.core.errors import R2IError
 from r2i.core.metrics import write_metrics
@@ -36,6 +37,7 @@ def test_numbers_are_replaced_between_the_markers_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    write_params(tmp_path)
     write_metrics(Path("metrics/evaluate.json"), SCORES)
     write_metrics(Path("metrics/audit.json"), AUDIT)
     readme = Path("README.md")

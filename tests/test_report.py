@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from made_report import run_stage
-from made_run import add_attention, add_zoom, make_run, write_params
+from made_run import NAMES, add_attention, add_zoom, make_run, write_params
 from typer.testing import CliRunner
 
 from r2i.cli.main import app
@@ -68,7 +68,7 @@ def test_the_same_run_gives_the_same_bytes(run: Path, monkeypatch: pytest.Monkey
 
 def test_numbers_of_the_headline_are_those_of_the_metrics(run: Path) -> None:
     scores = json.loads(paths.metrics("evaluate").read_text())
-    html = render_page(gather(0, 2), "smoke")
+    html = render_page(gather(0, 2, NAMES), "smoke")
     share = 100 * scores["gap"]["closed_share"]
     assert f"closes {share:.0f} % of the zooming gap" in html
     assert f"{100 * scores['views']['full']['distilled']['accuracy']:.1f} %" in html
@@ -80,13 +80,13 @@ def test_text_of_models_is_escaped(run: Path) -> None:
     write_table(paths.BENCHMARK, [{**item, "question": evil} for item in items], BENCHMARK)
     rows = read_table(paths.TRAIN, TRAIN, "overlay")
     write_table(paths.TRAIN, [{**row, "options": [evil, "2", "3", "4"], "dimension": evil} for row in rows], TRAIN)
-    html = render_page(gather(0, 3), evil)
+    html = render_page(gather(0, 3, NAMES), evil)
     assert evil not in html
     assert "&lt;img src=x" in html
 
 
 def test_examples_are_what_they_say(run: Path) -> None:
-    story = gather(0, 3)
+    story = gather(0, 3, NAMES)
     for kind, before, after in (("fixed", False, True), ("broken", True, False), ("still wrong", False, False)):
         for row in story.examples[kind]:
             assert tuple(greedy(row[model], "full")["correct"] for model in ("base", "distilled")) == (before, after)
@@ -96,7 +96,7 @@ def test_examples_are_what_they_say(run: Path) -> None:
 
 
 def test_training_rows_show_all_eight_answers_and_only_kept_rows(run: Path) -> None:
-    story = gather(0, 4)
+    story = gather(0, 4, NAMES)
     assert len(story.train) == 4
     for row in story.train:
         assert row["status"] == "ok" and row["image"] and row["region"]["crop"]
@@ -106,12 +106,12 @@ def test_training_rows_show_all_eight_answers_and_only_kept_rows(run: Path) -> N
 def test_audits_and_curves_may_be_missing(run: Path) -> None:
     paths.metrics("audit").unlink()
     shutil.rmtree(paths.TRAIN_LOGS)
-    html = render_page(gather(0, 1), "smoke")
+    html = render_page(gather(0, 1, NAMES), "smoke")
     assert 'id="audit"' not in html and 'id="training"' not in html
 
 
 def _card(title: str, scores: dict) -> dict:
-    return next(card for card in check_cards(scores) if card["title"] == title)
+    return next(card for card in check_cards(scores, NAMES) if card["title"] == title)
 
 
 def test_all_that_the_evaluation_found_is_shown(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +134,7 @@ def test_metrics_of_an_older_run_leave_the_new_sections_out(run: Path) -> None:
     for key in ("coverage", "cost", "contamination", "power", "unscored", "failed", "rules"):
         del scores[key]
     paths.metrics("evaluate").write_text(json.dumps(scores), encoding="utf-8")
-    html = render_page(gather(0, 1), "smoke")
+    html = render_page(gather(0, 1, NAMES), "smoke")
     for name in ("attention", "cost", "checks"):
         assert f'id="{name}"' not in html and f"#{name}" not in html
     assert "dot zoom" not in html and "Zoom view" not in html
@@ -142,7 +142,7 @@ def test_metrics_of_an_older_run_leave_the_new_sections_out(run: Path) -> None:
 
 def test_parts_that_are_null_leave_the_others_as_they_are(run: Path) -> None:
     # a made run has no attention, no zoom and no images table: coverage, the ratio and contamination are null
-    html = render_page(gather(0, 1), "smoke")
+    html = render_page(gather(0, 1, NAMES), "smoke")
     assert 'id="attention"' not in html and 'id="cost"' not in html
     assert "Contamination" not in html and "What so many items can show" in html
 
@@ -150,10 +150,10 @@ def test_parts_that_are_null_leave_the_others_as_they_are(run: Path) -> None:
 def test_coverage_stands_with_its_change_and_interval() -> None:
     cell = {"base": 0.0625, "distilled": 0.5, "change": 0.4375, "ci95": [0.43, 0.445], "n": 60,
             "focus_base": 1.0, "focus_distilled": 8.0}  # fmt: skip
-    share, focus = coverage_tiles({"coverage": cell})
+    share, focus = coverage_tiles({"coverage": cell}, NAMES)
     assert share[1:] == ("6.2", "50.0 %", "change +43.8 [+43.0, +44.5], 60 items")
     assert focus[1:3] == ("1.0×", "8.0×")
-    assert coverage_tiles({"coverage": None}) == coverage_tiles({}) == []
+    assert coverage_tiles({"coverage": None}, NAMES) == coverage_tiles({}, NAMES) == []
 
 
 def test_a_heat_map_shows_base_beside_distilled_over_all_layers(run: Path) -> None:
@@ -162,8 +162,8 @@ def test_a_heat_map_shows_base_beside_distilled_over_all_layers(run: Path) -> No
     from PIL import Image
 
     add_attention(layers=(1, 2))
-    looks = pick_looks(0, 3)
-    assert len(looks) == 3 and pick_looks(0, 3) == looks
+    looks = pick_looks(0, 3, NAMES.pair)
+    assert len(looks) == 3 and pick_looks(0, 3, NAMES.pair) == looks
     assert [one["layer"] for one in looks[0]["looks"]["base"]] == [1, 2]
     card = look_card(looks[0])
     # base looks at 16 tokens alike: 1/16 in each; distilled gives one half of its attention
@@ -177,14 +177,14 @@ def test_items_that_were_measured_in_one_model_alone_are_not_drawn(run: Path) ->
     rows = read_table(paths.ATTENTION / "base", ATTENTION, "evaluate@base")
     kept, failed = rows[0], [{**row, "status": "failed", "reason": "unreadable"} for row in rows[1:]]
     write_table(paths.ATTENTION / "base", [kept, *failed], ATTENTION)
-    assert [row["item_id"] for row in pick_looks(0, 6)] == [kept["item_id"]]
+    assert [row["item_id"] for row in pick_looks(0, 6, NAMES.pair)] == [kept["item_id"]]
     write_table(paths.ATTENTION / "distilled", [], ATTENTION)  # what evaluate writes where nothing was measured
-    assert pick_looks(0, 6) == []
+    assert pick_looks(0, 6, NAMES.pair) == []
 
 
 def test_maps_in_different_grids_are_not_compared(run: Path) -> None:
     add_attention()
-    row = pick_looks(0, 1)[0]
+    row = pick_looks(0, 1, NAMES.pair)[0]
     row["looks"]["distilled"][0]["grid"] = [2, 8]
     assert look_card(row) is None
 
@@ -196,21 +196,21 @@ def test_cost_of_a_zoom_beside_the_full_view() -> None:
         "zoom": {"base": {"vision_forwards": 3.0, "tokens_in": 3000.0, "tokens_out": None}},
         "zoom_over_full": {"base": {"vision_forwards": 3.0, "tokens_in": 2.5, "tokens_out": None}},
     }
-    full, zoom = cost_rows({"views": cells, "cost": cost})
+    full, zoom = cost_rows({"views": cells, "cost": cost}, NAMES)
     assert full["costs"] == [("1", ""), ("1,200", ""), ("–", "")]
     assert zoom["costs"] == [("3", "× 3.0"), ("3,000", "× 2.5"), ("–", "")]
     assert (full["accuracy"], zoom["accuracy"]) == (0.5, 0.9)
-    assert cost_rows({"views": cells, "cost": {**cost, "zoom_over_full": None}}) == []
+    assert cost_rows({"views": cells, "cost": {**cost, "zoom_over_full": None}}, NAMES) == []
 
 
 def test_a_region_that_models_chose_is_not_called_given(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add_zoom()
     run_stage(monkeypatch, "score")
-    assert gather(0, 1).zoom_given
+    assert gather(0, 1, NAMES).zoom_given
     rows = read_table(paths.PREDICTIONS / "base", PREDICTIONS, "evaluate@base")
     next(row for row in rows if row["view"] == "zoom")["zoom_box"] = [0, 0, 30, 30]
     write_table(paths.PREDICTIONS / "base", rows, PREDICTIONS)
-    story = gather(0, 1)
+    story = gather(0, 1, NAMES)
     assert not story.zoom_given
     assert "Zoom view" in render_page(story, "smoke")
 
@@ -248,8 +248,8 @@ def test_contamination_and_power_in_words() -> None:
 def test_an_item_without_a_box_shows_its_plain_image(run: Path) -> None:
     items = read_table(paths.BENCHMARK, BENCHMARK, "benchmark")
     write_table(paths.BENCHMARK, [{**item, "boxed": None, "crop": None, "box": None} for item in items], BENCHMARK)
-    story = gather(0, 1)
-    assert all(example_card(row)["full"] for rows in story.examples.values() for row in rows)
+    story = gather(0, 1, NAMES)
+    assert all(example_card(row, NAMES)["full"] for rows in story.examples.values() for row in rows)
 
 
 def test_a_report_before_the_score_names_what_to_run(
@@ -266,7 +266,7 @@ def test_a_report_before_the_score_names_what_to_run(
 def test_a_broken_metrics_file_is_named(run: Path) -> None:
     paths.metrics("audit").write_text("{", encoding="utf-8")
     with pytest.raises(TableError, match=r"audit\.json"):
-        gather(0, 1)
+        gather(0, 1, NAMES)
 
 
 def test_large_pictures_are_made_smaller_and_small_ones_keep_their_bytes() -> None:
@@ -293,11 +293,11 @@ def test_an_audit_share_is_one_line_with_its_cases() -> None:
 
 def test_a_curve_leaves_out_steps_without_a_number() -> None:
     steps = [{"step": 1, "reward": 0.0}, {"step": 2}, {"step": 3, "reward": None}, {"step": 5, "reward": 1.0}]
-    found = curve(steps, "reward", "distilled")
+    found = curve(steps, "reward", "compared")
     assert found and found["steps"] == "1 to 5"
     # two points: left bottom and right top of a 300 x 96 box with 4 px of air
     assert 'd="M0.0 92.0L300.0 4.0"' in found["svg"]
-    assert curve(steps[:1], "reward", "distilled") is None
+    assert curve(steps[:1], "reward", "compared") is None
 
 
 def test_the_summary_prints_funnel_scores_and_the_reports_path(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

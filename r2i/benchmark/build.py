@@ -8,7 +8,7 @@ from typing import Any
 from r2i.benchmark.letters import balance_letters
 from r2i.benchmark.reviewed import fixed_texts
 from r2i.core.boxes import Box, area, clip
-from r2i.core.choices import format_options
+from r2i.core.choices import format_options, is_open
 from r2i.core.ids import make_id, unit_of
 from r2i.core.tables import Row
 from r2i.core.text import normalise
@@ -193,7 +193,7 @@ def _fixed(item: Row, fix: Any, size: tuple[int, int]) -> Row | None:
 
 
 def _unusable(item: Row, rules: Rules) -> str:
-    if not item["options"] and not rules.open:
+    if is_open(item) and not rules.open:
         return "no_options"
     if rules.max_right is not None and not item["tries"]:
         return "not_measured"

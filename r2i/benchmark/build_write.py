@@ -19,6 +19,7 @@ from r2i.benchmark.views import boxed_view, crop_view
 from r2i.core import paths, records
 from r2i.core.boxes import Box
 from r2i.core.catalogue import IMAGES, REGIONS, TRAIN, VOTES, Listed
+from r2i.core.choices import is_open
 from r2i.core.errors import R2IError
 from r2i.core.folders import new_folder
 from r2i.core.images import read_image
@@ -127,7 +128,7 @@ def describe(name: str, picked: Picked, params: Params, rules: Rules) -> dict[st
         "items": len(items),
         "images": len({item["image_id"] for item in items}),
         "verified": sum(item["verified"] for item in items),
-        "open": sum(not item["options"] for item in items),
+        "open": sum(is_open(item) for item in items),
         "dimension": histogram(item["dimension"] for item in items),
         "label": histogram(item["label"] for item in items if item["label"]),
         "considered": picked.considered,

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from r2i.core.names import VIEWS
 from r2i.core.stage import explained
 
 Revisions = Annotated[
@@ -20,13 +21,14 @@ Revisions = Annotated[
 
 def compare(
     revisions: Revisions,
-    model: Annotated[str, typer.Option(help="Whose predictions: base, distilled, sft.")] = "distilled",
-    view: Annotated[str, typer.Option(help="full, crop, boxed or zoom.")] = "full",
+    model: Annotated[str | None, typer.Option(help="Whose predictions; the second in params unless told.")] = None,
+    view: Annotated[str, typer.Option(help=f"One of {', '.join(VIEWS)}.")] = "full",
     md: Annotated[bool, typer.Option("--md", help="Print Markdown.")] = False,
     html: Annotated[Path | None, typer.Option(help="Also write one HTML page, which needs no other file.")] = None,
     draws: Annotated[int, typer.Option(min=100, help="Draws of the bootstrap.")] = 2000,
 ) -> None:
     """Compare evaluated revisions on the items that all of them measured, paired by item."""
+    from r2i.core.params import load_params
     from r2i.tools.compare.load import CompareError, load_revision
     from r2i.tools.compare.measure import compare_revisions
     from r2i.tools.compare.page import write_page
@@ -35,7 +37,8 @@ def compare(
     with explained():
         if len(revisions) < 2:
             raise CompareError("one revision is nothing to compare", "name at least two")
-        found = compare_revisions([load_revision(name, model, view) for name in revisions], view, draws)
+        whose = model or load_params().model_names.compared
+        found = compare_revisions([load_revision(name, whose, view) for name in revisions], view, draws)
         if md:
             print(markdown(found), end="")
         else:

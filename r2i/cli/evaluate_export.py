@@ -18,7 +18,7 @@ class Format(StrEnum):
 def export(
     folder: Annotated[Path, typer.Argument(metavar="DST", help="Folder to write; its parts are replaced.")],
     format: Annotated[Format, typer.Option("--format", help="For which tool.")] = Format.lmms,
-    model: Annotated[str, typer.Option(help="Whose predictions: a folder of data/evaluate.")] = "distilled",
+    model: Annotated[str | None, typer.Option(help="Whose predictions; the second in params unless told.")] = None,
     params: Annotated[Path, typer.Option(help="For the prompts and the length of replies.")] = Path("params.yaml"),
 ) -> None:
     """Write results and tasks for lmms-eval: DST/results, and DST/tasks for its --include_path."""
@@ -29,7 +29,8 @@ def export(
     from r2i.tools.exports.lmms_results import write_results
 
     with explained():
-        cfg = load_params(params).chosen.evaluate
+        run = load_params(params)
+        cfg, model = run.chosen.evaluate, model or run.model_names.compared
         rows = read_table(paths.PREDICTIONS / model, PREDICTIONS, f"evaluate@{model}")
         written = write_tasks(folder / "tasks", iter_rows(paths.BENCHMARK, BENCHMARK, "benchmark"), cfg)
         date = f"{datetime.now(UTC):%Y%m%d_%H%M%S}"

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from r2i.core.errors import R2IError
+from r2i.core.names import OBJECTIVES
 from r2i.core.stage import explained
 
 app = typer.Typer()
@@ -16,6 +17,7 @@ app.add_typer(card, name="card")
 app.add_typer(export, name="export")
 Out = Annotated[Path | None, typer.Option("--out", help="Write it there instead of printing it.")]
 Name = Annotated[str, typer.Argument(help="Folder of the model in models/.")]
+DISTILLED = OBJECTIVES["dapo"].folder
 New = Annotated[Path, typer.Argument(help="A new folder, or an earlier export.")]
 
 
@@ -60,7 +62,7 @@ def data_card(out: Out = None) -> None:
 
 
 @card.command("model")
-def model_card(name: Name = "distilled", out: Out = None) -> None:
+def model_card(name: Name = DISTILLED, out: Out = None) -> None:
     """The card of a model that was trained here."""
     from r2i.tools.cards.model import model_card
 
@@ -84,7 +86,7 @@ def export_hf(
 
 
 @export.command("model")
-def export_model(folder: New, name: Annotated[str, typer.Option(help="Folder in models/.")] = "distilled") -> None:
+def export_model(folder: New, name: Annotated[str, typer.Option(help="Folder in models/.")] = DISTILLED) -> None:
     """A trained model's folder with its card."""
     from r2i.tools.exchange.hf import export_model
 

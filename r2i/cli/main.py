@@ -20,9 +20,11 @@ from r2i.cli.review import app as review_app
 from r2i.cli.rows import app as rows_app
 from r2i.core import paths
 from r2i.core.errors import R2IError
+from r2i.core.names import VIEWS
 from r2i.core.stage import explained
 
 if TYPE_CHECKING:
+    from r2i.core.names import ModelNames
     from r2i.report.gather import Step
     from r2i.tools.cost import Line
 
@@ -63,7 +65,8 @@ def track_run(
 
 @app.command()
 def summary() -> None:
-    """Print the funnel, base against distilled, and where the report is."""
+    """Print the funnel, the models side by side, and where the report is."""
+    from r2i.core.params import load_params
     from r2i.report.gather import read_funnel, read_json
 
     console = Console()
@@ -71,9 +74,10 @@ def summary() -> None:
         scores = read_json(paths.metrics("evaluate"))
         if not scores:
             raise R2IError(f"no {paths.metrics('evaluate')}: nothing has been scored here", "run `make repro`")
+        models = load_params().model_names
         console.print(funnel_table(read_funnel()))
-        console.print(score_table(scores))
-        console.print(gap_line(scores), soft_wrap=True)
+        console.print(score_table(scores, models))
+        console.print(gap_line(scores, models), soft_wrap=True)
     if paths.REPORT.is_file():
         console.print(f"report: {paths.REPORT.resolve()}", soft_wrap=True, highlight=False)
 
@@ -99,27 +103,27 @@ def funnel_table(steps: "list[Step]") -> Table:
     return table
 
 
-def score_table(scores: dict[str, Any]) -> Table:
+def score_table(scores: dict[str, Any], models: "ModelNames") -> Table:
     """Accuracy of every model in every view, with its 95 % interval."""
-    from r2i.report.charts import NAMES, ci, percent
+    from r2i.report.charts import ci, percent
 
-    models = [name for name in NAMES if name in scores["views"]["full"]]
+    names = [name for name in models if name in scores["views"]["full"]]
     table = Table(title=f"{scores['items']:,} benchmark items", title_justify="left")
     table.add_column("view")
-    for model in models:
-        table.add_column(NAMES[model].lower(), justify="right")
-    for view in [name for name in ("full", "crop", "boxed") if name in scores["views"]]:
+    for model in names:
+        table.add_column(models.titles[model].lower(), justify="right")
+    for view in [name for name in VIEWS if name in scores["views"]]:
         cells = scores["views"][view]
-        table.add_row(view, *(f"{percent(cells[m]['accuracy'])} {ci(cells[m]['ci95'])}" for m in models))
+        table.add_row(view, *(f"{percent(cells[m]['accuracy'])} {ci(cells[m]['ci95'])}" for m in names))
     return table
 
 
-def gap_line(scores: dict[str, Any]) -> str:
+def gap_line(scores: dict[str, Any], models: "ModelNames") -> str:
     """`zooming gap 45.2 -> 12.1 points (change -33.1 [-36.0, -30.2]), full view +31.8 [...]`."""
     from r2i.report.charts import ci, points
 
     gap, gain = scores["gap"], scores["full_gain"]
-    before, after = (points(gap[name]).removeprefix("+") for name in ("base", "distilled"))
+    before, after = (points(gap[name]).removeprefix("+") for name in models.pair)
     change = f"{points(gap['change'])} {ci(gap['ci95'], True)}"
     full = f"{points(gain['value'])} {ci(gain['ci95'], True)}"
     return f"zooming gap {before} → {after} points (change {change}); full view {full}".replace("[", r"\[")

@@ -1,10 +1,17 @@
 """Multiple-choice questions: letters, options, the prompt. Shared by overlay, train and evaluate."""
 
 import hashlib
+from collections.abc import Mapping
+from typing import Any
 
 from r2i.core.prompts import load_prompt
 
 LETTERS = "ABCDEFGHIJ"
+
+
+def is_open(item: Mapping[str, Any]) -> bool:
+    """Whether a question, with its column `options`, has none: it is answered in words."""
+    return not item["options"]
 
 
 def format_options(options: list[str]) -> str:

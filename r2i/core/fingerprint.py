@@ -215,22 +215,26 @@ def library_versions(libraries: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def code_files(params: Any, runs: Iterable[str]) -> dict[str, str]:
-    """Name and text of the file of each stage script. `params`: r2i.core.params.Params; `runs`: keys of `train`.
+def code_files(params: Any) -> dict[str, str]:
+    """Name and text of the file of each stage script. `params`: r2i.core.params.Params.
 
     A script's PARAMS are the keys of its part of params.yaml, without the profile. One with `{run}` in it gives a file
-    a run: `train-dapo.txt`, `train-sft.txt`.
+    for each of `runs`, one with `{model}` for each of `models`: `train-dapo.txt`, `evaluate-base.txt`.
     """
+    whole = params.model_dump(mode="json", by_alias=True)
+    values = whole["profiles"][whole["profile"]] | {key: whole[key] for key in whole if key != "profiles"}
+    many = {"{run}": whole["runs"], "{model}": whole["models"]}
     found = {}
     for script in sorted((ROOT / "stages").glob("*.py")):
         keys = declared_params(script)
         if keys is None:
             continue
         code = [f"{path} {digest}" for path, digest in code_digests(script).items()]
-        by_run = any("{run}" in key for key in keys)
-        for run in runs if by_run else [""]:
-            lines = [line for key in keys for line in _param_lines(key.replace("{run}", run), params)]
-            found[f"{script.stem}-{run}.txt" if run else f"{script.stem}.txt"] = "\n".join(code + lines) + "\n"
+        mark = next((mark for mark in many if any(mark in key for key in keys)), "")
+        for name in many.get(mark, [""]):
+            own = [key.replace(mark, name) if mark else key for key in keys]
+            lines = [line for key in own for line in _param_lines(key, values)]
+            found[f"{script.stem}-{name}.txt" if name else f"{script.stem}.txt"] = "\n".join(code + lines) + "\n"
     return found
 
 
@@ -250,12 +254,11 @@ def declared_params(script: Path) -> list[str] | None:
     return None
 
 
-def _param_lines(key: str, params: Any) -> Iterator[str]:
+def _param_lines(key: str, values: Any) -> Iterator[str]:
     """A line for each value below `key`, defaults in place."""
-    value = params if hasattr(params, key) else params.chosen
     for part in key.split("."):
-        value = getattr(value, part)
-    yield from _leaves(key, value.model_dump(mode="json", by_alias=True) if hasattr(value, "model_dump") else value)
+        values = values[part]
+    yield from _leaves(key, values)
 
 
 def _leaves(key: str, value: Any) -> Iterator[str]:

@@ -1,9 +1,10 @@
 """Typed params: every key known, every unit stated, unknown keys refused.
 
-`params.yaml` holds `seed`, `profile` and `profiles: {mini, smoke, paper}`. A stage reads the
-section of its own name from the chosen profile; DVC tracks just that section.
+`params.yaml` holds `seed`, `profile`, the registries `runs` and `models`, and `profiles: {mini, smoke, paper}`. A stage
+reads the section of its own name from the chosen profile; DVC tracks just that section.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -11,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from r2i.core.errors import ParamsError
+from r2i.core.names import BASE, OBJECTIVES, RESERVED, ModelNames, ObjectiveName, TrainView, ViewName
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -298,7 +300,7 @@ class Overlay(Section):
     """JPEG quality of the boxed image; below 95 colours are stored at half resolution, as cameras do."""
     max_pixels: Count | None = None
     """The boxed image is scaled down to so many pixels for the student's tries, not in its row; None: it is not."""
-    views: dict[Literal["boxed", "full", "crop"], Share]
+    views: dict[TrainView, Share]
     """Share of kept questions that become a row of each view (the paper: boxed 1)."""
     shards: Count = 1
 
@@ -522,12 +524,12 @@ class Zoom(Section):
 class Evaluate(Section):
     prompts: str
     batch: Count = 256
-    endpoints: dict[Literal["base", "distilled", "sft"], Endpoint] = {}
-    """Models that are asked through a server instead of in process."""
-    views: list[Literal["full", "crop", "boxed", "zoom"]] = ["full", "crop", "boxed"]
+    endpoints: dict[str, Endpoint] = {}
+    """By name, the models of the registry that are asked through a server instead of in process."""
+    views: list[ViewName] = ["full", "crop", "boxed"]
     samples: Annotated[int, Field(ge=0)] = 8
     """Sampled replies for each item in each of `sampled_views`, for pass@k and the spread; 0: none."""
-    sampled_views: list[Literal["full", "crop", "boxed", "zoom"]] = ["full"]
+    sampled_views: list[ViewName] = ["full"]
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Of the sampled replies."""
     max_tokens: Count
@@ -570,14 +572,98 @@ class Profile(Section):
         return self
 
 
+class Run(Section):
+    """A run of `train`, by its objective. Both keys are facts of r2i.core.names, written out for DVC's templates."""
+
+    folder: str
+    """That it writes."""
+    curve: str
+    """What its plot shows."""
+
+
+class RegisteredModel(Section):
+    """A model that is evaluated."""
+
+    from_: str = Field(alias="from")
+    """`base`: the profile's train.base; a run of `train`; a hub id; or a folder."""
+    needs: str
+    """What DVC waits for, and evaluates the model anew for: its folder. A hub id has none: data/benchmark/items, which
+    every evaluation needs."""
+    title: str | None = None
+    """As readers see it; null: its name."""
+
+    @model_validator(mode="after")
+    def _comes_from_somewhere(self) -> Self:
+        source = self.from_
+        if source == BASE or source in OBJECTIVES:
+            return self
+        if not re.fullmatch(r"[^\s/]*(/[^\s/]+)+/?", source):
+            raise ValueError(
+                f"from: {source!r} is neither {BASE}, a run of train ({', '.join(OBJECTIVES)}), a hub id "
+                "(OWNER/NAME) nor a folder (write ./NAME)"
+            )
+        return self
+
+
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+"""Of a file, of a DVC stage and of a param, so without dots."""
+
+
 class Params(Section):
     seed: int
     profile: str
+    runs: dict[ObjectiveName, Run]
+    """The trainings that the pipeline runs."""
+    models: dict[ModelName, RegisteredModel]
+    """All models that are evaluated. The first is the base that the others are compared with, the second the one that
+    headlines are about."""
     profiles: dict[str, Profile]
 
     @property
     def chosen(self) -> Profile:
         return self.profiles[self.profile]
+
+    @property
+    def model_names(self) -> ModelNames:
+        return ModelNames(
+            titles={name: model.title or name for name, model in self.models.items()},
+            runs={run: next((name for name, m in self.models.items() if m.from_ == run), "") for run in self.runs},
+        )
+
+    @model_validator(mode="after")
+    def _runs_are_those_of_the_code(self) -> Self:
+        for run, given in self.runs.items():
+            known = OBJECTIVES[run]
+            if (given.folder, given.curve) != (f"models/{known.folder}", known.curve):
+                raise ValueError(f"runs.{run} must be {{folder: models/{known.folder}, curve: {known.curve}}}")
+        return self
+
+    @model_validator(mode="after")
+    def _models_can_be_evaluated(self) -> Self:
+        if len(self.models) < 2:
+            raise ValueError("models: name at least two, the base first: there is nothing to compare it with")
+        if len(set(self.model_names.titles.values())) < len(self.models):
+            raise ValueError("models: two have the same title")
+        for name, model in self.models.items():
+            if name in RESERVED:
+                raise ValueError(f"models.{name}: metrics/evaluate.json has a key of this name; choose another")
+            if model.from_ in OBJECTIVES and model.from_ not in self.runs:
+                known = ", ".join(self.runs) or "none"
+                raise ValueError(
+                    f"models.{name}: {model.from_} is not among the runs ({known}): add it, or take it out"
+                )
+            folder = self.runs[model.from_].folder if model.from_ in self.runs else None  # type: ignore[index]
+            if folder and model.needs != folder:
+                raise ValueError(f"models.{name} comes from {model.from_}: write needs: {folder}")
+        return self
+
+    @model_validator(mode="after")
+    def _servers_are_of_registered_models(self) -> Self:
+        if self.profile in self.profiles:
+            for name in self.chosen.evaluate.endpoints:
+                if name not in self.models:
+                    raise ValueError(f"evaluate.endpoints.{name}: no such model; registered: {', '.join(self.models)}")
+        return self
 
     @model_validator(mode="after")
     def _profile_exists(self) -> Self:

@@ -4,6 +4,9 @@ Every row has `status` (`ok`, `rejected`: a rule dropped it, `failed`: it could 
 and `reason` (a short slug; empty for `ok`). A failed call is never an answer, a vote or a "no".
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import pyarrow as pa
 
 from r2i.core.provenance import CALL, CALL_TYPE
@@ -11,6 +14,11 @@ from r2i.core.provenance import CALL, CALL_TYPE
 OK, REJECTED, FAILED = "ok", "rejected", "failed"
 NOT_ASKED = "not_asked"  # reason of an answer that was saved: agreement was out of reach without it
 ABSTAINED = frozenset({"no_answer", "too_long"})  # reasons of answers whose reply came, and held none
+
+
+def is_unscored(row: Mapping[str, Any]) -> bool:
+    """Whether a prediction's reply came, and neither a rule nor the judge could read it."""
+    return row["status"] == OK and row["correct"] is None
 
 
 def _f(name: str, kind: pa.DataType, doc: str = "") -> pa.Field:

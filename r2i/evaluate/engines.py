@@ -3,32 +3,32 @@
 from pathlib import Path
 
 from r2i.core.errors import EndpointError
-from r2i.core.params import Endpoint, Evaluate
+from r2i.core.names import BASE, OBJECTIVES
+from r2i.core.params import Endpoint, Evaluate, RegisteredModel
 from r2i.core.paths import MODELS
 
 
-def choose_endpoint(name: str, cfg: Evaluate, base: str) -> Endpoint:
-    """The endpoint of model `base`, `distilled` or `sft`: the one in params, else the model's folder in process.
+def choose_endpoint(name: str, model: RegisteredModel, cfg: Evaluate, base: str) -> Endpoint:
+    """The endpoint of the model that is registered as `name`: the one in params, else the model itself in process.
 
     `base`: folder or hub id of the base model. Raises EndpointError where a trained model's folder does not exist.
     """
-    given = dict(cfg.endpoints).get(name)  # type: ignore[call-overload]
+    given = cfg.endpoints.get(name)
     if given is None:
-        return Endpoint(kind="local", model=find_model(name, base), batch=cfg.batch)
-    if given.kind != "openai" and Path(given.model) == MODELS / name:
-        find_model(name, base)
+        return Endpoint(kind="local", model=find_model(model, base), batch=cfg.batch)
+    if given.kind != "openai" and Path(given.model) == Path(model.needs):
+        find_model(model, base)
     return given
 
 
-def find_model(name: str, base: str) -> str:
-    """The folder (or, for `base`, folder or hub id) of model `base`, `distilled` or `sft`.
-
-    Raises EndpointError where a trained model's folder does not exist.
-    """
-    if name == "base":
+def find_model(model: RegisteredModel, base: str) -> str:
+    """Its folder or hub id. Raises EndpointError where a trained model's folder does not exist."""
+    if model.from_ == BASE:
         return base
-    folder = MODELS / name
+    run = next((run for run in OBJECTIVES if run == model.from_), None)
+    if run is None:
+        return model.from_
+    folder = MODELS / OBJECTIVES[run].folder
     if not (folder / "config.json").is_file():
-        run = "dapo" if name == "distilled" else name
         raise EndpointError(f"no model in {folder}", f"run `dvc repro train@{run}`")
     return str(folder)

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from r2i.core.ids import seed_of
+from r2i.core.names import VIEWS, ViewName
 from r2i.core.params import Evaluate, Sampling
 from r2i.endpoint.base import Request
-from r2i.evaluate.views import PICTURE, prompt_of, template_of
+from r2i.evaluate.views import prompt_of, template_of
 
 Row = dict[str, Any]
 
@@ -19,7 +20,7 @@ class Ask:
     """
 
     item: Row
-    view: str
+    view: ViewName
     sampling: Sampling
     n: int
     seed: int
@@ -47,7 +48,7 @@ def request_of(ask: Ask) -> Request:
     """What is asked in a view that takes one step."""
     return Request(
         prompt=prompt_of(ask.item, ask.view, ask.style),
-        images=(ask.item[PICTURE[ask.view]],),
+        images=(ask.item[VIEWS[ask.view].column],),
         sampling=ask.sampling,
         seed=ask.seed,
         n=ask.n,

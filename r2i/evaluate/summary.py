@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from r2i.core.metrics import count_statuses
-from r2i.core.records import FAILED, OK, REJECTED
-from r2i.grading import NONE
+from r2i.core.records import FAILED, OK, REJECTED, is_unscored
 
 Row = Mapping[str, Any]
 COSTS = ("tokens_in", "tokens_out", "vision_forwards")
@@ -37,11 +36,6 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
 def accuracy(rows: Sequence[Row]) -> float:
     """Share that is right."""
     return sum(row["correct"] is True for row in rows) / len(rows)
-
-
-def is_unscored(row: Row) -> bool:
-    """Whether a reply came that neither a rule nor the judge could read."""
-    return bool(row["status"] == OK and row["rule"] == NONE)
 
 
 def describe_view(rows: Sequence[Row]) -> dict[str, Any]:

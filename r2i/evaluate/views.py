@@ -8,25 +8,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from r2i.core.choices import mcq_prompt
+from r2i.core.choices import is_open, mcq_prompt
 from r2i.core.images import sha256
+from r2i.core.names import VIEWS, ViewName
 from r2i.core.prompts import ROOT, Prompt, load_prompt
 from r2i.endpoint.base import Picture
 
 Row = dict[str, Any]
-PICTURE = {"full": "image", "crop": "crop", "boxed": "boxed", "zoom": "image"}
-"""The benchmark's column that each view shows; zoom: shows first."""
 
 
-def missing_view(item: Mapping[str, Any], view: str) -> str:
+def missing_view(item: Mapping[str, Any], view: ViewName) -> str:
     """Why an item can't be shown in a view: `no_crop` or `no_boxed`, or an empty text where it can."""
-    column = PICTURE[view]
+    column = VIEWS[view].column
     return "" if item[column] is not None else f"no_{column}"
 
 
 def template_of(item: Mapping[str, Any], style: str) -> Prompt:
     """The trainer's multiple-choice prompt, or the teacher's for open questions."""
-    return load_prompt("core", "choose", style) if item["options"] else load_prompt("answer", "answer", style)
+    return load_prompt("answer", "answer", style) if is_open(item) else load_prompt("core", "choose", style)
 
 
 def prompt_of(item: Mapping[str, Any], view: str, style: str) -> str:
@@ -34,10 +33,10 @@ def prompt_of(item: Mapping[str, Any], view: str, style: str) -> str:
 
     In the boxed view a style that has an overlay prompt `boxed` gets that sentence after it, as in training.
     """
-    if item["options"]:
-        text = mcq_prompt(item["question"], list(item["options"]), style)
-    else:
+    if is_open(item):
         text = template_of(item, style).fill(question=item["question"])
+    else:
+        text = mcq_prompt(item["question"], list(item["options"]), style)
     if view == "boxed" and (ROOT / "overlay" / "prompts" / style / "boxed.txt").is_file():
         text += "\n" + load_prompt("overlay", "boxed", style).text
     return text
@@ -66,7 +65,7 @@ class Shelf:
 
     def put(self, item: Row) -> Row:
         """The row of BENCHMARK with Pictures in place of bytes."""
-        views = {column: item[column] for column in PICTURE.values()}
+        views = {view.column: item[view.column] for view in VIEWS.values()}
         return item | {column: self._keep(data) for column, data in views.items() if data is not None}
 
     def _keep(self, data: bytes) -> Picture:

@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from r2i.core.choices import format_options
+from r2i.core.choices import format_options, is_open
 from r2i.core.ids import make_id, seed_of
 from r2i.core.params import Judge
 from r2i.core.parse import ReplyError
 from r2i.core.provenance import call_of
-from r2i.core.records import OK
+from r2i.core.records import OK, is_unscored
 from r2i.core.tables import Row
 from r2i.endpoint.base import Model, Request
 from r2i.endpoint.flow import Job, run_jobs
 from r2i.endpoint.ledger import Ledger
-from r2i.grading import JUDGE, NONE
+from r2i.grading import JUDGE
 from r2i.grading.spans import find_answer, plain
 from r2i.grading.verdict import VERDICT_FORM, fill_judge, judge_prompt, parse_verdict
 
@@ -38,7 +38,7 @@ class Opinion:
 def judge_rows(
     rows: Sequence[Row], judge: Model, params: Judge, seed: int, ledger: Ledger | None = None
 ) -> tuple[list[Row], dict[str, Any]]:
-    """`rows` (of PREDICTIONS), those that are open decided by the judge where it could; and the counts.
+    """`rows` (of PREDICTIONS), those that are unscored decided by the judge where it could; and the counts.
 
     Equal replies to one item are asked about once. At most `params.max_calls` are asked about, whole items in the
     order of a hash of their ids, so that neither order nor speed chooses them; the others stay unscored. A call
@@ -49,7 +49,7 @@ def judge_rows(
     """
     asks: dict[str, Request] = {}
     asking: dict[str, list[int]] = defaultdict(list)
-    left = [place for place, row in enumerate(rows) if is_open(row)]
+    left = [place for place, row in enumerate(rows) if is_unscored(row)]
     for place in left:
         if quote_reply(rows[place]["reply"]):
             request = ask_judge(rows[place], params, seed)
@@ -76,11 +76,6 @@ def judge_rows(
     }
 
 
-def is_open(row: Row) -> bool:
-    """Whether a reply came that no rule could read."""
-    return bool(row["status"] == OK and row["rule"] == NONE)
-
-
 def judge_job(request: Request, judge: Model, params: Judge) -> Job[Opinion]:
     """One question to the judge, for r2i.endpoint.flow.run_jobs."""
     ((reply,),) = yield [(judge, request)]
@@ -101,7 +96,7 @@ def ask_judge(row: Row, params: Judge, seed: int) -> Request:
     """
     prompt = judge_prompt(params.prompts)
     question = row["question"]
-    if row["options"]:
+    if not is_open(row):
         question = f"{question}\nOptions:\n{format_options(list(row['options']))}"
     return Request(
         prompt=fill_judge(prompt, question, row["answer"], quote_reply(row["reply"])), images=(),

@@ -2,20 +2,18 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from r2i.core.choices import mcq_prompt
 from r2i.core.ids import make_id, unit_of
 from r2i.core.metrics import count_statuses, histogram
+from r2i.core.names import TRAIN_VIEWS, TrainView
 from r2i.core.params import Overlay
 from r2i.core.records import OK, REJECTED
 from r2i.core.tables import Row
 from r2i.endpoint.base import Picture
 from r2i.overlay.difficulty import boxed_prompt
 from r2i.overlay.item import Item, still_ok
-
-View = Literal["boxed", "full", "crop"]
-VIEWS: tuple[View, ...] = ("boxed", "full", "crop")
 
 
 def train_rows(
@@ -31,7 +29,7 @@ def train_rows(
         views = choose_views(item.question_id, params, seed) if item.status == OK else []
         if item.status == OK and not views:
             item.drop(REJECTED, "no_view")
-        shown: dict[View, Picture | None] = {
+        shown: dict[TrainView, Picture | None] = {
             "boxed": item.boxed,
             "full": images[item.vote["image_id"]],
             "crop": item.crop or crops[item.vote["region_id"]],
@@ -40,12 +38,12 @@ def train_rows(
     return rows
 
 
-def choose_views(question_id: str, params: Overlay, seed: int) -> list[View]:
+def choose_views(question_id: str, params: Overlay, seed: int) -> list[TrainView]:
     """The views that this question is trained in."""
-    return [view for view in VIEWS if unit_of(seed, "view", view, question_id) < params.views.get(view, 0.0)]
+    return [view for view in TRAIN_VIEWS if unit_of(seed, "view", view, question_id) < params.views.get(view, 0.0)]
 
 
-def _row(item: Item, view: View, image: Picture | None, style: str) -> Row:
+def _row(item: Item, view: TrainView, image: Picture | None, style: str) -> Row:
     prompt = ""
     if image is not None:
         write = boxed_prompt if view == "boxed" else mcq_prompt

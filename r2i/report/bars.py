@@ -7,7 +7,8 @@ from typing import Any
 from scipy.stats import chisquare
 
 from r2i.core.choices import LETTERS
-from r2i.report.charts import NAMES, percent
+from r2i.core.names import ModelNames
+from r2i.report.charts import percent
 from r2i.report.spread import SHARES, SIDES, Letters, Spread
 
 Bar = tuple[str, float, str]
@@ -76,13 +77,15 @@ def bias_words(found: Letters) -> str:
     return f"χ² = {test.statistic:.1f}, {len(letters) - 1} degrees of freedom, {p}: {verdict}{small}."
 
 
-def chosen_table(spread: Spread, chosen: Mapping[str, Mapping[str, float]]) -> tuple[list[str], list[list[str]]]:
+def chosen_table(
+    spread: Spread, chosen: Mapping[str, Mapping[str, float]], models: ModelNames
+) -> tuple[list[str], list[list[str]]]:
     """Share of each letter among right options of the benchmark and among each model's replies in the full view."""
     gold = spread.letters.get("benchmark", Letters())
     if not gold.counts or not chosen:
         return [], []
     columns: dict[str, Mapping[str, float]] = {"right option": gold.counts}
-    columns |= {NAMES[model]: counts for model, counts in chosen.items() if counts}
+    columns |= {models.titles[model]: counts for model, counts in chosen.items() if counts}
     letters = [letter for letter in LETTERS if any(counts.get(letter) for counts in columns.values())]
     lines = [
         [letter, *(percent(counts.get(letter, 0) / max(1, sum(counts.values()))) for counts in columns.values())]

@@ -5,15 +5,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from r2i.core.choices import LETTERS
-from r2i.report.charts import NAMES, percent
+from r2i.core.names import VIEWS, ModelNames
+from r2i.report.charts import percent
 from r2i.report.dropped import Dropped
-from r2i.report.galleries import MODELS, greedy
+from r2i.report.galleries import greedy
 from r2i.report.gather import Step
 from r2i.report.pick import Row
 from r2i.report.pictures import picture
 from r2i.report.text import tail, words
 
-VIEWS = ("full", "crop", "boxed", "zoom")
 REASONS = 40  # of a stage that are listed one by one
 REPLY = 200  # characters of a reply that are shown, from its end
 CHECKS = {"answerable_from_crop", "one_clear_answer", "same_in_both", "names_target"}  # a question is dropped by a no
@@ -57,9 +57,9 @@ def train_card(row: Row, scale: float = 1.0) -> dict[str, Any]:
     }
 
 
-def example_card(row: Row, scale: float = 1.0) -> dict[str, Any]:
+def example_card(row: Row, models: ModelNames, scale: float = 1.0) -> dict[str, Any]:
     """A benchmark item as the page shows it, with who chose which option and who was right in which view."""
-    first = {model: greedy(row[model], "full") or {} for model in MODELS}
+    first = {model: greedy(row[model], "full") or {} for model in models.pair}
     chose = {model: found.get("predicted") or "" for model, found in first.items()}
     box = None if row["boxed"] else row["box"]
     return {
@@ -68,18 +68,18 @@ def example_card(row: Row, scale: float = 1.0) -> dict[str, Any]:
         "crop": picture(row["crop"], "crop", None, scale),
         "options": option_lines(row["options"], row["label"], chose),
         "replies": {m: (tail(found.get("reply") or "", REPLY), found.get("correct")) for m, found in first.items()},
-        "verdicts": verdict_lines(row),
+        "verdicts": verdict_lines(row, models),
     }
 
 
-def verdict_lines(row: Row) -> list[list[str]]:
+def verdict_lines(row: Row, models: ModelNames) -> list[list[str]]:
     """A line for each model: right or not in every view, and how many of its sampled replies are right."""
     lines = []
-    for model in MODELS:
+    for model in models.pair:
         found = [greedy(row[model], view) for view in VIEWS]
         tries = [one["correct"] is True for one in row[model] if one["view"] == "full" and one["sample"] > 0]
         marks = ["–" if one is None else "✓" if one["correct"] else "✗" for one in found]
-        lines.append([NAMES[model], *marks, f"{sum(tries)} of {len(tries)}" if tries else "–"])
+        lines.append([models.titles[model], *marks, f"{sum(tries)} of {len(tries)}" if tries else "–"])
     return lines
 
 

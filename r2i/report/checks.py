@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from r2i.core.names import VIEWS, ModelNames
 from r2i.report import charts
 from r2i.report.text import words
-
-VIEWS = ("full", "crop", "boxed", "zoom")
 
 
 def audit_groups(found: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str, str]]]]:
@@ -46,18 +45,18 @@ def _audit_lines(found: Mapping[str, Any], before: str = "") -> Iterator[tuple[s
             yield name, "–" if value is None else f"{value:,}" if type(value) is int else str(value), ""
 
 
-def check_cards(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
+def check_cards(scores: Mapping[str, Any], models: ModelNames) -> list[dict[str, Any]]:
     """What the accuracies rest on, as small tables: {title, note, head, lines}. Parts that are missing are left out."""
-    found = [_power_card(scores), _contamination_card(scores.get("contamination"))]
+    found = [_power_card(scores, models), _contamination_card(scores.get("contamination"))]
     for key, title, note in (
         ("unscored", "Replies that nothing could read", "Greedy; they count as wrong."),
         ("failed", "Calls that failed", "Greedy; they count as wrong."),
     ):
-        found.append(_count_card(title, note, scores.get(key)))
-    return [card for card in (*found, _rules_card(scores.get("rules"))) if card]
+        found.append(_count_card(title, note, scores.get(key), models))
+    return [card for card in (*found, _rules_card(scores.get("rules"), models)) if card]
 
 
-def _power_card(scores: Mapping[str, Any]) -> dict[str, Any] | None:
+def _power_card(scores: Mapping[str, Any], models: ModelNames) -> dict[str, Any] | None:
     cell = scores.get("power")
     if not cell:
         return None
@@ -69,7 +68,8 @@ def _power_card(scores: Mapping[str, Any]) -> dict[str, Any] | None:
         ("items", f"{cell['n']:,}"),
         ("independent clusters", f"{cell['clusters']:,}"),
     ]
-    note = "Full view, base against distilled, with 80 % power at two-sided 5 %."
+    before, after = (models.titles[model].lower() for model in models.pair)
+    note = f"Full view, {before} against {after}, with 80 % power at two-sided 5 %."
     return {"title": "What so many items can show", "note": note, "head": [], "lines": lines}
 
 
@@ -86,32 +86,39 @@ def _contamination_card(cell: Mapping[str, Any] | None) -> dict[str, Any] | None
     return {"title": "Contamination", "note": note, "head": [], "lines": lines}
 
 
-def _count_card(title: str, note: str, counts: Mapping[str, Mapping[str, int]] | None) -> dict[str, Any] | None:
+def _count_card(
+    title: str, note: str, counts: Mapping[str, Mapping[str, int]] | None, models: ModelNames
+) -> dict[str, Any] | None:
     """Views in which some model has some; one line where none has."""
     if not counts:
         return None
     views = [view for view in VIEWS if any(found.get(view) for found in counts.values())]
     none = {"title": title, "note": note, "head": [], "lines": [("none, of any model in any view", "0")]}
-    return _model_card(title, note, counts, views, "{:,}".format) if views else none
+    return _model_card(title, note, counts, views, "{:,}".format, models) if views else none
 
 
-def _rules_card(shares: Mapping[str, Mapping[str, float]] | None) -> dict[str, Any] | None:
-    """Rules from the one that decides most of base's replies to the one that decides fewest."""
+def _rules_card(shares: Mapping[str, Mapping[str, float]] | None, models: ModelNames) -> dict[str, Any] | None:
+    """Rules from the one that decides most of the base's replies to the one that decides fewest."""
     rules = {rule for found in (shares or {}).values() for rule in found}
-    first = next(iter((shares or {}).values()), {})
+    first = (shares or {}).get(models.base, {})
     order = sorted(rules, key=lambda rule: (rule == "none", -first.get(rule, 0), rule))
     note = "Share of the replies that each rule decided; none: nothing could read them."
     filled = {model: {rule: found.get(rule, 0.0) for rule in order} for model, found in (shares or {}).items()}
-    return _model_card("What read the replies", note, filled, order, charts.percent)
+    return _model_card("What read the replies", note, filled, order, charts.percent, models)
 
 
 def _model_card(
-    title: str, note: str, table: Mapping[str, Mapping[str, Any]] | None, order: Sequence[str], show: Any
+    title: str,
+    note: str,
+    table: Mapping[str, Mapping[str, Any]] | None,
+    order: Sequence[str],
+    show: Any,
+    names: ModelNames,
 ) -> dict[str, Any] | None:
     """A line for each key of `order` that a model has, a column for each model."""
-    models = [model for model in charts.NAMES if (table or {}).get(model)]
+    models = [model for model in names if (table or {}).get(model)]
     if not table or not models:
         return None
     keys = [key for key in order if any(key in table[model] for model in models)]
     lines = [(words(key), *(show(table[m][key]) if key in table[m] else "–" for m in models)) for key in keys]
-    return {"title": title, "note": note, "head": ["", *(charts.NAMES[m].split()[0] for m in models)], "lines": lines}
+    return {"title": title, "note": note, "head": ["", *(names.titles[m].split()[0] for m in models)], "lines": lines}

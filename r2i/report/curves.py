@@ -23,7 +23,7 @@ CURVES = {  # key of a training step -> (title, whether it is a share of 1)
 }
 
 
-def curve(steps: Sequence[Mapping[str, Any]], key: str, model: str) -> dict[str, Any] | None:
+def curve(steps: Sequence[Mapping[str, Any]], key: str, role: str) -> dict[str, Any] | None:
     """One quantity over training steps: raw values faint, their running mean strong.
 
     None where fewer than two steps carry a number under `key`.
@@ -50,9 +50,9 @@ def curve(steps: Sequence[Mapping[str, Any]], key: str, model: str) -> dict[str,
         "svg": Markup(
             f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" preserveAspectRatio="none" role="img" '
             f'aria-label="{title}, from {show(first)} to {show(last)}">'
-            f'<path class="raw {model}" d="{_path(xs, ys, low, high)}"/>'
-            f'<path class="mean {model}" d="{_path(xs, mean, low, high)}"/></svg>'
-        ),  # titles and models are constants of this file: nothing from a row gets here unescaped
+            f'<path class="raw {role}" d="{_path(xs, ys, low, high)}"/>'
+            f'<path class="mean {role}" d="{_path(xs, mean, low, high)}"/></svg>'
+        ),  # titles and roles are constants of this code: nothing from a row gets here unescaped
     }
 
 

@@ -4,20 +4,23 @@ import json
 from pathlib import Path
 from typing import Any
 
+from r2i.core.names import ModelNames
+
 LATENCY, COVERAGE = Path("bench/results/latency.json"), Path("bench/results/coverage.json")
 
 
-def evaluation_lines(scores: dict[str, Any]) -> list[str]:
+def evaluation_lines(scores: dict[str, Any], models: ModelNames) -> list[str]:
     """Paragraphs of Markdown, from `metrics/evaluate.json` and the benches; what was not measured is left out."""
-    found = [_replies(scores), _coverage(scores.get("coverage")), _cost(scores.get("cost"))]
+    found = [_replies(scores, models), _coverage(scores.get("coverage"), models), _cost(scores.get("cost"), models)]
     found += [_bench(path, words) for path, words in ((LATENCY, _latency), (COVERAGE, _memory))]
     return [line for text in found if text for line in ("", text)]
 
 
-def _replies(scores: dict[str, Any]) -> str:
+def _replies(scores: dict[str, Any], models: ModelNames) -> str:
     seen, power = scores.get("contamination"), scores.get("power") or {}
-    unread = [sum(counts.values()) for kind in ("unscored", "failed") for counts in [_of(scores, kind, "distilled")]]
-    text = f"Replies of the distilled model that no rule could read: {unread[0]}; calls that failed: {unread[1]}; "
+    model = models.compared
+    unread, failed = (sum(_of(scores, kind, model).values()) for kind in ("unscored", "failed"))
+    text = f"Replies of the {model} model that no rule could read: {unread}; calls that failed: {failed}; "
     text += "both count as wrong. "
     if seen:
         text += (
@@ -33,19 +36,20 @@ def _of(scores: dict[str, Any], kind: str, model: str) -> dict[str, int]:
     return dict((scores.get(kind) or {}).get(model) or {})
 
 
-def _coverage(cell: dict[str, Any] | None) -> str:
+def _coverage(cell: dict[str, Any] | None, models: ModelNames) -> str:
     if not cell:
         return ""
     low, high = cell["ci95"]
+    (before, after), (focus, focused) = ([cell[f"{of}{m}"] for m in models.pair] for of in ("", "focus_"))
     return (
-        f"Attention coverage (share of the image attention that falls inside the box): {100 * cell['base']:.1f} → "
-        f"{100 * cell['distilled']:.1f} % ({100 * low:+.1f} to {100 * high:+.1f} points), {cell['focus_base']:.1f} and "
-        f"{cell['focus_distilled']:.1f} times the box's share of the image tokens (n = {cell['n']})."
+        f"Attention coverage (share of the image attention that falls inside the box): {100 * before:.1f} → "
+        f"{100 * after:.1f} % ({100 * low:+.1f} to {100 * high:+.1f} points), {focus:.1f} and "
+        f"{focused:.1f} times the box's share of the image tokens (n = {cell['n']})."
     )
 
 
-def _cost(cost: dict[str, Any] | None) -> str:
-    ratios = ((cost or {}).get("zoom_over_full") or {}).get("distilled")
+def _cost(cost: dict[str, Any] | None, models: ModelNames) -> str:
+    ratios = ((cost or {}).get("zoom_over_full") or {}).get(models.compared)
     if not ratios or None in ratios.values():
         return ""
     return (

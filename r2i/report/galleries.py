@@ -12,8 +12,9 @@ from r2i.core.records import ATTENTION, OK
 from r2i.report.pick import Draw, Row, batches, by, fetch, fetch_there, grouped, there
 from r2i.report.replies import Replies, predictions_of
 
-MODELS = ("base", "distilled")
-KINDS = {"fixed": (False, True), "broken": (True, False), "still wrong": (False, False)}  # base, distilled right
+KINDS = {"fixed": (False, True), "broken": (True, False), "still wrong": (False, False)}  # right before, right after
+Pair = tuple[str, str]
+"""Names of the base and of the model compared with it."""
 
 
 def attention_of(model: str) -> Listed:
@@ -54,12 +55,14 @@ def pick_train_rows(seed: int, count: int) -> list[Row]:
     ]
 
 
-def pick_examples(seed: int, count: int, replies: Mapping[str, Replies]) -> tuple[dict[str, list[Row]], dict[str, int]]:
+def pick_examples(
+    seed: int, count: int, pair: Pair, replies: Mapping[str, Replies]
+) -> tuple[dict[str, list[Row]], dict[str, int]]:
     """Benchmark items that distillation fixed, broke, or left wrong in the full view.
 
     Returns (chosen items by kind with all predictions of both models, number of all items by kind).
     """
-    before_after = [replies[model].outcomes for model in MODELS]
+    before_after = [replies[model].outcomes for model in pair]
     pairs = before_after[0].join(before_after[1], "item_id", join_type="inner", right_suffix="_after")
     chosen: dict[str, list[str]] = {}
     totals = {}
@@ -72,29 +75,29 @@ def pick_examples(seed: int, count: int, replies: Mapping[str, Replies]) -> tupl
     wanted = [item for items in chosen.values() for item in items]
     items = by(fetch(BENCHMARK, "item_id", wanted, BENCHMARK.schema.names), "item_id")
     columns = ["view", "sample", "reply", "predicted", "correct", "status"]
-    said = {model: grouped(fetch(predictions_of(model), "item_id", wanted, columns), "item_id") for model in MODELS}
+    said = {model: grouped(fetch(predictions_of(model), "item_id", wanted, columns), "item_id") for model in pair}
     shown = {
-        kind: [{**items[item], **{model: said[model][item] for model in MODELS}} for item in ids if item in items]
+        kind: [{**items[item], **{model: said[model][item] for model in pair}} for item in ids if item in items]
         for kind, ids in chosen.items()
     }
     return shown, totals
 
 
-def pick_looks(seed: int, count: int) -> list[Row]:
-    """Benchmark items whose attention was measured in base and distilled, each with both models' `looks`.
+def pick_looks(seed: int, count: int, pair: Pair) -> list[Row]:
+    """Benchmark items whose attention was measured in both models, each with their `looks`.
 
     Empty where it was not measured: in an older run, or on a server.
     """
-    before, after = (_measured(model) for model in MODELS)
+    before, after = (_measured(model) for model in pair)
     draw = Draw(count, seed, "report", "looks")
     draw.add(before.filter(pc.is_in(before, after)).to_pylist())
     wanted = draw.ids()
     if not wanted:
         return []
-    looks = {model: _looks(model, wanted) for model in MODELS}
+    looks = {model: _looks(model, wanted) for model in pair}
     items = by(fetch(BENCHMARK, "item_id", wanted, ["image", "box", "question", "dimension"]), "item_id")
     seen = [item for item in wanted if item in items and items[item]["box"]]
-    return [{**items[item], "looks": {model: looks[model][item] for model in MODELS}} for item in seen]
+    return [{**items[item], "looks": {model: looks[model][item] for model in pair}} for item in seen]
 
 
 def _measured(model: str) -> pa.Array:

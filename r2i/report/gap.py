@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from r2i.report.charts import NAMES, percent, points
+from r2i.core.names import ModelNames
+from r2i.report.charts import percent, points
 
 WIDTH, TOP, BOTTOM = 400, 24, 244  # of the view box; text below it
 LEFT, RIGHT = 62, 350  # of the first and the last column
@@ -14,26 +15,26 @@ ROOM = 44  # height of a gap that its number fits beside
 Cell = Mapping[str, Any]
 
 
-def gap_picture(scores: Mapping[str, Any]) -> Markup:
-    """An SVG of the models in columns; the wedge between base and distilled is the gap that closes.
+def gap_picture(scores: Mapping[str, Any], names: ModelNames) -> Markup:
+    """An SVG of the models in columns; the wedge between the first two is the gap that closes.
 
-    Its text is made of numbers and of constants alone: nothing that came from a model.
+    Its text is made of numbers, constants and titles from params: nothing that came from a model.
     """
     views = scores["views"]
-    models = [m for m in NAMES if all(_known(views[view].get(m)) for view in ("full", "crop"))]
+    models = [m for m in names if all(_known(views[view].get(m)) for view in ("full", "crop"))]
     if len(models) < 2:
         return Markup()
     lows = [views[view][m]["ci95"][0] for view in ("full", "crop") for m in models]
     floor = max(0, int(100 * min([*lows, scores["chance"]]) // 10 * 10 - 5)) / 100
     at = {m: round(LEFT + (RIGHT - LEFT) * n / (len(models) - 1)) for n, m in enumerate(models)}
     pieces = [_grid(floor), _chance(scores["chance"], floor)]
-    if {"base", "distilled"} <= set(models):
-        pieces.append(_wedge(views, at, floor))
+    if set(names.pair) <= set(models):
+        pieces.append(_wedge(views, names.pair, at, floor))
     for model in models:
-        pieces.append(_column(model, views["full"][model], views["crop"][model], at[model], floor))
+        pieces.append(_column(names, model, views["full"][model], views["crop"][model], at[model], floor))
     said = "; ".join(
-        f"{NAMES[m]}: full view {percent(views['full'][m]['accuracy'])}, crop {percent(views['crop'][m]['accuracy'])}"
-        for m in models
+        f"{escape(names.titles[m])}: full view {percent(full['accuracy'])}, crop {percent(crop['accuracy'])}"
+        for m, full, crop in ((m, views["full"][m], views["crop"][m]) for m in models)
     )
     return Markup(
         f'<svg class="gap" viewBox="0 0 {WIDTH} {BOTTOM + 30}" role="img" aria-label="The zooming gap. {said}.">'
@@ -69,10 +70,11 @@ def _chance(share: float, floor: float) -> str:
     return f'<path class="chance-line" d="M30 {y}H{end}"/><text class="tick" x="{end}" y="{y - 5}">chance</text>'
 
 
-def _wedge(views: Mapping[str, Any], at: Mapping[str, int], floor: float) -> str:
+def _wedge(views: Mapping[str, Any], pair: tuple[str, str], at: Mapping[str, int], floor: float) -> str:
+    base, compared = pair
     corners = [
         (at[model], _y(views[view][model]["accuracy"], floor))
-        for view, model in (("crop", "base"), ("crop", "distilled"), ("full", "distilled"), ("full", "base"))
+        for view, model in (("crop", base), ("crop", compared), ("full", compared), ("full", base))
     ]
     (a, b, c, d) = corners
     return (
@@ -82,7 +84,7 @@ def _wedge(views: Mapping[str, Any], at: Mapping[str, int], floor: float) -> str
     )
 
 
-def _column(model: str, full: Cell, crop: Cell, x: int, floor: float) -> str:
+def _column(names: ModelNames, model: str, full: Cell, crop: Cell, x: int, floor: float) -> str:
     """Both views of a model with their intervals; the gap in points beside the bar between them."""
     low, high = _y(full["accuracy"], floor), _y(crop["accuracy"], floor)
     gap = points(crop["accuracy"] - full["accuracy"]).lstrip("+")
@@ -90,12 +92,12 @@ def _column(model: str, full: Cell, crop: Cell, x: int, floor: float) -> str:
     wide = low - high > ROOM
     place = (x + 8, (low + high) / 2 + 5, "start") if wide else (x, max(low, high) + 38, "middle")
     return (
-        f'<g class="{model}"><path class="gap-bar" d="M{x} {low}V{high}"/>'
+        f'<g class="{names.role(model)}"><path class="gap-bar" d="M{x} {low}V{high}"/>'
         + _spot(full, x, floor, "full") + _spot(crop, x, floor, "crop")
         + f'<text class="value" x="{x}" y="{low + below:.1f}">{100 * full["accuracy"]:.1f}</text>'
         + f'<text class="value" x="{x}" y="{high + above:.1f}">{100 * crop["accuracy"]:.1f}</text>'
         + f'<text class="points" x="{place[0]}" y="{place[1]:.1f}" text-anchor="{place[2]}">gap {gap}</text>'
-        + f'<text class="model" x="{x}" y="{BOTTOM + 22}">{NAMES[model]}</text></g>'
+        + f'<text class="model" x="{x}" y="{BOTTOM + 22}">{escape(names.titles[model])}</text></g>'
     )  # fmt: skip
 
 

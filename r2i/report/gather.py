@@ -10,8 +10,9 @@ from r2i.core import paths
 from r2i.core.catalogue import TABLES
 from r2i.core.curve import read_curve
 from r2i.core.errors import TableError
+from r2i.core.names import ModelNames
 from r2i.report.dropped import Dropped, pick_dropped
-from r2i.report.galleries import MODELS, pick_examples, pick_looks, pick_train_rows
+from r2i.report.galleries import pick_examples, pick_looks, pick_train_rows
 from r2i.report.pick import Row, there
 from r2i.report.replies import read_replies, same_zooms
 from r2i.report.spread import Spread, measure_spread
@@ -24,7 +25,7 @@ FUNNEL = {  # stage -> what one row of its table is, in the order of the pipelin
     "vote": "voted questions",
     "overlay": "training rows",
 }
-MEASURED = (*FUNNEL, "audit", "benchmark", "train-dapo", "train-sft")  # metrics that are shown where they exist
+MEASURED = (*FUNNEL, "audit", "benchmark")  # metrics that are shown where they exist, beside those of the trainings
 LATENCY = Path("bench/results/latency.json")
 LOOKS = 6  # most items whose attention is drawn
 
@@ -44,6 +45,7 @@ class Step:
 class Story:
     """All that the page needs; rows carry image bytes."""
 
+    models: ModelNames
     scores: dict[str, Any]
     metrics: dict[str, dict[str, Any]]
     funnel: list[Step]
@@ -60,7 +62,7 @@ class Story:
     latency: dict[str, Any] = field(default_factory=dict)
 
 
-def gather(seed: int, count: int, student: str = "") -> Story:
+def gather(seed: int, count: int, models: ModelNames, student: str = "") -> Story:
     """Read metrics and tables of a finished run; `count` rows of each kind are chosen.
 
     `student`: the model that is trained; the latency bench is shown where it measured this one. Raises TableError
@@ -69,23 +71,26 @@ def gather(seed: int, count: int, student: str = "") -> Story:
     scores = read_json(paths.metrics("evaluate"))
     if not scores:
         raise TableError(f"no {paths.metrics('evaluate')}", "run `dvc repro score`")
-    replies = {model: read_replies(model, model in MODELS) for model in (*MODELS, "sft")}
-    examples, totals = pick_examples(seed, count, replies)
+    replies = {model: read_replies(model, model in models.pair) for model in models}
+    examples, totals = pick_examples(seed, count, models.pair, replies)
     latency = read_json(LATENCY)
     return Story(
+        models=models,
         scores=scores,
-        metrics={name: read_json(paths.metrics(name)) for name in MEASURED},
+        metrics={
+            name: read_json(paths.metrics(name)) for name in (*MEASURED, *(f"train-{run}" for run in models.runs))
+        },
         funnel=read_funnel(),
-        curves={run: steps for run in ("dapo", "sft") if (steps := read_curve(paths.TRAIN_LOGS / f"{run}.json"))},
+        curves={run: steps for run in models.runs if (steps := read_curve(paths.TRAIN_LOGS / f"{run}.json"))},
         train=pick_train_rows(seed, count),
         examples=examples,
         totals=totals,
-        looks=pick_looks(seed, min(count, LOOKS)),
+        looks=pick_looks(seed, min(count, LOOKS), models.pair),
         dropped=pick_dropped(seed),
         spread=measure_spread(),
         missing=[(str(listed.folder), listed.stage) for listed in TABLES if not there(listed)],
         chosen={model: dict(found.letters) for model, found in replies.items()},
-        zoom_given=same_zooms(replies["base"], replies["distilled"]),
+        zoom_given=same_zooms(*(replies[model] for model in models.pair)),
         latency=latency if latency.get("model") == student else {},
     )
 

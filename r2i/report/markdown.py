@@ -6,6 +6,8 @@ from typing import Any
 
 from r2i.core import paths
 from r2i.core.errors import R2IError
+from r2i.core.names import VIEWS
+from r2i.core.params import load_params
 from r2i.report.benches import bench_lines
 from r2i.report.evaluated import evaluation_lines
 
@@ -29,24 +31,25 @@ def numbers() -> str:
     scores = _read(paths.metrics("evaluate"), "run `make repro`")
     audit = _read(paths.metrics("audit"), "run `make repro`")
     views = scores["views"]
-    lines = ["| view | base | distilled by DAPO | SFT on the same rows |", "|---|---|---|---|"]
-    for view in [view for view in ("full", "crop", "boxed", "zoom") if view in views]:
-        cells = [_share(views[view][model]) for model in ("base", "distilled", "sft")]
+    models = load_params().model_names
+    lines = ["| view | " + " | ".join(models.titles.values()) + " |", "|---" * (1 + len(models.titles)) + "|"]
+    for view in [view for view in VIEWS if view in views]:
+        cells = [_share(views[view][model]) for model in models]
         lines.append(f"| {view} | " + " | ".join(cells) + " |")
-    gap, gain = scores["gap"], scores["full_gain"]
+    gap, gain, passes = scores["gap"], scores["full_gain"], scores["pass_at_k"][models.base]
     lines += [
         "",
-        f"n = {views['full']['base']['n']} held-out questions, 95 % intervals clustered by image, "
+        f"n = {views['full'][models.base]['n']} held-out questions, 95 % intervals clustered by image, "
         f"chance {100 * scores['chance']:.0f} %. "
         f"Full view: {100 * gain['value']:+.1f} points "
         f"({100 * gain['ci95'][0]:+.1f} to {100 * gain['ci95'][1]:+.1f}), McNemar {_p_words(gain['p_mcnemar'])}. "
-        f"Zooming gap: {100 * gap['base']:.1f} → {100 * gap['distilled']:.1f} points, "
+        f"Zooming gap: {100 * gap[models.base]:.1f} → {100 * gap[models.compared]:.1f} points, "
         f"{100 * gap['closed_share']:.0f} % closed. "
-        f"Base in the full view, sampled: pass@1 {100 * scores['pass_at_k']['base']['1']:.1f} %, "
-        f"pass@8 {100 * scores['pass_at_k']['base']['8']:.1f} %.",
+        f"{models.titles[models.base]} in the full view, sampled: pass@1 {100 * passes['1']:.1f} %, "
+        f"pass@8 {100 * passes['8']:.1f} %.",
         "",
         *_audit_lines(audit),
-        *evaluation_lines(scores),
+        *evaluation_lines(scores, models),
     ]
     for line in bench_lines():
         lines += ["", line]

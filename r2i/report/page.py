@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from r2i.core.disk import writing
+from r2i.core.names import OBJECTIVES, VIEWS
 from r2i.report import bars, cards, charts, teaching
 from r2i.report.checks import audit_cards, check_cards
 from r2i.report.curves import CURVES, curve, curve_table
@@ -42,7 +43,13 @@ def render_page(story: Story, profile: str) -> str:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, finalize=shown,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    env.globals |= {"percent": charts.percent, "points": charts.points, "ci": charts.ci, "names": charts.NAMES}
+    env.globals |= {
+        "percent": charts.percent,
+        "points": charts.points,
+        "ci": charts.ci,
+        "models": story.models,
+        "VIEWS": tuple(VIEWS),
+    }
     css = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
     parts = {**_result(story), **_making(story), **_rows(story)}
     return env.get_template("report.html.j2").render(css=css, profile=profile, scores=story.scores, **parts)
@@ -50,19 +57,21 @@ def render_page(story: Story, profile: str) -> str:
 
 def _result(story: Story) -> dict[str, Any]:
     """What was measured of the models."""
+    zoom = {"zoom": "Zoom, region given"} if story.zoom_given else {}
     return {
-        "gap_svg": gap_picture(story.scores),
-        "gaps": charts.gap_rows(story.scores),
-        "views": charts.measured_views(story.scores, cards.VIEWS),
-        "dimensions": charts.dimension_rows(story.scores),
-        "sources": charts.source_rows(story.scores),
-        "published": published_beside(story.metrics, story.scores),
-        "coverage": coverage_tiles(story.scores),
+        "titles": {**{view: found.title for view, found in VIEWS.items()}, **zoom},
+        "gap_svg": gap_picture(story.scores, story.models),
+        "gaps": charts.gap_rows(story.scores, story.models),
+        "views": charts.measured_views(story.scores, story.models),
+        "dimensions": charts.dimension_rows(story.scores, story.models),
+        "sources": charts.source_rows(story.scores, story.models),
+        "published": published_beside(story.metrics, story.scores, story.models),
+        "coverage": coverage_tiles(story.scores, story.models),
         "looks": [card for row in story.looks if (card := look_card(row))],
         "zoom_given": story.zoom_given,
-        "costs": charts.cost_rows(story.scores),
+        "costs": charts.cost_rows(story.scores, story.models),
         "latency": story.latency,
-        "checks": check_cards(story.scores),
+        "checks": check_cards(story.scores, story.models),
     }
 
 
@@ -84,7 +93,7 @@ def _making(story: Story) -> dict[str, Any]:
         "crop_sides": bars.side_bars(spread.crop_sides),
         "image_sides": bars.side_bars(spread.image_sides),
         "letters": bars.letter_cards(spread),
-        "chosen": bars.chosen_table(spread, story.chosen),
+        "chosen": bars.chosen_table(spread, story.chosen, story.models),
         "kinds": teaching.dimension_table(metrics),
         "duplicates": teaching.duplicate_lines(metrics, spread.questions, spread.wordings),
         "reviews": teaching.review_cards(metrics),
@@ -103,20 +112,23 @@ def _rows(story: Story) -> dict[str, Any]:
     scale = min(1.0, BYTES / max(1, len(shown_rows) * (LIMIT["full"] + LIMIT["crop"])))
     return {
         "train": [cards.train_card(row, scale) for row in story.train],
-        "examples": {kind: [cards.example_card(row, scale) for row in rows] for kind, rows in story.examples.items()},
+        "examples": {
+            kind: [cards.example_card(row, story.models, scale) for row in rows]
+            for kind, rows in story.examples.items()
+        },
         "totals": story.totals,
     }
 
 
 def training_runs(story: Story) -> list[dict[str, Any]]:
     """The curves of each run that has some, as pictures and as a table, with what its metrics say."""
-    runs = [("dapo", "distilled", "DAPO"), ("sft", "sft", "SFT, the control")]
     found = []
-    for run, model, title in runs:
+    for run, objective in OBJECTIVES.items():
         steps: Sequence[Mapping[str, float]] = story.curves.get(run, [])
-        if drawn := [one for key in CURVES if (one := curve(steps, key, model))]:
+        role = story.models.role(story.models.runs.get(run, ""))
+        if drawn := [one for key in CURVES if (one := curve(steps, key, role))]:
             facts = story.metrics[f"train-{run}"]
-            found.append({"title": title, "model": model, "curves": drawn, "table": curve_table(steps),
+            found.append({"title": objective.title, "role": role, "curves": drawn, "table": curve_table(steps),
                           "facts": _run_facts(facts), "warnings": facts.get("warnings") or []})  # fmt: skip
     return found
 

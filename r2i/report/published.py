@@ -5,10 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from r2i.core.names import ModelNames
+
 FIGURES = Path(__file__).parent / "templates" / "published.json"
 
 
-def published_beside(metrics: Mapping[str, Mapping[str, Any]], scores: Mapping[str, Any]) -> list[dict[str, Any]]:
+def published_beside(
+    metrics: Mapping[str, Mapping[str, Any]], scores: Mapping[str, Any], models: ModelNames
+) -> list[dict[str, Any]]:
     """For each evaluated benchmark of a kind that has published figures: ours and theirs. [] where there is none."""
     sources = metrics["benchmark"].get("sources") or {}
     known = {entry["kind"]: entry for entry in json.loads(FIGURES.read_text(encoding="utf-8"))}
@@ -16,17 +20,18 @@ def published_beside(metrics: Mapping[str, Mapping[str, Any]], scores: Mapping[s
     for name, source in sorted(sources.items()):
         ours = (scores.get("by_source") or {}).get(name)
         if source.get("kind") in known and ours:
-            cards.append({**known[source["kind"]], "name": name, "ours": _ours(ours)})
+            cards.append({**known[source["kind"]], "name": name, "ours": _ours(ours, models)})
     return cards
 
 
-def _ours(cells: Mapping[str, Any]) -> dict[str, float | None]:
-    """Accuracies of base and distilled in the full view, of base in the crop view, and the gaps: shares."""
-    full = {model: (cells["full"].get(model) or {}).get("accuracy") for model in ("base", "distilled")}
-    crop = {model: (cells["crop"].get(model) or {}).get("accuracy") for model in ("base", "distilled")}
+def _ours(cells: Mapping[str, Any], models: ModelNames) -> dict[str, float | None]:
+    """Accuracies of both models in the full view, of the base in the crop view, and the gaps: shares."""
+    full = {model: (cells["full"].get(model) or {}).get("accuracy") for model in models.pair}
+    crop = {model: (cells["crop"].get(model) or {}).get("accuracy") for model in models.pair}
     gap = {model: _minus(crop[model], full[model]) for model in full}
-    return {"before": full["base"], "after": full["distilled"], "crop_before": crop["base"],
-            "gap_before": gap["base"], "gap_after": gap["distilled"]}  # fmt: skip
+    base, compared = models.pair
+    return {"before": full[base], "after": full[compared], "crop_before": crop[base],
+            "gap_before": gap[base], "gap_after": gap[compared]}  # fmt: skip
 
 
 def _minus(a: float | None, b: float | None) -> float | None:

@@ -1,16 +1,18 @@
-"""Base against distilled, view against view: what `metrics/evaluate.json` says of greedy replies."""
+"""Every model against the base, view against view: what `metrics/evaluate.json` says of greedy replies."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from r2i.core.choices import is_open
 from r2i.core.ids import seed_of
+from r2i.core.names import VIEWS
 from r2i.score.bootstrap import accuracy_interval, bootstrap_means, interval
 from r2i.score.clustered import clustered_mean, difference_interval, flat_interval, share_interval, zero_p
 from r2i.score.correction import benjamini_hochberg, holm
 from r2i.score.paired import Difference, difference
-from r2i.score.scores import VIEWS, Cell, Scores
+from r2i.score.scores import Cell, Scores
 
 NOTHING = {"ci95": [None, None], "se": None, "ci95_clustered": [None, None], "n": 0}
 GAP = np.array([-1.0, 1.0, 1.0, -1.0])  # of crop and full before, crop and full after: the gap's change
@@ -19,25 +21,26 @@ GAP = np.array([-1.0, 1.0, 1.0, -1.0])  # of crop and full before, crop and full
 def compare(scores: Scores) -> dict[str, Any]:
     """Everything that is said of greedy replies, in the layout of `metrics/evaluate.json`.
 
-    The crop view stands there even where no item has one: its accuracy, and the gap, are null then.
+    The gap, gains and power on top are of the model that headlines compare with the base; each further model has a
+    section of its name. The crop view stands there even where no item has one: its accuracy, and the gap, are null.
     """
     views = [view for view in VIEWS if view in {"full", "crop", *scores.views}]
     result: dict[str, Any] = {
         "views": {view: {m: accuracy(scores, (m, view)) for m in scores.models} for view in views},
-        "gap": gap(scores, "distilled"),
-        "full_gain": gain(scores, "distilled", "full"),
-        "crop_change": gain(scores, "distilled", "crop"),
+        "gap": gap(scores, scores.compared),
+        "full_gain": gain(scores, scores.compared, "full"),
+        "crop_change": gain(scores, scores.compared, "crop"),
         "by_dimension": by_group(scores, "dimension"),
         "by_source": by_group(scores, "source"),
         "corrected": {column: corrected(scores, column) for column in ("dimension", "source")},
-        "power": power(scores, "distilled"),
-        "chance": float(np.mean([1 / len(i["options"]) if i["options"] else 0.0 for i in scores.items])),
+        "power": power(scores, scores.compared),
+        "chance": float(np.mean([0.0 if is_open(item) else 1 / len(item["options"]) for item in scores.items])),
         "items": len(scores.items),
         "images": len({item["image_id"] for item in scores.items}),
         "clusters": len({item["cluster_id"] for item in scores.items}),
     }
-    if "sft" in scores.models:
-        result["sft"] = {"full_gain": gain(scores, "sft", "full"), "gap": gap(scores, "sft")}
+    for model in scores.models[2:]:
+        result[model] = {"full_gain": gain(scores, model, "full"), "gap": gap(scores, model)}
     return result
 
 
@@ -66,16 +69,17 @@ def gap(scores: Scores, model: str) -> dict[str, Any]:
     `change` is negative where the gap got smaller; `closed_share` is the part of the base's gap
     that is gone, null where the base has none.
     """
-    cells = [("base", "crop"), ("base", "full"), (model, "crop"), (model, "full")]
+    base = scores.base
+    cells = [(base, "crop"), (base, "full"), (model, "crop"), (model, "full")]
     values, clusters = scores.columns(cells)  # (items, 4)
     if not len(values):
-        return {"base": None, model: None, "change": None, "closed_share": None, "p_clustered": None, **NOTHING}
+        return {base: None, model: None, "change": None, "closed_share": None, "p_clustered": None, **NOTHING}
     crop0, full0, crop1, full1 = values.mean(axis=0).tolist()
     before, after = crop0 - full0, crop1 - full1
     drawn = bootstrap_means(values, clusters, scores.draws, seed_of(scores.seed, "score", "gap"))
     mean = clustered_mean(values @ GAP, clusters)
     return {
-        "base": before,
+        base: before,
         model: after,
         "change": after - before,
         "ci95": list(interval(drawn @ GAP) if mean.spreads else flat_interval(mean)),
@@ -109,7 +113,7 @@ def paired(
     scores: Scores, model: str, view: str, keep: NDArray[np.bool_] | None = None, seed: int | None = None
 ) -> Difference | None:
     """`model` beside base in `view`, on the items of `keep`; None where there is no such item."""
-    values, clusters = scores.columns([("base", view), (model, view)], keep)
+    values, clusters = scores.columns([(scores.base, view), (model, view)], keep)
     if not len(values):
         return None
     chosen = seed_of(scores.seed, "score", "gain", view) if seed is None else seed
@@ -117,27 +121,26 @@ def paired(
 
 
 def by_group(scores: Scores, column: str) -> dict[str, Any]:
-    """Accuracy of base and distilled in the full and the crop view, for each dimension or source."""
+    """Accuracy of the headline's two models in the full and the crop view, for each dimension or source."""
     return {
         name: {
-            view: {model: accuracy(scores, (model, view), column, name) for model in ("base", "distilled")}
+            view: {model: accuracy(scores, (model, view), column, name) for model in (scores.base, scores.compared)}
             for view in ("full", "crop")
         }
         for name in scores.values_of(column)
     }
 
 
-def corrected(scores: Scores, column: str, model: str = "distilled", view: str = "full") -> dict[str, Any]:
+def corrected(scores: Scores, column: str, view: str = "full") -> dict[str, Any]:
     """The gain in each dimension (or source), its p-values corrected for there being so many.
 
     Holm and Benjamini-Hochberg, of the exact McNemar test and of the clustered one.
     """
-    names = scores.values_of(column)
-    found = {
-        name: pair
-        for name in names
-        if (pair := paired(scores, model, view, scores.where(column, name), seed_of(scores.seed, "score", name)))
-    }
+    found = {}
+    for name in scores.values_of(column):
+        seed = seed_of(scores.seed, "score", name)
+        if pair := paired(scores, scores.compared, view, scores.where(column, name), seed):
+            found[name] = pair
     tests = {
         "p_mcnemar": [pair.pairs.p_mcnemar for pair in found.values()],
         "p_clustered": [pair.p_clustered for pair in found.values()],

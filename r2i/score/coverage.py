@@ -1,4 +1,4 @@
-"""Attention coverage, base beside distilled: does distillation make the model look at the evidence?"""
+"""Attention coverage, base beside the model compared with it: does distillation make the model look at the evidence?"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -15,15 +15,16 @@ Row = Mapping[str, Any]
 
 
 def compare_coverage(rows: Mapping[str, Iterable[Row]], draws: int, seed: int) -> dict[str, Any] | None:
-    """Mean share of image attention inside the box, of base and distilled, paired by item.
+    """Mean share of image attention inside the box, of the two models of `rows`, the base first, paired by item.
 
     `focus_*`: mean of coverage / the box's share of the image tokens; 1: a look that doesn't care where
-    the box is. An item's layers are averaged. Null where base or distilled was not measured, or no item was
+    the box is. An item's layers are averaged. Null where one of them was not measured, or no item was
     measured in both.
     """
-    if not {"base", "distilled"} <= rows.keys():
+    if len(rows) != 2:
         return None
-    before, after = _by_item(rows["base"]), _by_item(rows["distilled"])
+    base, compared = rows
+    before, after = _by_item(rows[base]), _by_item(rows[compared])
     both = sorted(before.keys() & after.keys())
     if not both:
         return None
@@ -34,13 +35,13 @@ def compare_coverage(rows: Mapping[str, Iterable[Row]], draws: int, seed: int) -
     mean = clustered_mean(values[:, 1] - values[:, 0], clusters)
     focus = (values / shares[:, None]).mean(axis=0)
     return {
-        "base": float(values[:, 0].mean()),
-        "distilled": float(values[:, 1].mean()),
+        base: float(values[:, 0].mean()),
+        compared: float(values[:, 1].mean()),
         "change": mean.value,
         "ci95": list(interval(drawn[:, 1] - drawn[:, 0])),
         "p_clustered": zero_p(mean),
-        "focus_base": float(focus[0]),
-        "focus_distilled": float(focus[1]),
+        f"focus_{base}": float(focus[0]),
+        f"focus_{compared}": float(focus[1]),
         "n": len(both),
     }
 

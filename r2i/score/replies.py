@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from r2i.core.records import FAILED, OK
+from r2i.core.records import FAILED, OK, is_unscored
 from r2i.score.proportion import pass_at_k
 
 Row = Mapping[str, Any]
@@ -32,7 +32,7 @@ def count_failed(rows: Iterable[Row]) -> dict[str, int]:
 
 def count_unscored(rows: Iterable[Row]) -> dict[str, int]:
     """Greedy replies that came and that no rule and no judge could read, by view; 0 is written too."""
-    return _count(rows, lambda row: row["status"] == OK and row["correct"] is None)
+    return _count(rows, is_unscored)
 
 
 def _count(rows: Iterable[Row], wanted: Callable[[Row], bool]) -> dict[str, int]:

@@ -8,17 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from r2i.core.errors import TableError
+from r2i.core.names import VIEWS
 from r2i.core.records import OK, REJECTED
 from r2i.score.bootstrap import Floats
 
 Row = Mapping[str, Any]
-VIEWS = ("full", "crop", "boxed", "zoom")
 Cell = tuple[str, str]  # model, view
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Greedy replies as numbers, items in order of their id.
+    """Greedy replies as numbers, items in order of their id, models as they were named: the base first.
 
     `right[model, view]`: (items,) 1.0 right; 0.0 wrong, unscored, or the call failed; NaN where the item
     has no such view (no box, so no crop).
@@ -32,6 +32,15 @@ class Scores:
     @property
     def models(self) -> list[str]:
         return list(dict.fromkeys(model for model, _ in self.right))
+
+    @property
+    def base(self) -> str:
+        return self.models[0]
+
+    @property
+    def compared(self) -> str:
+        """The model that headlines compare with the base."""
+        return self.models[1]
 
     @property
     def views(self) -> list[str]:
@@ -57,7 +66,7 @@ class Scores:
 
 
 def collect_scores(items: Iterable[Row], predictions: Mapping[str, Iterable[Row]], draws: int, seed: int) -> Scores:
-    """Lay the greedy predictions of each model beside the benchmark's items that are ok.
+    """Lay the greedy predictions of each model (two at least, the base first) beside the benchmark's items that are ok.
 
     A reply that could not be scored and a call that failed count as wrong; a rejected row says that the
     item has no such view. Raises TableError where the full view lacks an item, where another view covers

@@ -8,13 +8,14 @@ import pytest
 from made_items import make_item
 
 from r2i.core.errors import EndpointError
-from r2i.core.params import Endpoint, Evaluate
+from r2i.core.params import Endpoint, Evaluate, RegisteredModel, load_params
 from r2i.endpoint import connect
 from r2i.endpoint.weights import digest_folder, stored_name
 from r2i.evaluate.engines import choose_endpoint, find_model
 from r2i.evaluate.predict import predict
 
 CFG = Evaluate(prompts="mini", views=["full"], samples=0, max_tokens=8, batch=32)
+MODELS = load_params(Path(__file__).parents[2] / "params.yaml").models
 STAND_IN = """
 import argparse, json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -57,24 +58,30 @@ def make_folder(path: Path, weights: bytes) -> Path:
 def test_a_model_without_an_endpoint_is_asked_in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     make_folder(Path("models/distilled"), b"1")
-    base, distilled = (choose_endpoint(name, CFG, "some/hub-id") for name in ("base", "distilled"))
+    base, distilled = (choose_endpoint(name, MODELS[name], CFG, "some/hub-id") for name in ("base", "distilled"))
     assert (base.kind, base.model, base.batch) == ("local", "some/hub-id", 32)
     assert (distilled.kind, distilled.model) == ("local", "models/distilled")
 
 
 def test_a_trained_model_that_is_missing_names_its_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert find_model("base", "some/hub-id") == "some/hub-id"
+    assert find_model(MODELS["base"], "some/hub-id") == "some/hub-id"
     served = CFG.model_copy(update={"endpoints": {"distilled": Endpoint(kind="vllm", model="models/distilled")}})
     for cfg in (CFG, served):
         with pytest.raises(EndpointError) as missing:
-            choose_endpoint("distilled", cfg, "models/mini")
+            choose_endpoint("distilled", MODELS["distilled"], cfg, "models/mini")
         assert missing.value.remedy == "run `dvc repro train@dapo`"
 
 
 def test_an_endpoint_in_params_is_taken_as_it_is() -> None:
     served = Endpoint(kind="openai", model="zwz-8b", base_url="http://h/v1")
-    assert choose_endpoint("sft", CFG.model_copy(update={"endpoints": {"sft": served}}), "b") is served
+    assert choose_endpoint("sft", MODELS["sft"], CFG.model_copy(update={"endpoints": {"sft": served}}), "b") is served
+
+
+@pytest.mark.parametrize("source", ["inclusionAI/ZwZ-8B", "/models/zwz"])
+def test_a_registered_hub_id_or_folder_is_the_model(source: str) -> None:
+    other = RegisteredModel.model_validate({"from": source, "needs": "data/benchmark/items"})
+    assert choose_endpoint("zwz-8b", other, CFG, "models/mini").model == source
 
 
 def test_a_folder_trained_anew_has_another_name_and_a_hub_id_its_own(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from made_report import EVIL, MODELS, big_noise, make_hostile, make_whole_run, run_stage
+from made_run import NAMES
 
 from r2i.core import paths
 from r2i.core.catalogue import ANSWERS, BENCHMARK, REGIONS, TABLES, TRAIN, VOTES, Listed
@@ -85,10 +86,10 @@ def test_a_gallery_of_any_size_stays_within_its_bytes(whole: Path, monkeypatch: 
     noise = big_noise(640)
     items = read_table(paths.BENCHMARK, BENCHMARK.schema, "benchmark")
     write_table(paths.BENCHMARK, [{**row, "boxed": noise, "crop": noise} for row in items], BENCHMARK.schema)
-    few, many = (_gallery_bytes(render_page(gather(0, count), "smoke")) for count in (2, 200))
+    few, many = (_gallery_bytes(render_page(gather(0, count, NAMES), "smoke")) for count in (2, 200))
     assert 10 * few > many > few > 400_000
     monkeypatch.setattr(page, "BYTES", 700_000)
-    assert 0.3 * 700_000 < _gallery_bytes(render_page(gather(0, 200), "smoke")) < 700_000
+    assert 0.3 * 700_000 < _gallery_bytes(render_page(gather(0, 200, NAMES), "smoke")) < 700_000
 
 
 def test_all_pictures_at_their_limits_leave_room_for_text_in_15_mb() -> None:
@@ -165,7 +166,7 @@ def test_every_reason_has_examples_with_what_there_is_to_see(whole: Path) -> Non
 
 
 def test_all_sections_are_there_when_all_was_measured(whole: Path) -> None:
-    html = render_page(gather(0, 2), "smoke")
+    html = render_page(gather(0, 2, NAMES), "smoke")
     ids = re.findall(r'<section id="([\w-]+)"', html)
     assert ids == ["result", "dimensions", "attention", "cost", "checks", "funnel", "teachers", "audit", "review",
                    "spread", "training", "rows", "fixed", "broken", "still-wrong"]  # fmt: skip
@@ -175,18 +176,18 @@ def test_all_sections_are_there_when_all_was_measured(whole: Path) -> None:
 
 
 def test_shards_and_the_order_of_rows_leave_the_page_as_it_is(whole: Path) -> None:
-    before = render_page(gather(0, 3), "smoke")
+    before = render_page(gather(0, 3, NAMES), "smoke")
     for listed in (*TABLES, predictions_of("base"), predictions_of("distilled")):
         rows = read_table(listed.folder, listed.schema, listed.stage)
         write_table(listed.folder, rows, listed.schema, shards=5)
-    assert render_page(gather(0, 3), "smoke") == before
+    assert render_page(gather(0, 3, NAMES), "smoke") == before
 
 
 def test_letters_of_the_models_stand_beside_the_right_ones(whole: Path) -> None:
-    chosen = gather(0, 1).chosen
+    chosen = gather(0, 1, NAMES).chosen
     items = read_json(paths.metrics("evaluate"))["items"]
     assert [sum(chosen[model].values()) for model in ("base", "distilled", "sft")] == [items] * 3
-    head, lines = chosen_table(measure_spread(), chosen)
+    head, lines = chosen_table(measure_spread(), chosen, NAMES)
     assert head == ["Letter", "right option", "Base", "Distilled", "SFT control"]
     shares = [[float(cell.removesuffix(" %")) for cell in line[1:]] for line in lines]
     assert np.sum(shares, axis=0) == pytest.approx([100] * 4, abs=0.3)
@@ -199,7 +200,7 @@ def test_a_benchmark_without_boxes_has_no_gap_and_says_so(whole: Path, monkeypat
     items = read_table(paths.BENCHMARK, BENCHMARK.schema, "benchmark")
     write_table(paths.BENCHMARK, [{**i, "box": None, "crop": None, "boxed": None} for i in items], BENCHMARK.schema)
     run_stage(monkeypatch, "score")
-    html = render_page(gather(0, 2), "smoke")
+    html = render_page(gather(0, 2, NAMES), "smoke")
     assert "Distillation changes the full view by" in html
     assert "Crop view" not in html and "Zooming gap, points" not in html and 'class="gap"' not in html
 
@@ -210,7 +211,7 @@ def test_very_many_reasons_and_dimensions_are_cut(whole: Path) -> None:
     assert len(card["reasons"]) == 40 and card["rest"] == "59 other reasons: 59"
     scores = read_json(paths.metrics("evaluate"))
     scores["by_dimension"] = {f"d{n}": next(iter(scores["by_dimension"].values())) for n in range(90)}
-    assert len(dimension_rows(scores)) == 40
+    assert len(dimension_rows(scores, NAMES)) == 40
 
 
 def test_the_teaching_side_may_be_missing_altogether(whole: Path) -> None:
@@ -219,7 +220,7 @@ def test_the_teaching_side_may_be_missing_altogether(whole: Path) -> None:
     for file in Path("metrics").glob("*.json"):
         if file.stem != "evaluate":
             file.unlink()
-    html = render_page(gather(0, 2), "smoke")
+    html = render_page(gather(0, 2, NAMES), "smoke")
     assert "run <code>dvc repro</code>" in html and 'id="fixed"' in html
     assert "data/vote/votes</code>: run <code>dvc repro vote" in html
     for section in ("rows", "teachers", "audit", "review", "training"):
@@ -229,9 +230,9 @@ def test_the_teaching_side_may_be_missing_altogether(whole: Path) -> None:
 def test_rows_that_others_made_are_shown_without_their_votes(whole: Path) -> None:
     for listed in (VOTES, ANSWERS, REGIONS):
         shutil.rmtree(listed.folder)
-    rows = gather(0, 2).train
+    rows = gather(0, 2, NAMES).train
     assert [row["answers"] for row in rows] == [[], []] and all(row["image"] for row in rows)
-    assert "? agree" in render_page(gather(0, 2), "smoke")
+    assert "? agree" in render_page(gather(0, 2, NAMES), "smoke")
 
 
 def test_hostile_text_is_text(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,13 +250,13 @@ def test_hostile_text_is_text(whole: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_published_figures_stand_beside_ours_only_where_that_benchmark_was_measured(whole: Path) -> None:
     scores = read_json(paths.metrics("evaluate"))
     metrics = {"benchmark": {"sources": {"made": {"kind": "zoombench"}, "other": {"kind": "rendered"}}}}
-    (card,) = published_beside(metrics, scores)
+    (card,) = published_beside(metrics, scores, NAMES)
     assert card["ours"]["before"] == scores["by_source"]["made"]["full"]["base"]["accuracy"]
     eight = next(row for row in card["rows"] if row["name"] == "ZwZ-8B")
     assert (eight["before"], eight["after"]) == (0.3787, 0.5811)
     assert eight["crop_before"] - eight["before"] == pytest.approx(eight["gap_before"])
-    assert published_beside({"benchmark": {"sources": {"made": {"kind": "rendered"}}}}, scores) == []
-    assert "ZwZ-8B" in render_page(gather(0, 1), "smoke")
+    assert published_beside({"benchmark": {"sources": {"made": {"kind": "rendered"}}}}, scores, NAMES) == []
+    assert "ZwZ-8B" in render_page(gather(0, 1, NAMES), "smoke")
 
 
 def test_the_gap_is_drawn_from_view_to_view() -> None:
@@ -264,16 +265,16 @@ def test_the_gap_is_drawn_from_view_to_view() -> None:
         "full": {"base": {**cell, "accuracy": 0.6}, "distilled": {**cell, "accuracy": 0.8}},
         "crop": {"base": {**cell, "accuracy": 1.0}, "distilled": {**cell, "accuracy": 1.0}},
     }
-    svg = gap_picture({"views": views, "chance": 0.25})
+    svg = gap_picture({"views": views, "chance": 0.25}, NAMES)
     # the axis starts at 15 %: 100 % is at y = 24, 15 % at y = 244; 60 % is 40/85 of the 220 px below the top
     assert "M62 24.0L350 24.0L350 75.8L62 127.5Z" in svg
     assert "gap 40.0" in svg and "gap 20.0" in svg
-    assert gap_picture({"views": {"full": {}, "crop": {}}, "chance": 0.25}) == ""
+    assert gap_picture({"views": {"full": {}, "crop": {}}, "chance": 0.25}, NAMES) == ""
 
 
 def test_a_long_training_is_drawn_with_few_points() -> None:
     steps = [{"step": n, "reward": float(n)} for n in range(1, 5001)]
-    found = curve(steps, "reward", "distilled")
+    found = curve(steps, "reward", "compared")
     assert found and found["first"] == "1" and found["steps"] == "1 to 5000"
     assert found["svg"].count("L") <= 2 * POINTS
     head, lines = curve_table(steps)
@@ -333,8 +334,8 @@ def test_benchmarks_are_listed_where_there_are_several() -> None:
         "full": {"base": {"accuracy": 0.5, "n": 7}, "distilled": {"accuracy": 0.6, "n": 7}},
         "crop": {"base": None},
     }
-    assert source_rows({"by_source": {"one": cells}}) == []
-    rows = source_rows({"by_source": {"two": cells, "one": cells}})
+    assert source_rows({"by_source": {"one": cells}}, NAMES) == []
+    rows = source_rows({"by_source": {"two": cells, "one": cells}}, NAMES)
     assert [(row["name"], row["n"]) for row in rows] == [("one", 7), ("two", 7)]
     assert rows[0]["cells"][2:] == [None, None]
 
@@ -344,13 +345,13 @@ def test_the_latency_bench_is_shown_for_the_model_that_it_measured(whole: Path) 
              "batch_1": {view: {"p50_ms": 17.2, "p95_ms": 18.1} for view in ("full", "zoom")}}  # fmt: skip
     Path("bench/results").mkdir(parents=True)
     Path("bench/results/latency.json").write_text(json.dumps(bench), encoding="utf-8")
-    assert "P95, ms" in render_page(gather(0, 1, "models/mini"), "smoke")
-    assert "P95, ms" not in render_page(gather(0, 1, "another"), "smoke")
+    assert "P95, ms" in render_page(gather(0, 1, NAMES, "models/mini"), "smoke")
+    assert "P95, ms" not in render_page(gather(0, 1, NAMES, "another"), "smoke")
 
 
 def test_a_failed_call_is_wrong_in_the_galleries_as_in_the_scores(whole: Path) -> None:
     def totals() -> dict[str, int]:
-        return pick_examples(0, 1, {model: read_replies(model) for model in ("base", "distilled")})[1]
+        return pick_examples(0, 1, NAMES.pair, {model: read_replies(model) for model in ("base", "distilled")})[1]
 
     listed = predictions_of("base")
     rows = read_table(listed.folder, PREDICTIONS, listed.stage)
@@ -365,8 +366,8 @@ def test_a_failed_call_is_wrong_in_the_galleries_as_in_the_scores(whole: Path) -
 
 def test_rows_of_others_have_no_votes_and_no_tries_and_the_page_does_not_invent_them(whole: Path) -> None:
     rows = read_table(TRAIN.folder, TRAIN.schema, TRAIN.stage)
-    story = gather(0, 3)
+    story = gather(0, 3, NAMES)
     assert "tries right on the boxed image" in render_page(story, "mini")
     write_table(TRAIN.folder, [row | {"agree": None, "right": None, "tries": None} for row in rows], TRAIN.schema)
-    html = render_page(gather(0, 3), "mini")
+    html = render_page(gather(0, 3, NAMES), "mini")
     assert "tries right on the boxed image" not in html and "None of" not in html

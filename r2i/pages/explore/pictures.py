@@ -6,12 +6,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 from r2i.core.errors import TableError
+from r2i.core.names import VIEWS
 from r2i.core.tables import Row
 from r2i.pages.explore.relatives import ids_of
 from r2i.pages.explore.sheets import PICTURE_OF, SHEETS
 from r2i.pages.explore.tables import Tables
 
-VIEW_COLUMN = {"full": "image", "zoom": "image", "crop": "crop", "boxed": "boxed"}  # of benchmark items
 BOXES = 200  # drawn on one image at most
 
 
@@ -67,8 +67,9 @@ def pictures_of(tables: Tables, slug: str, rows: list[Row]) -> list[Picture | No
             for row in rows
         ]
     if slug == "predictions":
+        columns: dict[str, str] = {name: view.column for name, view in VIEWS.items()}
         return [
-            Picture(picture_src("benchmark", VIEW_COLUMN.get(row["view"], "image"), row["item_id"]), _alt(slug, row))
+            Picture(picture_src("benchmark", columns.get(row["view"], "image"), row["item_id"]), _alt(slug, row))
             for row in rows
         ]
     regions = {row["question_id"]: row["region_id"] for row in rows}

@@ -6,12 +6,13 @@ from typing import Any
 from r2i.core import paths
 from r2i.core.curve import Line, last_mean, read_curve
 from r2i.core.errors import R2IError
-from r2i.core.params import Dapo, Section, Sft, load_params
+from r2i.core.names import OBJECTIVES, VIEWS, ModelNames
+from r2i.core.params import Train, load_params
 from r2i.repo.lock import Lock
 from r2i.tools.cards.facts import hub_licence, lock_or_none, own_licence, read_metrics, revision
 from r2i.tools.cards.render import MARK, render
 
-SECTIONS: dict[str, type[Section]] = {"dapo": Dapo, "sft": Sft}
+Views = list[tuple[str, dict[str, Mapping[str, Any]]]]
 SHOWN = ("accuracy", "reward", "format", "kept_groups", "response_length", "truncated", "entropy", "loss",
          "token_accuracy")  # fmt: skip
 
@@ -35,14 +36,18 @@ def model_card(name: str) -> str:
         raise R2IError(f"dvc.lock names no training of models/{name}", f"run `dvc repro`; trained here: {known}")
     stage = trained[name]
     run = stage.partition("@")[2]
+    models = params.model_names
+    evaluated = models.runs.get(run) or name
     locked = _train_params(lock, stage)
     base = locked.get("base") or params.chosen.train.base
     scores = read_metrics("evaluate")
     return render(
         "model.md.jinja",
-        _front(name, base, scores),
+        _front(name, base, _views(scores, evaluated, models), evaluated),
         name=name,
-        run=run,
+        about=next((found.about for known, found in OBJECTIVES.items() if known == run), "A student"),
+        first=models.base,
+        evaluated=evaluated,
         base=base,
         engine=locked.get("engine"),
         profile=params.profile,
@@ -51,10 +56,10 @@ def model_card(name: str) -> str:
         settings=_settings(run, locked),
         curve=_curve(run),
         scores=scores,
-        views=_views(scores, name),
-        gain=_compared(scores, name, "full_gain"),
-        gap=_compared(scores, name, "gap"),
-        passes={model: found for model, found in (scores.get("pass_at_k") or {}).items() if model in ("base", name)},
+        views=_views(scores, evaluated, models),
+        gain=_compared(scores, evaluated, models, "full_gain"),
+        gap=_compared(scores, evaluated, models, "gap"),
+        passes={m: found for m, found in (scores.get("pass_at_k") or {}).items() if m in (models.base, evaluated)},
         rendered=any(pool.kind == "rendered" for pool in params.chosen.sample.pools),
         revision=revision([f"{paths.MODELS}/{name}", str(paths.BENCHMARK)]),
     )
@@ -67,7 +72,8 @@ def _train_params(lock: Lock, stage: str) -> dict[str, Any]:
 
 def _settings(run: str, locked: Mapping[str, Any]) -> dict[str, Any]:
     """All params of the run: as locked, and the defaults of what is not written there."""
-    return SECTIONS[run].model_validate(locked[run]).model_dump(mode="json") if locked.get(run) else {}
+    section: Any = Train.model_fields[run].annotation
+    return dict(section.model_validate(locked[run]).model_dump(mode="json")) if locked.get(run) else {}
 
 
 def _rows(lock: Lock, stage: str, locked: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,24 +93,24 @@ def _curve(run: str) -> dict[str, Any]:
     return {"steps": len(lines), "window": window, "table": table}
 
 
-def _views(scores: Mapping[str, Any], name: str) -> list[tuple[str, dict[str, Mapping[str, Any]]]]:
+def _views(scores: Mapping[str, Any], name: str, names: ModelNames) -> Views:
     """Accuracies of the base and of this model in each view that has them."""
     found = []
     for view, models in (scores.get("views") or {}).items():
-        cells = {model: (models or {}).get(model) or {} for model in ("base", name)}
+        cells = {model: (models or {}).get(model) or {} for model in (names.base, name)}
         if cells[name].get("accuracy") is not None:
             found.append((view, cells))
-    order = ("full", "crop", "boxed")
+    order: list[str] = list(VIEWS)
     return sorted(found, key=lambda pair: (order.index(pair[0]) if pair[0] in order else len(order), pair[0]))
 
 
-def _compared(scores: Mapping[str, Any], name: str, what: str) -> Mapping[str, Any] | None:
-    """The comparison with the base: on top for the distilled model, in a section of its name for others."""
-    found = scores.get(what) if name == "distilled" else (scores.get(name) or {}).get(what)
+def _compared(scores: Mapping[str, Any], name: str, names: ModelNames, what: str) -> Mapping[str, Any] | None:
+    """The comparison with the base: on top for the headline's model, in a section of its name for others."""
+    found = scores.get(what) if name == names.compared else (scores.get(name) or {}).get(what)
     return found if isinstance(found, Mapping) and found else None
 
 
-def _front(name: str, base: str, scores: Mapping[str, Any]) -> dict[str, Any]:
+def _front(name: str, base: str, views: Views, evaluated: str) -> dict[str, Any]:
     ours = base.startswith(("models/", "/", "."))  # else an id of the Hub
     front: dict[str, Any] = {
         **hub_licence([own_licence() if ours else "that of the base model"]),
@@ -119,8 +125,8 @@ def _front(name: str, base: str, scores: Mapping[str, Any]) -> dict[str, Any]:
         {
             "task": {"type": "visual-question-answering"},
             "dataset": {"type": "r2i-benchmark", "name": f"r2i benchmark, {view} view"},
-            "metrics": [{"type": "accuracy", "value": cells[name]["accuracy"]}],
+            "metrics": [{"type": "accuracy", "value": cells[evaluated]["accuracy"]}],
         }
-        for view, cells in _views(scores, name)
+        for view, cells in views
     ]
     return front | ({"model-index": [{"name": name, "results": results}]} if results else {})

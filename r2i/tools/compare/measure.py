@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from r2i.core.ids import seed_of
-from r2i.core.records import FAILED, OK
+from r2i.core.records import FAILED, is_unscored
 from r2i.score.bootstrap import Floats, accuracy_interval
 from r2i.score.correction import benjamini_hochberg, holm
 from r2i.score.paired import Difference, difference
@@ -85,7 +85,7 @@ def compare_revisions(revisions: Sequence[Revision], view: str, draws: int, seed
             revision=revision,
             score=_score(values, clusters, draws, seed_of(seed, "score", "")),
             failed=_count(revision, items, lambda row: row["status"] == FAILED),
-            unscored=_count(revision, items, lambda row: row["status"] == OK and row["correct"] is None),
+            unscored=_count(revision, items, is_unscored),
             against=pair,
         )
         for revision, values, pair in zip(revisions, right, [None, *against], strict=True)

@@ -13,6 +13,7 @@ from r2i.core.boxes import BoxUnit
 from r2i.core.errors import ImageError
 from r2i.core.ids import make_id
 from r2i.core.images import read_image, sha256, stored_jpeg
+from r2i.core.names import TRAIN_VIEWS
 from r2i.core.prompts import load_prompt
 from r2i.core.records import FAILED, OK, REJECTED, TRAIN
 from r2i.core.tables import Row
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 IMAGE = "<image>"
 KEPT = frozenset({"", "ok", "valid", "valid vqa"})  # values of `status` that mean: train on it
 MAX_ASPECT = 200  # longest side / shortest side that Qwen-VL's processor takes
-VIEWS = ("boxed", "full", "crop")
 GENERAL = "general"
 
 
@@ -92,7 +92,7 @@ def from_reference(values: Mapping[str, Any], base: Path, style: str, unit: BoxU
 def _empty(values: Mapping[str, Any], problem: Problem, style: str) -> Row:
     """All that can be told without the picture."""
     info = _info(values.get("extra_info"))
-    view = info.get("view") if info.get("view") in VIEWS else ("boxed" if values.get("bbox") else "full")
+    view = info.get("view") if info.get("view") in TRAIN_VIEWS else ("boxed" if values.get("bbox") else "full")
     ability = _text(values.get("ability"))
     row: Row = dict.fromkeys(TRAIN.names)
     return row | {

@@ -12,16 +12,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from r2i.core.choices import mcq_prompt
+from r2i.core.choices import is_open, mcq_prompt
 from r2i.core.errors import R2IError, TableError
+from r2i.core.names import VIEWS, ViewName
 from r2i.core.params import Evaluate
 from r2i.core.prompts import load_prompt
 from r2i.core.records import OK
 
 Row = Mapping[str, Any]
 TEMPLATES = Path(__file__).parent / "templates"
-TASK_VIEWS = {"full": "image", "crop": "crop"}
-"""Views that a task can show, and the benchmark's column of each."""
+TASK_VIEWS: tuple[ViewName, ...] = ("full", "crop")
+"""Views that a task can show."""
 TEXTS = ("item_id", "cluster_id", "source", "dimension", "question", "answer", "label")
 GROUP = 64  # rows of a row group, with their pictures
 
@@ -42,7 +43,8 @@ def write_tasks(folder: Path, items: Iterable[Row], cfg: Evaluate) -> dict[str, 
     written: dict[str, list[str]] = {view: [] for view in TASK_VIEWS}
     try:
         for chunk in _chunks(items):
-            for view, column in TASK_VIEWS.items():
+            for view in TASK_VIEWS:
+                column = VIEWS[view].column
                 shown = [_document(item, column, cfg.prompts) for item in chunk if item[column] is not None]
                 written[view] += [document["item_id"] for document in shown]
                 if shown:
@@ -52,7 +54,8 @@ def write_tasks(folder: Path, items: Iterable[Row], cfg: Evaluate) -> dict[str, 
             writer.close()
     if not written["full"]:
         raise TableError("the benchmark has no ok item", "look at metrics/benchmark.json")
-    for view, ids in written.items():
+    for view in TASK_VIEWS:
+        ids = written[view]
         if ids:
             (folder / f"r2i_{view}.yaml").write_text(_task_yaml(folder, view, cfg.max_tokens), encoding="utf-8")
         else:
@@ -90,9 +93,9 @@ def _document(item: Row, column: str, style: str) -> dict[str, Any]:
 
 def prompt_of(item: Row, style: str) -> str:
     """What r2i asks in the full view and in the crop view."""
-    if item["options"]:
-        return mcq_prompt(item["question"], list(item["options"]), style)
-    return load_prompt("answer", "answer", style).fill(question=item["question"])
+    if is_open(item):
+        return load_prompt("answer", "answer", style).fill(question=item["question"])
+    return mcq_prompt(item["question"], list(item["options"]), style)
 
 
 def _chunks(items: Iterable[Row]) -> Iterator[list[Row]]:

@@ -5,6 +5,7 @@ from typing import Any
 from r2i.core.catalogue import ANSWERS, BENCHMARK, IMAGES, QUESTIONS, REGIONS, TRAIN, VOTES, Listed, predictions
 from r2i.core.errors import R2IError, TableError
 from r2i.core.images import sha256
+from r2i.core.names import VIEWS
 from r2i.core.params import Pool, load_params
 from r2i.core.photos import Photos
 from r2i.core.tables import Row
@@ -106,10 +107,11 @@ def _image_story(reader: Reader, name: str) -> Row:
 
 def _item(reader: Reader, name: str) -> Row:
     item = reader.row(BENCHMARK, name)
-    order = {"full": 0, "crop": 1, "boxed": 2}
+    order: dict[str, int] = {view: place for place, view in enumerate(VIEWS)}
     found = {
         table.folder.name: sorted(
-            reader.rows(table, "item_id", name), key=lambda row: (order.get(row["view"], 3), row["view"], row["sample"])
+            reader.rows(table, "item_id", name),
+            key=lambda row: (order.get(row["view"], len(order)), row["view"], row["sample"]),
         )
         for table in predictions()
     }

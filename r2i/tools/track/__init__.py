@@ -71,7 +71,7 @@ def _track(finished: Finished) -> Tracked:
             client = connect(uri)
             home = find_experiment(client, uri)
             if not urlsplit(uri).hostname:
-                set_view(client, home)
+                set_view(client, home, finished.models)
             run_id, new = write_run(client, home, finished)
         except store_errors() as error:
             raise TrackingUnavailable(f"{shown}: {first_line(error)}") from error

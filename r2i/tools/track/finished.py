@@ -13,11 +13,13 @@ import yaml
 
 from r2i.core import paths
 from r2i.core.errors import R2IError
+from r2i.core.names import OBJECTIVES, ModelNames
 from r2i.core.params import load_params
 from r2i.core.tracking import COMMIT_TAG, LOCK_TAG, flatten, git_commit
 from r2i.repo.git import Experiment, branch_of, changed_files, find_by_lock, git, list_experiments
 
 LOCK, PARAMS = Path("dvc.lock"), Path("params.yaml")
+SHARED = ("seed", "profile", "models")  # params of a run beside those of its profile
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Finished:
     origin: dict[str, str]  # more tags
     params: dict[str, Any]
     changed: dict[str, str]  # param -> "old → new", against the commit
+    models: ModelNames
     stages: Mapping[str, Mapping[str, Any]] = field(repr=False)  # of dvc.lock
 
 
@@ -60,7 +63,7 @@ def _restore(experiment: Experiment, folder: Path) -> None:
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
 
-    wanted = [LOCK, PARAMS, paths.REPORT, *(paths.TRAIN_LOGS / f"{run}.json" for run in ("dapo", "sft"))]
+    wanted = [LOCK, PARAMS, paths.REPORT, *(paths.TRAIN_LOGS / f"{run}.json" for run in OBJECTIVES)]
     try:
         files = DVCFileSystem(".", rev=experiment.revision)
         wanted += [Path(found) for found in files.find("metrics") if found.endswith(".json")]
@@ -77,7 +80,8 @@ def _read(folder: Path, commit: str, experiment: Experiment | None, revision: st
     lock = (folder / LOCK).read_bytes()
     stages = yaml.safe_load(lock)["stages"]
     run = load_params(folder / PARAMS)
-    params = flatten({"seed": run.seed, "profile": run.profile, **run.chosen.model_dump(by_alias=True)})
+    whole = run.model_dump(by_alias=True)
+    params = flatten({name: whole[name] for name in SHARED} | whole["profiles"][run.profile])
     digest, branch = hashlib.sha256(lock).hexdigest(), branch_of(commit)
     return Finished(
         folder=folder,
@@ -86,6 +90,7 @@ def _read(folder: Path, commit: str, experiment: Experiment | None, revision: st
         origin=_origin(commit, branch, experiment, revision, stages),
         params=params,
         changed=_compare(git("show", f"{commit}:./{PARAMS}"), (folder / PARAMS).read_text(encoding="utf-8")),
+        models=run.model_names,
         stages=stages,
     )
 
@@ -124,6 +129,6 @@ def _chosen(text: str) -> dict[str, Any]:
     """The params file `text` as flat names, its chosen profile alone; {} where it is none."""
     try:
         raw = yaml.safe_load(text)
-        return flatten({"seed": raw["seed"], "profile": raw["profile"], **raw["profiles"][raw["profile"]]})
+        return flatten({name: raw[name] for name in SHARED if name in raw} | raw["profiles"][raw["profile"]])
     except (yaml.YAMLError, KeyError, TypeError):
         return {}

@@ -2,41 +2,38 @@
 
 from collections.abc import Mapping
 
+from r2i.core.names import ModelNames
+
 SHOWN = 20  # changed params
-HEADLINE = {  # name in MLflow -> where metrics/evaluate.json has it; shares of 1
-    "full.base": "views.full.base.accuracy",
-    "full.distilled": "views.full.distilled.accuracy",
-    "full.sft": "views.full.sft.accuracy",
-    "crop.base": "views.crop.base.accuracy",
-    "crop.distilled": "views.crop.distilled.accuracy",
-    "boxed.distilled": "views.boxed.distilled.accuracy",
-    "gap.base": "gap.base",
-    "gap.distilled": "gap.distilled",
-    "full_gain": "full_gain.value",
-    "full_gain.p": "full_gain.p_mcnemar",
-}
 
 
-def headline(scores: Mapping[str, float], overlay: Mapping[str, float]) -> dict[str, float]:
-    """The numbers of HEADLINE that there are, from the flat `scores`, and how many train rows were kept."""
-    found = {name: scores[path] for name, path in HEADLINE.items() if path in scores}
+def headline(scores: Mapping[str, float], overlay: Mapping[str, float], models: ModelNames) -> dict[str, float]:
+    """The headline's numbers that there are in the flat `scores`, shares of 1, and how many train rows were kept."""
+    compared = models.compared
+    places = {f"full.{model}": f"views.full.{model}.accuracy" for model in models}
+    places |= {f"crop.{model}": f"views.crop.{model}.accuracy" for model in models.pair}
+    places |= {f"boxed.{compared}": f"views.boxed.{compared}.accuracy"}
+    places |= {f"gap.{model}": f"gap.{model}" for model in models.pair}
+    places |= {"full_gain": "full_gain.value", "full_gain.p": "full_gain.p_mcnemar"}
+    found = {name: scores[path] for name, path in places.items() if path in scores}
     return {**found, **({"train_rows": overlay["status.ok"]} if "status.ok" in overlay else {})}
 
 
-def describe(found: Mapping[str, float], changed: Mapping[str, str]) -> str:
+def describe(found: Mapping[str, float], changed: Mapping[str, str], models: ModelNames) -> str:
     """What was changed and how it went, for MLflow's description of the run, in Markdown."""
     lines = [f"`{name}` {change}" for name, change in changed.items()]
     said = ["Changed: " + ", ".join(lines[:SHOWN]) + (", ..." if len(lines) > SHOWN else "")] if lines else []
+    base, compared = models.pair
     parts = [
-        f"{what} {_percent(found[f'{view}.base'])} → {_percent(found[f'{view}.distilled'])} {unit}"
+        f"{what} {_percent(found[f'{view}.{base}'])} → {_percent(found[f'{view}.{compared}'])} {unit}"
         for view, what, unit in (
             ("full", "full view", "%"),
             ("crop", "crop view", "%"),
             ("gap", "zooming gap", "points"),
         )
-        if f"{view}.base" in found and f"{view}.distilled" in found
+        if f"{view}.{base}" in found and f"{view}.{compared}" in found
     ]
-    result = [f"Base → distilled: {', '.join(parts)}"] if parts else []
+    result = [f"{models.titles[base]} → {models.titles[compared].lower()}: {', '.join(parts)}"] if parts else []
     return "\n\n".join([*said, *result])
 
 

@@ -3,21 +3,24 @@
 import json
 from typing import TYPE_CHECKING
 
+from r2i.core.names import ModelNames
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 KEY = "r2i"  # `make mlflow` opens .../runs?viewStateShareKey=r2i
 TAG = f"mlflow.sharedViewState.{KEY}"
-METRICS = ["full.base", "full.distilled", "full.sft", "crop.distilled", "gap.base", "gap.distilled", "train_rows"]
-SHOWN = [*(f"metrics.`{name}`" for name in METRICS), "tags.`r2i.params_changed`"]
 
 
-def set_view(client: "MlflowClient", experiment: str) -> None:
+def set_view(client: "MlflowClient", experiment: str, models: ModelNames) -> None:
     """Keep the view that `make mlflow` opens in the experiment `experiment` (its id)."""
+    gaps = [f"gap.{model}" for model in models.pair]
+    metrics = [*(f"full.{model}" for model in models), f"crop.{models.compared}", *gaps, "train_rows"]
+    shown = [*(f"metrics.`{name}`" for name in metrics), "tags.`r2i.params_changed`"]
     state = {
         "searchFilter": "", "orderByKey": "attributes.start_time", "orderByAsc": False, "startTime": "ALL",
         "lifecycleFilter": "Active", "datasetsFilter": [], "modelVersionFilter": "All Runs",
-        "selectedColumns": SHOWN, "runsExpanded": {}, "runsPinned": [], "runsHidden": [],
+        "selectedColumns": shown, "runsExpanded": {}, "runsPinned": [], "runsHidden": [],
     }  # fmt: skip
     text = json.dumps(state)
     if client.get_experiment(experiment).tags.get(TAG) != text:

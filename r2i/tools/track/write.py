@@ -47,9 +47,9 @@ def write_run(client: "MlflowClient", experiment: str, finished: Finished) -> tu
         return parent, False
     log_params(client, parent, finished.params)
     scores, rows = (numbers(_read_metrics(finished.folder / paths.metrics(x))) for x in ("evaluate", "overlay"))
-    found = headline(scores, rows)
+    found = headline(scores, rows, finished.models)
     _log_numbers(client, parent, found)
-    _set_tags(client, parent, {NOTE_TAG: describe(found, finished.changed), **_changed(finished)})
+    _set_tags(client, parent, {NOTE_TAG: describe(found, finished.changed, finished.models), **_changed(finished)})
     everything = [dep for entry in finished.stages.values() for dep in entry.get("deps", [])]
     for path, context in READ.items():
         _log_inputs(client, parent, [dep for dep in everything if dep["path"] == path][:1], context)
@@ -94,8 +94,8 @@ def _write_stage(
         if out["path"].startswith("metrics/"):
             _log_numbers(client, run, numbers(_read_metrics(finished.folder / out["path"])))
     _log_inputs(client, run, [x for x in entry.get("deps", []) if x["path"].startswith(("data/", "models/"))], "input")
-    if name.startswith("train"):
-        curve = finished.folder / paths.TRAIN_LOGS / f"{name.partition('@')[2] or 'dapo'}.json"
+    if name.startswith("train@"):
+        curve = finished.folder / paths.TRAIN_LOGS / f"{name.partition('@')[2]}.json"
         _log_curve(client, run, curve)
         _link_live_run(client, experiment, run, curve)
     client.set_tag(run, DONE_TAG, "true")

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from r2i.core.catalogue import ANSWERS, BENCHMARK, IMAGES, QUESTIONS, REGIONS, TRAIN, VOTES, Listed
-from r2i.core.choices import LETTERS
+from r2i.core.choices import LETTERS, is_open
 from r2i.core.errors import TableError
 from r2i.core.ids import make_id
 from r2i.core.records import OK
@@ -95,7 +95,7 @@ def _row_id(row: Row) -> bool:
 
 def _label_names_answer(row: Row) -> bool:
     """The option of that letter; without options there is nothing to name."""
-    if row["status"] != OK or not row["options"]:
+    if row["status"] != OK or is_open(row):
         return True
     return dict(zip(LETTERS, row["options"], strict=False)).get(row["label"]) == row["answer"]
 

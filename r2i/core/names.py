@@ -1,0 +1,86 @@
+"""Names that the whole pipeline shares: views, objectives, and the models that params register."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+ViewName = Literal["full", "crop", "boxed", "zoom"]
+TrainView = Literal["full", "crop", "boxed"]
+ObjectiveName = Literal["dapo", "sft"]
+
+
+@dataclass(frozen=True)
+class View:
+    """A way to show an image. `column`: of a benchmark item, what is shown (zoom: first); `title`: for readers."""
+
+    column: str
+    title: str
+
+
+VIEWS: dict[ViewName, View] = {
+    "full": View("image", "Full view"),
+    "crop": View("crop", "Crop view"),
+    "boxed": View("boxed", "Full view, box drawn"),
+    "zoom": View("image", "Zoom view"),
+}
+"""In the order in which they are shown. The first two make the zooming gap."""
+TRAIN_VIEWS: tuple[TrainView, ...] = get_args(TrainView)
+"""Those that a row of training can have."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a run of `train` optimises. `folder`: that the run writes, below models/; `curve`: what its plot shows."""
+
+    folder: str
+    curve: str
+    title: str
+    about: str
+
+
+OBJECTIVES: dict[ObjectiveName, Objective] = {
+    "dapo": Objective("distilled", "accuracy", "DAPO", "A student taught by reinforcement learning (DAPO)"),
+    "sft": Objective("sft", "loss", "SFT, the control", "The control: supervised fine-tuning"),
+}
+
+BASE = "base"
+"""`from: base` in the registry of models: the base of the chosen profile, `train.base`."""
+RESERVED = frozenset(
+    "views gap full_gain crop_change by_dimension by_source corrected power chance items images clusters failed "
+    "unscored rules pass_at_k sampled cost coverage contamination seeds zoom_over_full change closed_share n se ci95 "
+    "ci95_clustered p_clustered focus_base focus_distilled".split()
+)
+"""Keys that stand beside names of models in metrics/evaluate.json: no model has such a name."""
+
+
+@dataclass(frozen=True)
+class ModelNames:
+    """The models that are evaluated, in the order of params: the first is the base, the second the headline's.
+
+    All are compared with the base. `titles`: by name, for readers; `runs`: of `train`, the model that each gives
+    ("" where that is not evaluated).
+    """
+
+    titles: Mapping[str, str]
+    runs: Mapping[str, str]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.titles)
+
+    @property
+    def base(self) -> str:
+        return next(iter(self.titles))
+
+    @property
+    def compared(self) -> str:
+        return self.pair[1]
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """The base, and the model that headlines compare with it."""
+        first, second, *_ = self.titles
+        return first, second
+
+    def role(self, model: str) -> Literal["base", "compared", "other"]:
+        """What a model is in a comparison: its colour in pages."""
+        return "base" if model == self.base else "compared" if model == self.compared else "other"
