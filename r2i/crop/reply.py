@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from r2i.core.boxes import BoxUnit
-from r2i.core.parse import Parsed, ReplyError, make_form, read_json, strict_object
+from r2i.core.parse import Parsed, ReplyError, is_box, make_form, read_json, strict_object
 
 UNIT_TEXTS: dict[BoxUnit, str] = {
     "thousandths": "four integers from 0 to 1000: thousandths of the image's width (x) and height (y)",
@@ -51,13 +51,5 @@ def parse_objects(text: str) -> Parsed[list[ListedObject]]:
 
 def _is_object_list(value: Any) -> bool:
     return isinstance(value, list) and all(
-        isinstance(item, dict) and isinstance(item.get("label"), str) and _is_box(item.get("bbox_2d")) for item in value
-    )
-
-
-def _is_box(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 4
-        and all(isinstance(x, int | float) and not isinstance(x, bool) for x in value)
+        isinstance(item, dict) and isinstance(item.get("label"), str) and is_box(item.get("bbox_2d")) for item in value
     )

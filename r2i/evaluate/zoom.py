@@ -14,7 +14,7 @@ from r2i.core.boxes import Box, clip, expand, place_box
 from r2i.core.ids import seed_of
 from r2i.core.images import cut_crop, jpeg_bytes, read_image
 from r2i.core.params import Sampling, Zoom
-from r2i.core.parse import ReplyError, make_form, read_json, strict_object
+from r2i.core.parse import ReplyError, is_box, make_form, read_json, strict_object
 from r2i.core.prompts import ROOT, load_prompt
 from r2i.core.records import OK
 from r2i.endpoint.base import Model, Picture, Reply, Request
@@ -122,11 +122,7 @@ def parse_box(text: str) -> list[float]:
 
 
 def _has_box(value: Any) -> bool:
-    box = value.get("bbox_2d") if isinstance(value, dict) else None
-    return (
-        isinstance(box, list) and len(box) == 4
-        and all(isinstance(x, int | float) and not isinstance(x, bool) for x in box)
-    )  # fmt: skip
+    return isinstance(value, dict) and is_box(value.get("bbox_2d"))
 
 
 def widen(box: Box, width: int, height: int) -> Box:
