@@ -22,7 +22,7 @@ from r2i.core.ids import make_id
 from r2i.core.images import cut_crop, jpeg_bytes, read_image, sha256
 from r2i.core.params import Benchmark, BenchmarkSource, Pool
 from r2i.core.tables import Row, read_table, write_table
-from r2i.importing.options import find_label
+from r2i.importing.questions import find_label
 from r2i.mini.language import ask
 from r2i.mini.world import ANSWERS, DIMENSIONS, SIZE, Scene, Thing, render_scene
 from r2i.sample.pools import TRAIN_SCENES, list_offers
@@ -232,12 +232,13 @@ def test_the_gold_letter_is_found_only_where_it_is_certain(options: list[str], a
 
 def test_a_table_that_is_missing_torn_or_of_another_form_is_an_error(tmp_path: Path) -> None:
     bench = tmp_path / "bench"
-    for _ in range(2):  # no such folder; an empty one
-        with pytest.raises(TableError, match=r"no PARQUET, .* in .*bench"):
-            read_items(tmp_path, bench)
-        bench.mkdir(exist_ok=True)
+    with pytest.raises(TableError, match=r"no file or folder .*bench"):
+        read_items(tmp_path, bench)
+    bench.mkdir()
+    with pytest.raises(TableError, match=r"no PARQUET, .* in .*bench"):
+        read_items(tmp_path, bench)
     (bench / "a.parquet").write_bytes(b"PAR1 torn")
-    with pytest.raises(TableError, match="not a readable PARQUET"):
+    with pytest.raises(TableError, match="can't be read as PARQUET"):
         read_items(tmp_path, bench)
     pq.write_table(pa.table({"question": ["?"], "answer": ["x"]}), bench / "a.parquet")
     with pytest.raises(TableError, match="no column image"):
@@ -260,7 +261,9 @@ def test_columns_of_another_name_are_mapped(tmp_path: Path) -> None:
     }  # fmt: skip
     names = {"image": "photo", "question": "q", "answer": "a", "options": "o1,o2,o3", "box": "where"}
     pq.write_table(pa.Table.from_pylist([theirs]), tmp_path / "x.parquet")
-    (row,) = read_items(tmp_path, tmp_path / "x.parquet", columns=names, box_unit="unit", box_form="xywh", name="mine")
+    (row,) = read_items(
+        tmp_path, tmp_path / "x.parquet", columns=names, box_unit="shares", box_form="xywh", name="mine"
+    )
     assert (row["question"], row["options"], row["label"]) == ("What digit?", ["1", "7", "3"], "C")
     assert row["box"] == [32, 32, 96, 96]  # a quarter in, half wide, of 128 px
     assert row["source"] == "mine"

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
+from r2i.core.boxes import place_box
 from r2i.core.params import Crop
 from r2i.core.parse import ReplyError
 from r2i.core.prompts import load_prompt
 from r2i.crop.candidates import Refused
 from r2i.crop.grounding import Listing, Named, list_objects
-from r2i.crop.reply import OBJECTS_FORM, Said, parse_objects, place_box
+from r2i.crop.reply import OBJECTS_FORM, ListedObject, parse_objects
 from r2i.endpoint.base import Picture, Reply, Request
 from r2i.endpoint.ledger import Ledger
 from tests.teacher_fakes import FakeModel, failed, image_row, picture, pictures
@@ -46,7 +47,7 @@ def listing_of(said: Any, **changes: Any) -> Listing:
     ],
 )
 def test_the_last_list_of_boxes_and_labels_counts(text: str) -> None:
-    assert parse_objects(text) == ([Said("red clock", (100, 200, 300, 400))], False)
+    assert parse_objects(text) == ([ListedObject("red clock", (100, 200, 300, 400))], False)
 
 
 def test_an_empty_list_is_a_reply() -> None:
@@ -55,7 +56,7 @@ def test_an_empty_list_is_a_reply() -> None:
 
 def test_small_slips_are_mended_and_told() -> None:
     assert parse_objects("[{'bbox_2d': [100, 200, 300, 400], 'label': 'red clock',}]") == (
-        [Said("red clock", (100, 200, 300, 400))],
+        [ListedObject("red clock", (100, 200, 300, 400))],
         True,
     )
 
@@ -84,12 +85,12 @@ def test_what_is_no_list_of_objects_is_no_reply(text: str) -> None:
 )
 def test_each_kind_of_coordinates_means_the_same_place(coordinates: str, box: tuple[float, ...]) -> None:
     # of 200 x 100 px: a quarter of 200 is 50, a tenth of 100 is 10
-    assert place_box(Said("x", box), coordinates, 200, 100) == ((50, 10, 100, 30), "")  # type: ignore[arg-type]
+    assert place_box(box, coordinates, 200, 100) == ((50, 10, 100, 30), "")  # type: ignore[arg-type]
 
 
 def test_the_whole_image_is_inside_it() -> None:
     for coordinates, far in (("thousandths", (1000, 1000)), ("pixels", (200, 100)), ("shares", (1, 1))):
-        assert place_box(Said("x", (0, 0, *far)), coordinates, 200, 100) == ((0, 0, 200, 100), "")
+        assert place_box((0, 0, *far), coordinates, 200, 100) == ((0, 0, 200, 100), "")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ def test_the_whole_image_is_inside_it() -> None:
     ],
 )
 def test_boxes_that_cannot_be_are_refused_not_repaired(box: tuple[float, ...], reason: str) -> None:
-    assert place_box(Said("x", box), "thousandths", 200, 100) == (None, reason)  # type: ignore[arg-type]
+    assert place_box(box, "thousandths", 200, 100) == (None, reason)  # type: ignore[arg-type]
 
 
 def test_a_listing_keeps_names_boxes_and_the_call() -> None:
@@ -165,8 +166,8 @@ def test_the_prompt_says_which_coordinates_are_meant(coordinates: str, words: st
     (request,) = model.asked
     assert words in request.prompt and request.form == OBJECTS_FORM
     example = request.prompt[request.prompt.index('{"objects": [{"bbox') :].splitlines()[0]
-    ((said,), repaired) = parse_objects(example)
-    assert not repaired and place_box(said, coordinates, 1000, 1000)[1] == ""
+    ((listed,), repaired) = parse_objects(example)
+    assert not repaired and place_box(listed.box, coordinates, 1000, 1000)[1] == ""
 
 
 def test_all_images_are_asked_once_and_together_whatever_their_order() -> None:

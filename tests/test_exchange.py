@@ -22,10 +22,11 @@ from r2i.core.params import Rows
 from r2i.core.records import TRAIN
 from r2i.core.tables import Row, read_table, write_table
 from r2i.grading.strict import grade
+from r2i.importing.boxes import read_box
 from r2i.importing.digest import checked_folder, table_sha256
-from r2i.importing.hfio import read_source
-from r2i.importing.problem import read_problem, split_options
-from r2i.importing.values import image_bytes, read_box
+from r2i.importing.pictures import read_picture
+from r2i.importing.questions import read_problem, split_options
+from r2i.importing.records import read_records
 from r2i.tools.exchange.export import export_table
 from r2i.tools.exchange.importing import import_table
 
@@ -183,6 +184,12 @@ def test_an_answer_is_read_as_a_reply_is(answer: str) -> None:
     assert (read.label, read.answer, read.reason) == ("B", "dark green", "")
 
 
+@pytest.mark.parametrize("answer", ["A. dark green", "(C) dark green", "at least 1 mug"])
+def test_an_answer_that_contradicts_itself_or_says_more_names_no_option(answer: str) -> None:
+    assert read_problem(MCQ, answer).reason == "no_gold_option"
+    assert read_problem("How many?\nA. 1\nB. 2", answer).reason == "no_gold_option"
+
+
 def test_an_open_question_keeps_its_answer_as_label() -> None:
     read = read_problem("<image>How many cups?", " **5 cups** ")
     assert (read.label, read.options) == ("5 cups", [])
@@ -207,33 +214,33 @@ def test_a_picture_comes_in_every_form_that_people_write(tmp_path: Path) -> None
     forms = [data, {"bytes": data, "path": "x"}, {"bytes": None, "path": "a.png"}, {"bytes": text}, text, "a.png",
              f"data:image/png;base64,{text}", str(tmp_path / "a.png"), f"file://{tmp_path}/a.png"]  # fmt: skip
     for form in [*forms, *([form] for form in forms)]:
-        assert image_bytes(form, tmp_path) == data
+        assert read_picture(form, tmp_path) == data
 
 
 @pytest.mark.parametrize(
     ("value", "reason"),
-    [("https://host/x.jpg", "image_is_a_url"), ("gone.jpg", "image_missing"), ("", "no_image"), (None, "no_image"),
+    [("https://host/x.jpg", "image_is_a_url"), ("gone.jpg", "missing_image"), ("", "no_image"), (None, "no_image"),
      ({"bytes": None, "path": None}, "no_image"), (5, "no_image"), (["a", "b"], "several_images"),
-     ("\0", "image_missing"), (".", "image_missing"), ("x" * 9000 + "!", "image_missing")],
+     ("\0", "missing_image"), (".", "missing_image"), ("x" * 9000 + "!", "missing_image")],
 )  # fmt: skip
 def test_what_is_no_picture_has_a_reason(value: Any, reason: str, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=reason):
-        image_bytes(value, tmp_path)
+        read_picture(value, tmp_path)
 
 
 def test_a_pipe_in_place_of_a_picture_does_not_stop_the_import(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(ImageError, match="image_missing"):
-        image_bytes("pipe.png", tmp_path)
+    with pytest.raises(ImageError, match="missing_image"):
+        read_picture("pipe.png", tmp_path)
 
 
 def test_boxes_of_three_units_are_the_same_pixels() -> None:
     want = (20, 15, 60, 45)  # of an image of 80 x 60: a quarter to three quarters of each side
-    assert read_box([20, 15, 60, 45], "pixels", SIZE) == want
-    assert read_box([0.25, 0.25, 0.75, 0.75], "shares", SIZE) == want
-    assert read_box("(250, 250, 750.0, 750)", "thousandths", SIZE) == want
-    assert read_box([[20, 15, 60, 45]], "pixels", SIZE) == want
-    assert read_box(None, "pixels", SIZE) is None and read_box([], "pixels", SIZE) is None
+    assert read_box([20, 15, 60, 45], "pixels", *SIZE) == want
+    assert read_box([0.25, 0.25, 0.75, 0.75], "shares", *SIZE) == want
+    assert read_box("(250, 250, 750.0, 750)", "thousandths", *SIZE) == want
+    assert read_box([[20, 15, 60, 45]], "pixels", *SIZE) == want
+    assert read_box(None, "pixels", *SIZE) is None and read_box([], "pixels", *SIZE) is None
 
 
 def test_the_unit_of_a_box_is_never_guessed() -> None:
@@ -243,14 +250,14 @@ def test_the_unit_of_a_box_is_never_guessed() -> None:
         ([20, 15, 60, 45], "shares"),
     ]:
         with pytest.raises(ImageError):
-            read_box(box, unit, SIZE)  # type: ignore[arg-type]
+            read_box(box, unit, *SIZE)  # type: ignore[arg-type]
 
 
 def test_a_box_may_stick_out_by_less_than_a_pixel_and_is_cut() -> None:
-    assert read_box([-0.6, 0, 80.9, 60.4], "pixels", SIZE) == (0, 0, 80, 60)
+    assert read_box([-0.6, 0, 80.9, 60.4], "pixels", *SIZE) == (0, 0, 80, 60)
     for box in ([-1.6, 0, 10, 10], [0, 0, 10, 62], [30, 5, 20, 10], [5, 5, 5, 9], [float("nan")] * 4, "left of it", 7):
         with pytest.raises(ImageError):
-            read_box(box, "pixels", SIZE)
+            read_box(box, "pixels", *SIZE)
 
 
 def test_boxes_in_another_unit_end_with_what_to_do(tmp_path: Path) -> None:
@@ -277,22 +284,22 @@ def test_all_kinds_of_source_give_the_same_rows(tmp_path: Path) -> None:
     assert len(tables[0]) == 3 and tables[0] == tables[1] == tables[2]
 
 
-def test_a_broken_line_is_a_row_and_the_others_are_kept(tmp_path: Path) -> None:
+def test_a_torn_record_is_a_row_and_the_others_are_kept(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(picture(1))
     good = {"images": ["a.png"], "problem": MCQ, "answer": "A"}
     source = write_lines(
         tmp_path / "x.jsonl", [good, '{"images": ["a.p', "[1]", "", "[" * 99999, good | {"answer": "E"}]
     )
     rows = imported(source)
-    assert reasons(rows) == ["failed: broken_line"] * 3 + ["ok", "rejected: letter_beyond_options"]
+    assert reasons(rows) == ["failed: torn_record"] * 3 + ["ok", "rejected: letter_beyond_options"]
     about = json.loads((tmp_path / "table of x" / "about.json").read_text())
-    assert about["first"]["failed: broken_line"] == ["x.jsonl:2", "x.jsonl:3", "x.jsonl:5"]  # line 4 is empty
+    assert about["first"]["failed: torn_record"] == ["x.jsonl:2", "x.jsonl:3", "x.jsonl:5"]  # line 4 is empty
     assert next(row for row in rows if row["status"] == "ok")["view"] == "full"  # no box, so none was drawn
 
 
 def test_a_line_of_another_encoding_is_broken(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_bytes(json.dumps(sample(images=[])).encode() + b"\n\xff\xfe\x00{\n")
-    assert [found.values is None for found in read_source(tmp_path / "x.jsonl")] == [False, True]
+    assert [record.fault for record in read_records(tmp_path / "x.jsonl", [])] == ["", "torn_record"]
 
 
 def bad_sources(folder: Path) -> dict[str, Path]:
@@ -312,13 +319,13 @@ def bad_sources(folder: Path) -> dict[str, Path]:
         "is HTML": made["page"],
         "cut or damaged": made["cut"],
         "Git LFS pointer": made["pointer"],
-        "empty.parquet can't be read": made["empty"],
+        "empty.parquet can't be read as PARQUET": made["empty"],
         "no column images, problem; it has image, question, answer": other,
-        "no Parquet, no JSON lines": folder / "nothing",
+        "no PARQUET, ARROW, JSONL": folder / "nothing",
         "no file or folder": folder / "gone",
         "holds the splits train": folder / "splits",
         "is not what `datasets` writes": folder / "splits" / "train",
-        "no line of": write_lines(folder / "x.jsonl", ["1", "{"]),
+        "no record of": write_lines(folder / "x.jsonl", ["1", "{"]),
     }
 
 

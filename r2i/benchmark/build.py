@@ -12,7 +12,7 @@ from r2i.core.choices import format_options, is_open
 from r2i.core.ids import make_id, unit_of
 from r2i.core.tables import Row
 from r2i.core.text import normalise
-from r2i.importing.options import split_options
+from r2i.importing.questions import split_options
 from r2i.review.decisions import Decisions, Fix, form_of, was_of
 from r2i.review.outcomes import Outcomes, resolve
 

@@ -1,22 +1,65 @@
-"""Drafts -> rows of the common table: ids, the gold letter, the views."""
+"""Items as published -> rows of the common table: ids, the gold letter, the views."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from r2i.benchmark.views import boxed_view, crop_view
+from r2i.core.boxes import BoxUnit
 from r2i.core.choices import LETTERS, shuffle_options
 from r2i.core.errors import ImageError
 from r2i.core.ids import make_id
 from r2i.core.images import perceptual_hash, read_image, sha256, stored_jpeg
 from r2i.core.params import Benchmark, BenchmarkSource
 from r2i.core.records import BENCHMARK, FAILED, OK, REJECTED
+from r2i.core.spool import Spool
 from r2i.core.tables import Row
-from r2i.importing.draft import Draft, region_of
-from r2i.importing.options import find_label
-from r2i.importing.pictures import Kept, read_picture
+from r2i.importing.boxes import BoxForm, Quad, join_boxes
+from r2i.importing.pictures import read_picture
+from r2i.importing.questions import find_label, relabel, strip_tags
+from r2i.importing.records import Record, read_text
 
 View = Callable[[], bytes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """One item as published, before its picture is read.
+
+    `image`, `crop`, `boxed`: cells of r2i.importing.pictures, paths relative to `folder`. `boxes`: the region is
+    what holds them all. `label`: its letter where that is certain, else it is found by `answer`. `shuffle`: the
+    published order gives the answer away. `given`: columns of records.BENCHMARK that are taken as they are.
+    """
+
+    image: Any
+    folder: Path
+    question: str
+    answer: str
+    options: list[str] = field(default_factory=list)
+    label: str = ""
+    dimension: str = ""
+    boxes: list[Quad] = field(default_factory=list)
+    box_form: BoxForm = "xyxy"
+    box_unit: BoxUnit = "pixels"
+    crop: Any = None
+    boxed: Any = None
+    shuffle: bool = False
+    fault: str = ""
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+
+def draft_choice(record: Record, question: Any, by_letter: Mapping[str, str], answer: Any, **other: Any) -> Draft:
+    """An item whose answer is the published letter of one of its options. `other`: fields of Draft."""
+    letter = read_text(answer)
+    return Draft(
+        folder=record.folder,
+        question=strip_tags(read_text(question)),
+        answer=letter,
+        options=list(by_letter.values()),
+        label=relabel(by_letter, letter),
+        **other,
+    )
 
 
 @dataclass
@@ -33,7 +76,7 @@ class RowMaker:
 
     source: BenchmarkSource
     cfg: Benchmark
-    kept: Kept
+    spool: Spool
     seen: dict[str, int] = field(default_factory=dict)
     images: dict[str, _Known] = field(default_factory=dict)
 
@@ -79,8 +122,8 @@ class RowMaker:
         given = draft.given
         try:
             data, fault = read_picture(draft.image, draft.folder), draft.fault
-        except (ImageError, OSError) as error:
-            data, fault = b"", draft.fault or (error.cause if isinstance(error, ImageError) else "unreadable")
+        except ImageError as error:
+            data, fault = b"", draft.fault or error.cause
         image_id = given.get("image_id") or (sha256(data) if data else "")
         # of a row without an image the number makes the id: nothing else need tell two of them apart
         key = (image_id, draft.question, *draft.options) if image_id else ("no image", number)
@@ -103,14 +146,12 @@ class RowMaker:
             return self._decode(draft, data, image_id)
         except ImageError as error:
             return {"status": FAILED, "reason": error.cause}
-        except ValueError:
-            return {"status": FAILED, "reason": "bad_box"}
 
     def _decode(self, draft: Draft, data: bytes, image_id: str) -> Row:
         image = read_image(data)
         given = {name: self._given_view(cell, draft) for name, cell in _cells(draft).items()}
-        box = region_of(draft, *image.size)
-        known = self.images.get(image_id) or _Known(self.kept.keep(stored_jpeg(data, image)), perceptual_hash(image))
+        box = join_boxes(draft.boxes, draft.box_form, draft.box_unit, *image.size)
+        known = self.images.get(image_id) or _Known(self.spool.keep(stored_jpeg(data, image)), perceptual_hash(image))
         self.images[image_id] = known
         row: Row = {"image": known.image, "phash": draft.given.get("phash") or known.phash, **given}
         made = draft.given.get("crop_made")
@@ -118,14 +159,14 @@ class RowMaker:
         if box:
             row["box"] = list(box)
             if "crop" not in given:
-                row |= {"crop": self.kept.keep(crop_view(image, box, self.cfg)), "crop_made": True}
+                row |= {"crop": self.spool.keep(crop_view(image, box, self.cfg)), "crop_made": True}
             if "boxed" not in given:
-                row["boxed"] = self.kept.keep(boxed_view(image, box, self.cfg))
+                row["boxed"] = self.spool.keep(boxed_view(image, box, self.cfg))
         return row
 
     def _given_view(self, cell: Any, draft: Draft) -> View:
         data = read_picture(cell, draft.folder)
-        return self.kept.keep(stored_jpeg(data, read_image(data)))
+        return self.spool.keep(stored_jpeg(data, read_image(data)))
 
 
 def _cells(draft: Draft) -> Mapping[str, Any]:

@@ -16,8 +16,8 @@ from r2i.core import paths
 from r2i.core.errors import ParamsError
 from r2i.core.ids import make_id
 from r2i.core.params import Benchmark, BenchmarkSource
+from r2i.core.spool import Spool
 from r2i.core.tables import Row
-from r2i.importing.pictures import Kept
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ def open_items(cfg: Benchmark, seed: int, scratch: Path = paths.BENCHMARK.parent
     names = [source.name or source.kind for source in cfg.sources]
     if len(set(names)) < len(names):
         raise ParamsError(f"two benchmark sources have the name {max(names, key=names.count)}", "give each a name")
-    with Kept(scratch) as kept:
+    with Spool(scratch) as spool:
         rows: list[Row] = []
         metrics: dict[str, dict[str, Any]] = {}
         for name, source in zip(names, cfg.sources, strict=True):
-            found, metrics[name] = _read(source, cfg, seed, kept)
+            found, metrics[name] = _read(source, cfg, seed, spool)
             taken = {row["item_id"] for row in rows}
             rows += [_renamed(row, name) if row["item_id"] in taken else row for row in found]
         yield Items(rows, metrics)
@@ -62,12 +62,12 @@ def _renamed(row: Row, name: str) -> Row:
     return row | {"item_id": make_id(name, row["item_id"])}
 
 
-def _read(source: BenchmarkSource, cfg: Benchmark, seed: int, kept: Kept) -> tuple[list[Row], dict[str, Any]]:
+def _read(source: BenchmarkSource, cfg: Benchmark, seed: int, spool: Spool) -> tuple[list[Row], dict[str, Any]]:
     if source.kind == "rendered":
         rows = render_items(source.items or 0, cfg, seed, source.name or source.kind)
         return rows, {"kind": source.kind, **describe(rows)}
     importer, path = importer_of(source), source_path(source)
-    rows, counts = RowMaker(source, cfg, kept).rows(lambda: importer.read(path, source))
+    rows, counts = RowMaker(source, cfg, spool).rows(lambda: importer.read(path, source))
     return rows, {"kind": source.kind, **describe(rows), **_compare(importer, counts)}
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
+from r2i.benchmark.rows import Draft
 from r2i.core.errors import ParamsError
 from r2i.core.params import BenchmarkSource
-from r2i.importing.draft import Draft, boxes_of
-from r2i.importing.files import Record
-from r2i.importing.options import lettered, list_of, plain_question, relabel, text_of
+from r2i.importing.boxes import read_boxes
+from r2i.importing.questions import read_choices, relabel, strip_tags
+from r2i.importing.records import Record, read_list, read_text
 
 COLUMNS = (
     "image", "crop", "boxed", "box", "question", "options", "answer", "label", "dimension",
@@ -28,17 +29,17 @@ def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
     """One item. `options` may be a list, the text of one, or several columns: `A,B,C,D`."""
     names = column_names(source)
     values = {ours: record.get(theirs) for ours, theirs in names.items()}
-    by_letter = lettered(_options(record, names["options"], values["options"]))
-    answer, label = text_of(values["answer"]), text_of(values["label"])
+    by_letter = read_choices(_options(record, names["options"], values["options"]))
+    answer, label = read_text(values["answer"]), read_text(values["label"])
     yield Draft(
         image=values["image"],
         folder=record.folder,
-        question=plain_question(text_of(values["question"])),
+        question=strip_tags(read_text(values["question"])),
         answer=answer,
         options=list(by_letter.values()),
         label=relabel(by_letter, label),
-        dimension=text_of(values["dimension"]),
-        boxes=boxes_of(values["box"]),
+        dimension=read_text(values["dimension"]),
+        boxes=read_boxes(values["box"]),
         box_form=source.box_form,
         box_unit=source.box_unit,
         crop=values["crop"],
@@ -50,4 +51,4 @@ def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
 def _options(record: Record, name: str, value: Any) -> list[Any]:
     if "," in name:
         return [record.get(part.strip()) for part in name.split(",")]
-    return list_of(value)
+    return read_list(value)

@@ -1,10 +1,15 @@
 """Boxes: `(left, top, right, bottom)`, xyxy, integer pixels of the full image, right and bottom exclusive."""
 
+import math
+from collections.abc import Sequence
 from typing import Literal
 
 Box = tuple[int, int, int, int]
 BoxUnit = Literal["pixels", "shares", "thousandths"]
 """In which a model or a file gives a box: pixels, shares of width and height (0 to 1), or 0 to 1000."""
+BoxRule = Literal["exact", "rounded", "clipped"]
+"""How far a box may leave its image: not at all, by a pixel as rounded numbers do, or anyhow; what does is cut."""
+_SLACK = {"exact": 0.0, "rounded": 1.0, "clipped": math.inf}  # pixels
 
 
 def area(box: Box) -> int:
@@ -17,6 +22,27 @@ def clip(box: Box, width: int, height: int) -> Box:
     left, right = (min(max(x, 0), width) for x in (box[0], box[2]))
     top, bottom = (min(max(y, 0), height) for y in (box[1], box[3]))
     return left, top, right, bottom
+
+
+def place_box(
+    sides: Sequence[float], unit: BoxUnit, width: int, height: int, rule: BoxRule = "exact"
+) -> tuple[Box | None, str]:
+    """The box of `sides` (xyxy, in `unit`) on an image of `width` x `height` pixels, and its fault: one of the two.
+
+    Faults: `out_of_image` (further than `rule` allows, or not a number), `reversed`, `degenerate` (no pixel wide or
+    high). Sides are rounded to whole pixels; none are swapped.
+    """
+    scale = {"pixels": (width, height), "shares": (1, 1), "thousandths": (1000, 1000)}[unit]
+    pixels = []
+    for side, full, size in zip(sides, scale * 2, (width, height) * 2, strict=True):
+        slack = _SLACK[rule] * full / size
+        if not -slack <= side <= full + slack:
+            return None, "out_of_image"
+        pixels.append(round(side * size / full))
+    if sides[2] < sides[0] or sides[3] < sides[1]:
+        return None, "reversed"
+    box = clip((pixels[0], pixels[1], pixels[2], pixels[3]), width, height)
+    return (box, "") if area(box) else (None, "degenerate")
 
 
 def iou(a: Box, b: Box) -> float:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from r2i.core.boxes import BoxUnit
 from r2i.core.errors import ParamsError
 from r2i.core.names import BASE, OBJECTIVES, RESERVED, ModelNames, ObjectiveName, TrainView, ViewName
 
@@ -179,7 +180,7 @@ class Crop(Section):
     """teacher+sam2: how it is asked."""
     prompts: str = "paper"
     """teacher+sam2: style of the prompt files."""
-    coordinates: Literal["thousandths", "pixels", "shares"] = "thousandths"
+    coordinates: BoxUnit = "thousandths"
     """teacher+sam2: of the boxes that the teacher writes: 0-1000 (Qwen3-VL), pixels of the image sent, or 0-1."""
     min_objects: Annotated[int, Field(ge=0)] = 3
     """teacher+sam2: images with fewer listed objects are passed over (the reference skips <= 2)."""
@@ -475,7 +476,7 @@ class BenchmarkSource(Section):
     """rendered: how many to make; others: at most so many, chosen by a hash of the item's id."""
     columns: dict[str, str] = {}
     """table: ours (r2i.benchmark.table.COLUMNS) -> the file's."""
-    box_unit: Literal["pixels", "unit", "thousand"] = "pixels"
+    box_unit: BoxUnit = "pixels"
     """Of the boxes in the file: pixels, 0 to 1, or 0 to 1000."""
     box_form: Literal["xyxy", "xywh"] = "xyxy"
 

@@ -91,6 +91,15 @@ def read_json(text: str, opening: str, fits: Callable[[Any], bool]) -> Parsed[An
     raise ReplyError("unparsable")
 
 
+def is_box(value: Any) -> bool:
+    """Whether a JSON value is four numbers."""
+    return (
+        isinstance(value, list)
+        and len(value) == 4
+        and all(isinstance(side, int | float) and not isinstance(side, bool) for side in value)
+    )
+
+
 def _repair(text: str, opening: str) -> Any:
     end = text.rfind({"[": "]", "{": "}"}[opening])
     text = text[: end + 1] if end > 0 else text

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from r2i.core.boxes import BoxUnit, place_box
 from r2i.core.ids import seed_of
 from r2i.core.params import Crop
 from r2i.core.parse import ReplyError
@@ -12,7 +13,7 @@ from r2i.core.records import FAILED, OK, REJECTED
 from r2i.core.tables import Row
 from r2i.core.text import normalise
 from r2i.crop.candidates import Listing, Named, Refused
-from r2i.crop.reply import EXAMPLES, OBJECTS_FORM, SCALES, Said, parse_objects, place_box
+from r2i.crop.reply import EXAMPLES, OBJECTS_FORM, UNIT_TEXTS, ListedObject, parse_objects
 from r2i.endpoint.base import Model, Picture, Reply, Request
 from r2i.endpoint.flow import Job, run_jobs
 from r2i.endpoint.ledger import Ledger
@@ -48,7 +49,7 @@ def listing_job(image: Row, picture: Picture, teacher: Model, params: Crop, seed
 def ask_objects(image: Row, picture: Picture, params: Crop, seed: int) -> Request:
     """What is asked about one image (a row of IMAGES)."""
     prompt = load_prompt("crop", "list", params.prompts)
-    scale = SCALES[params.coordinates].format(width=image["width"], height=image["height"])
+    scale = UNIT_TEXTS[params.coordinates].format(width=image["width"], height=image["height"])
     example = ", ".join(str(x) for x in EXAMPLES[params.coordinates])
     return Request(
         prompt=prompt.fill(scale=scale, example=example), images=(picture,), sampling=params.listing,
@@ -63,26 +64,27 @@ def read_listing(image: Row, request: Request, reply: Reply, params: Crop) -> Li
     if reply.status != OK:
         return Listing((), (), FAILED, f"listing_{reply.reason}", call)
     try:
-        said, repaired = parse_objects(reply.text)
+        listed, repaired = parse_objects(reply.text)
     except ReplyError:
         return Listing((), (), FAILED, "listing_unparsable", call)
-    objects, refused = sort_out(said, params.coordinates, image["width"], image["height"])
+    objects, refused = sort_out(listed, params.coordinates, image["width"], image["height"])
     if len(objects) < params.min_objects:
         return Listing((), (), REJECTED, "too_few_objects", call, repaired)
     return Listing(objects, refused, OK, "", call, repaired)
 
 
 def sort_out(
-    said: Sequence[Said], coordinates: str, width: int, height: int
+    listed: Sequence[ListedObject], unit: BoxUnit, width: int, height: int
 ) -> tuple[tuple[Named, ...], tuple[Refused, ...]]:
-    """Objects that can be used, and the others: `no_name`, `not_unique`, or what `place_box` finds.
+    """Objects that can be used, and the others: `no_name`, `not_unique`, or the fault of the box.
 
-    A label that stands there twice contradicts itself: the object does not appear once, so none of them is used.
+    No box is cut or mended: a teacher that misses the image can't be trusted about where. A label that stands
+    there twice contradicts itself: the object does not appear once, so none of them is used.
     """
-    names = Counter(normalise(item.label) for item in said)
+    names = Counter(normalise(item.label) for item in listed)
     objects, refused = [], []
-    for item in said:
-        box, reason = place_box(item, coordinates, width, height)
+    for item in listed:
+        box, reason = place_box(item.box, unit, width, height)
         name = normalise(item.label)
         if not name:
             reason = "no_name"

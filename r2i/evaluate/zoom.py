@@ -5,17 +5,16 @@ pixels of the picture as it was resized, and does not always obey: read its zoom
 """
 
 import hashlib
-from collections.abc import Sequence
 from io import BytesIO
 from typing import Any, NamedTuple
 
 from PIL import Image
 
-from r2i.core.boxes import Box, clip, expand
+from r2i.core.boxes import Box, clip, expand, place_box
 from r2i.core.ids import seed_of
 from r2i.core.images import cut_crop, jpeg_bytes, read_image
 from r2i.core.params import Sampling, Zoom
-from r2i.core.parse import ReplyError, make_form, read_json, strict_object
+from r2i.core.parse import ReplyError, is_box, make_form, read_json, strict_object
 from r2i.core.prompts import ROOT, load_prompt
 from r2i.core.records import OK
 from r2i.endpoint.base import Model, Picture, Reply, Request
@@ -113,7 +112,7 @@ def choose_box(item: Row, reply: Reply, zoom: Zoom) -> Box | None:
         return None
     with Image.open(BytesIO(item["image"].load())) as header:  # stored upright: the header says the size that is seen
         width, height = header.size
-    box = place_box(said, width, height)
+    box, _ = place_box(said, "thousandths", width, height)
     return widen(expand(box, zoom.margin, width, height), width, height) if box else None
 
 
@@ -123,20 +122,7 @@ def parse_box(text: str) -> list[float]:
 
 
 def _has_box(value: Any) -> bool:
-    box = value.get("bbox_2d") if isinstance(value, dict) else None
-    return (
-        isinstance(box, list) and len(box) == 4
-        and all(isinstance(x, int | float) and not isinstance(x, bool) for x in box)
-    )  # fmt: skip
-
-
-def place_box(said: Sequence[float], width: int, height: int) -> Box | None:
-    """Thousandths -> pixels of an image of `width` x `height`; None for a box outside of it or inside out."""
-    if not all(0 <= x <= 1000 for x in said):  # not a number is in no range
-        return None
-    left, right = (round(x * width / 1000) for x in (said[0], said[2]))
-    top, bottom = (round(y * height / 1000) for y in (said[1], said[3]))
-    return (left, top, right, bottom) if left < right and top < bottom else None
+    return isinstance(value, dict) and is_box(value.get("bbox_2d"))
 
 
 def widen(box: Box, width: int, height: int) -> Box:

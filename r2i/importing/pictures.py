@@ -1,26 +1,23 @@
-"""Pictures as benchmarks hold them -> their bytes; and where the views lie until the table is written."""
+"""A cell that holds a picture -> the bytes of its file."""
 
 import base64
-import binascii
-import tempfile
-from collections.abc import Callable, Mapping
-from functools import partial
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any
 
 from r2i.core.errors import ImageError
 
-LONGEST_NAME = 1024  # characters: what is longer is base64, no path
-BESIDE = ("", "images", "imgs", "image", "img", "data")  # folders beside a benchmark's file
+LONGEST_PATH = 4096  # characters: what is longer is base64
+BESIDE = ("", "images", "imgs", "image", "img", "data")  # folders beside a dataset's file
 
 
 def read_picture(cell: Any, folder: Path) -> bytes:
-    """The source file's bytes of an image column.
+    """The file's bytes of the one picture in `cell`.
 
-    `cell`: bytes; `{bytes, path}` as `datasets` writes them; a path, relative to `folder`; base64, also as a
-    data URL; or a list of one of these. Raises ImageError: `no_image`, `missing_image` (no such file, no base64),
-    `several_images`.
+    `cell`: bytes; `{bytes, path}` as `datasets` writes them; a path (see find_file); base64, also as a data URL; or a
+    list of one of these. Raises ImageError: `no_image`, `several_images`, `missing_image` (no such file, no base64),
+    `image_is_a_url` (nothing is fetched), `unreadable` (a file that can't be opened).
     """
     if isinstance(cell, list | tuple):
         if len(cell) > 1:
@@ -28,13 +25,27 @@ def read_picture(cell: Any, folder: Path) -> bytes:
         cell = cell[0] if cell else None
     if isinstance(cell, Mapping):
         cell = cell.get("bytes") or cell.get("path")
-    if isinstance(cell, bytes | bytearray):
+    if isinstance(cell, str) and cell.strip():
+        return _read_named(cell.strip(), folder)
+    if isinstance(cell, bytes | bytearray) and cell:
         return bytes(cell)
-    if not isinstance(cell, str) or not cell.strip():
-        raise ImageError("no_image")
-    if len(cell) <= LONGEST_NAME and (file := find_file(cell, folder)):
-        return file.read_bytes()
-    return _unpack(cell)
+    raise ImageError("no_image")
+
+
+def _read_named(text: str, folder: Path) -> bytes:
+    if re.match(r"https?://", text):
+        raise ImageError("image_is_a_url")
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    elif file := find_file(text.removeprefix("file://"), folder):
+        try:
+            return file.read_bytes()
+        except OSError as error:
+            raise ImageError("unreadable") from error
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except ValueError as error:
+        raise ImageError("missing_image") from error
 
 
 def find_file(name: str, folder: Path) -> Path | None:
@@ -42,47 +53,12 @@ def find_file(name: str, folder: Path) -> Path | None:
 
     Names are often relative to where the publisher's script ran.
     """
+    if len(name) > LONGEST_PATH:
+        return None
     path = Path(name)
     ends = [path] + [Path(*path.parts[-count:]) for count in (3, 2, 1) if len(path.parts) > count]
     candidates = (folder / beside / end for end in ends for beside in BESIDE)
     try:
-        return next((file for file in candidates if file.is_file()), None)
+        return next((file for file in candidates if file.is_file()), None)  # no pipe: reading one would block
     except (OSError, ValueError):  # a name that is none: too long, or with NUL
         return None
-
-
-def _unpack(text: str) -> bytes:
-    head, comma, body = text.partition(",")
-    try:
-        return base64.b64decode("".join((body if comma and head.startswith("data:") else text).split()), validate=True)
-    except binascii.Error as error:
-        raise ImageError("missing_image") from error
-
-
-class Kept:
-    """Bytes in an unnamed file in `folder`, so that memory holds no pictures; gone when the block ends."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.file: IO[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self.file:
-            self.file.close()
-
-    def keep(self, data: bytes) -> Callable[[], bytes]:
-        """Write `data`; the function gives it back."""
-        if self.file is None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 - closed with the block
-        start = self.file.seek(0, 2)
-        self.file.write(data)
-        return partial(_part, self.file, start, len(data))
-
-
-def _part(file: IO[bytes], start: int, size: int) -> bytes:
-    file.seek(start)
-    return file.read(size)

@@ -8,8 +8,9 @@ from datasets import Dataset, DatasetDict, Image
 from made import base64_of, photo, put_json, put_jsonl, put_parquet, put_photo, put_tsv
 
 from r2i.core.errors import ImageError, TableError
-from r2i.importing.files import read_records
-from r2i.importing.pictures import Kept, find_file, read_picture
+from r2i.core.spool import Spool
+from r2i.importing.pictures import find_file, read_picture
+from r2i.importing.records import read_records
 
 NEEDED = (("question",),)
 ROWS = [{"question": f"Question {n}?", "answer": str(n)} for n in range(40)]
@@ -33,6 +34,20 @@ def test_a_folder_that_datasets_saved_is_read_with_its_images(tmp_path: Path) ->
     assert [read_picture(record.get("image"), record.folder) for record in records] == [photo(1), photo(2)]
 
 
+def test_what_others_left_beside_a_saved_dataset_is_not_read(tmp_path: Path) -> None:
+    data = Dataset.from_dict({"question": ["a?", "b?"]})
+    data.save_to_disk(tmp_path / "saved")
+    data.map(lambda row: {"question": "changed"}, cache_file_name=str(tmp_path / "saved" / "cache-1.arrow"))
+    for path in (tmp_path / "saved", tmp_path):
+        assert [record.get("question") for record in read_records(path, NEEDED)] == ["a?", "b?"]
+
+
+def test_a_json_file_may_hold_lines_or_one_record(tmp_path: Path) -> None:
+    assert len(list(read_records(put_jsonl(tmp_path / "lines.json", ROWS), NEEDED))) == 40
+    (record,) = read_records(put_json(tmp_path / "one.json", {"question": "a?", "images": [{"path": "x"}]}), NEEDED)
+    assert record.get("question") == "a?"
+
+
 def test_a_torn_line_is_one_record_with_its_fault(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"question": "a?"}\n{"question": "b\n\n[1]\n{"question": "c?"}\n')
@@ -42,7 +57,7 @@ def test_a_torn_line_is_one_record_with_its_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.parquet", "a.arrow", "a.json"])
 def test_a_torn_file_is_an_error_that_names_it(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b'[{"question": "torn')
-    with pytest.raises(TableError, match=f"{name} is not a readable {name[2:].upper()} file"):
+    with pytest.raises(TableError, match=f"{name} can't be read as {name[2:].upper()}"):
         list(read_records(tmp_path, NEEDED))
 
 
@@ -61,7 +76,8 @@ def test_a_picture_comes_as_bytes_struct_path_base64_or_data_url(tmp_path: Path)
     [
         (None, "no_image"), ("", "no_image"), ([], "no_image"), ({"bytes": None, "path": None}, "no_image"),
         ("gone.jpg", "missing_image"), ("a\0b.jpg", "missing_image"), ("x" * 5000 + "!", "missing_image"),
-        ([b"a", b"b"], "several_images"),
+        ([b"a", b"b"], "several_images"), ("https://host/a.jpg", "image_is_a_url"), (b"", "no_image"),
+        ("böse.jpg", "missing_image"),
     ],
 )  # fmt: skip
 def test_a_picture_that_is_not_there_says_so(tmp_path: Path, cell: object, cause: str) -> None:
@@ -79,10 +95,10 @@ def test_the_longest_end_of_a_path_is_preferred(tmp_path: Path) -> None:
 
 
 def test_what_is_kept_comes_back_in_any_order_and_leaves_nothing(tmp_path: Path) -> None:
-    with Kept(tmp_path / "scratch") as kept:
-        given = [kept.keep(bytes([n]) * n) for n in range(1, 50)]
+    with Spool(tmp_path / "scratch") as spool:
+        given = [spool.keep(bytes([n]) * n) for n in range(1, 50)]
         assert [read() for read in given[::-1]] == [bytes([n]) * n for n in range(49, 0, -1)]
-        late = kept.keep(b"late")  # after reading
+        late = spool.keep(b"late")  # after reading
         assert (late(), given[3]()) == (b"late", b"\4" * 4)
     assert list((tmp_path / "scratch").iterdir()) == []
 

@@ -61,6 +61,12 @@ def test_zoombench_as_its_card_says(tmp_path: Path) -> None:
     assert (item["crop"], item["boxed"], item["crop_made"]) == (None, None, None)  # no box, no crop
 
 
+def test_a_response_that_is_a_letter_names_an_option_of_the_prompt_not_the_text_of_another(tmp_path: Path) -> None:
+    row = zoom_row(query="Which letter is on the door?\nA. C\nB. A\nC. B\nD. D")
+    (item,), _ = import_all("zoombench", put_parquet(tmp_path / "test.parquet", [row]))
+    assert (item["label"], item["answer"]) == ("B", "A")
+
+
 def test_counts_that_differ_from_the_published_ones_are_a_warning(tmp_path: Path) -> None:
     _, found = import_all("zoombench", put_parquet(tmp_path / "test.parquet", [zoom_row()]))
     assert found.sources["zoombench"]["complete"] is False

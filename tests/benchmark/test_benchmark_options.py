@@ -2,8 +2,9 @@
 
 import pytest
 
-from r2i.importing.draft import NO_BOX, boxes_of
-from r2i.importing.options import find_label, lettered, list_of, relabel, split_options, text_of
+from r2i.importing.boxes import NO_BOX, read_boxes
+from r2i.importing.questions import find_label, read_choices, relabel, split_options
+from r2i.importing.records import read_list, read_text
 
 ABC = ["red", "blue", "green"]
 
@@ -25,6 +26,10 @@ ABC = ["red", "blue", "green"]
         ("How many options are there?", "How many options are there?", []),
         ("Is it A. or B?", "Is it A. or B?", []),
         ("A. red\nB. blue", "A. red\nB. blue", []),  # no question
+        ("Which?\nA. red\nB.\nAnswer briefly.", "Which?\nA. red\nB.\nAnswer briefly.", []),
+        ("Which?\nA. red\nB. blue\nA. Smith wrote this.", "Which?", ["red", "blue"]),
+        ("Which of the options\nA. red\nB. blue", "Which of the options", ["red", "blue"]),  # no heading
+        ("Which?\n" + "\n".join(f"{x}. {x}{x}" for x in "ABCDEFGHIJKL"), "Which?", [x * 2 for x in "ABCDEFGHIJKL"]),
         ("Which?\nA.\nB. blue", "Which?\nA.\nB. blue", []),  # an empty option is none
         ("Which?\nA. red\nC. blue", "Which?\nA. red\nC. blue", []),  # a gap is no list
     ],
@@ -34,14 +39,14 @@ def test_options_are_taken_out_of_the_prompt(prompt: str, question: str, options
 
 
 def test_letters_of_published_choices_may_have_gaps() -> None:
-    by_letter = lettered(["(A) Left", "(B) Right", "(E) No car"])
+    by_letter = read_choices(["(A) Left", "(B) Right", "(E) No car"])
     assert by_letter == {"A": "Left", "B": "Right", "E": "No car"}
     assert relabel(by_letter, "(E)") == "C"  # the third that is shown
     assert relabel(by_letter, "C") == ""
 
 
 def test_choices_without_letters_go_by_their_order_and_empty_ones_are_left_out() -> None:
-    assert lettered(["3", None, "5", float("nan")]) == {"A": "3", "C": "5"}
+    assert read_choices(["3", None, "5", float("nan")]) == {"A": "3", "C": "5"}
     assert relabel({"A": "3", "C": "5"}, "C") == "B"
 
 
@@ -52,18 +57,24 @@ def test_a_letter_with_a_text_must_agree_with_it(answer: str, label: str) -> Non
     assert find_label(ABC, answer) == label
 
 
+def test_a_bare_letter_names_the_option_of_that_letter_where_options_have_letters() -> None:
+    assert find_label(["C", "A", "B", "D"], "B", letter_first=True) == "B"
+    assert find_label(["C", "A", "B", "D"], "B") == "C"
+    assert find_label(ABC, "A. blue") == find_label(ABC, "A. blue", letter_first=True) == ""
+
+
 def test_lists_come_as_lists_or_as_text() -> None:
-    assert list_of(["a"]) == list_of('["a"]') == list_of("['a']") == ["a"]
-    assert list_of("a, b") == list_of(None) == list_of(3) == list_of("{'a': 1}") == []
+    assert read_list(["a"]) == read_list('["a"]') == read_list("['a']") == ["a"]
+    assert read_list("a, b") == read_list(None) == read_list(3) == read_list("{'a': 1}") == []
 
 
 def test_numbers_are_texts_without_a_fraction_that_the_file_format_added() -> None:
-    assert [text_of(value) for value in (3.0, 3.5, float("nan"), None, " x ", 0)] == ["3", "3.5", "", "", "x", "0"]
+    assert [read_text(value) for value in (3.0, 3.5, float("nan"), None, " x ", 0)] == ["3", "3.5", "", "", "x", "0"]
 
 
 def test_boxes_of_any_nesting() -> None:
-    assert boxes_of([1, 2, 3, 4]) == boxes_of("[1, 2, 3, 4]") == [(1, 2, 3, 4)]
-    assert boxes_of([[1, 2, 3, 4], [5, 6, 7, 8]]) == [(1, 2, 3, 4), (5, 6, 7, 8)]
-    assert boxes_of(None) == boxes_of([]) == boxes_of("") == boxes_of(float("nan")) == []
+    assert read_boxes([1, 2, 3, 4]) == read_boxes("[1, 2, 3, 4]") == [(1, 2, 3, 4)]
+    assert read_boxes([[1, 2, 3, 4], [5, 6, 7, 8]]) == [(1, 2, 3, 4), (5, 6, 7, 8)]
+    assert read_boxes(None) == read_boxes([]) == read_boxes("") == read_boxes(float("nan")) == []
     for broken in ([1, 2, 3], "here", [1, 2, 3, None], [1, 2, 3, float("nan")], {"x": 1}):
-        assert boxes_of(broken) == [NO_BOX]
+        assert read_boxes(broken) == [NO_BOX]

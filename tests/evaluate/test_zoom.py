@@ -8,11 +8,12 @@ from made_items import FULL, HEIGHT, WIDTH, SeeingModel, make_ask, make_item
 from PIL import Image
 from teacher_fakes import failed
 
+from r2i.core.boxes import place_box
 from r2i.core.params import Evaluate, Zoom
 from r2i.core.parse import ReplyError
 from r2i.endpoint.base import Reply, Request
 from r2i.evaluate.predict import predict
-from r2i.evaluate.zoom import choose_box, look_request, parse_box, place_box, widen
+from r2i.evaluate.zoom import choose_box, look_request, parse_box, widen
 
 CFG = Evaluate(prompts="paper", views=["zoom"], samples=0, max_tokens=64, zoom=Zoom(margin=0.0, max_tokens=32))
 BOX = '{"bbox_2d": [100, 200, 400, 800]}'  # of 200 x 100 pixels: 20, 20, 80, 80
@@ -153,8 +154,8 @@ def test_a_narrow_box_is_widened_to_what_a_model_can_take() -> None:
 
 
 def test_thousandths_become_pixels() -> None:
-    assert place_box([0, 0, 1000, 1000], WIDTH, HEIGHT) == (0, 0, WIDTH, HEIGHT)
-    assert place_box([5, 0, 5, 1000], WIDTH, HEIGHT) is None
+    assert place_box([0, 0, 1000, 1000], "thousandths", WIDTH, HEIGHT) == ((0, 0, WIDTH, HEIGHT), "")
+    assert place_box([5, 0, 5, 1000], "thousandths", WIDTH, HEIGHT)[0] is None
 
 
 def test_the_region_is_cut_only_when_it_is_sent(tmp_path: Path) -> None:

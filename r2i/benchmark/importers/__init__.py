@@ -17,9 +17,9 @@ from r2i.benchmark.importers import (
     vstar,
     zoombench,
 )
+from r2i.benchmark.rows import Draft
 from r2i.core.params import BenchmarkKind, BenchmarkSource
-from r2i.importing.draft import Draft
-from r2i.importing.files import Names, Record, read_records
+from r2i.importing.records import Names, Record, read_records
 
 Counts = dict[str, int]
 Drafts = Callable[[Record, BenchmarkSource], Iterable[Draft]]
@@ -43,8 +43,8 @@ class Importer:
                 yield from self.drafts(record, source)
 
 
-def _files(needed: tuple[Names, ...], pattern: str = "*") -> Records:
-    return partial(read_records, needed=needed, pattern=pattern)
+def _files(needed: tuple[Names, ...]) -> Records:
+    return partial(read_records, needed=needed)
 
 
 IMPORTERS: dict[BenchmarkKind, Importer] = {

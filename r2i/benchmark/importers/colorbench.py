@@ -6,10 +6,10 @@ Parquet: `idx`, `id`, `type`, `task`, `filename`, `image`, `prompt`, `question`,
 
 from collections.abc import Iterator
 
+from r2i.benchmark.rows import Draft, draft_choice
 from r2i.core.params import BenchmarkSource
-from r2i.importing.draft import Draft
-from r2i.importing.files import Record
-from r2i.importing.options import lettered, list_of, plain_question, relabel, text_of
+from r2i.importing.questions import read_choices
+from r2i.importing.records import Record, read_list, read_text
 
 NEEDED = (("image", "filename"), ("question",), ("choices",), ("answer",))
 PUBLISHED = ({"rows": 5814, "multiple_choice": 5814, "open": 0},)
@@ -17,14 +17,11 @@ PUBLISHED = ({"rows": 5814, "multiple_choice": 5814, "open": 0},)
 
 def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
     """One item; its dimension is the task."""
-    by_letter = lettered(list_of(record.get("choices")))
-    answer = text_of(record.get("answer"))
-    yield Draft(
+    yield draft_choice(
+        record,
+        record.get("question"),
+        read_choices(read_list(record.get("choices"))),
+        record.get("answer"),
         image=record.get("image", "filename"),
-        folder=record.folder,
-        question=plain_question(text_of(record.get("question"))),
-        answer=answer,
-        options=list(by_letter.values()),
-        label=relabel(by_letter, answer),
-        dimension=text_of(record.get("task", "type")),
+        dimension=read_text(record.get("task", "type")),
     )

@@ -7,10 +7,11 @@ Parquet: `idx`, `type` (2D, 3D), `task`, `image`, `question`, `choices`, `answer
 
 from collections.abc import Iterator
 
+from r2i.benchmark.rows import Draft, draft_choice
 from r2i.core.params import BenchmarkSource
-from r2i.importing.draft import NO_BOX, Draft, boxes_of
-from r2i.importing.files import Record
-from r2i.importing.options import lettered, list_of, plain_question, relabel, text_of
+from r2i.importing.boxes import NO_BOX, read_boxes
+from r2i.importing.questions import read_choices
+from r2i.importing.records import Record, read_list, read_text
 
 NEEDED = (("image", "filename"), ("question",), ("choices",), ("answer",))
 PUBLISHED = tuple({"rows": rows, "multiple_choice": rows, "open": 0} for rows in (2638, 1438, 1200))  # all, 2D, 3D
@@ -18,17 +19,14 @@ PUBLISHED = tuple({"rows": rows, "multiple_choice": rows, "open": 0} for rows in
 
 def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
     """One item. The boxes are those of the objects that a 3D question names; their region holds them all."""
-    by_letter = lettered(list_of(record.get("choices")))
-    answer = text_of(record.get("answer"))
-    boxes = boxes_of(record.get("bbox"))
-    yield Draft(
+    boxes = read_boxes(record.get("bbox"))
+    yield draft_choice(
+        record,
+        record.get("question"),
+        read_choices(read_list(record.get("choices"))),
+        record.get("answer"),
         image=record.get("image", "filename"),
-        folder=record.folder,
-        question=plain_question(text_of(record.get("question"))),
-        answer=answer,
-        options=list(by_letter.values()),
-        label=relabel(by_letter, answer),
-        dimension=" ".join(filter(None, (text_of(record.get("type")), text_of(record.get("task"))))),
+        dimension=" ".join(filter(None, (read_text(record.get("type")), read_text(record.get("task"))))),
         boxes=[] if NO_BOX in boxes else boxes,  # of another form than boxes: the item needs none
         box_form=source.box_form,
         box_unit=source.box_unit,

@@ -7,10 +7,10 @@ show the same image, and so do other questions on it.
 
 from collections.abc import Iterator
 
+from r2i.benchmark.rows import Draft, draft_choice
 from r2i.core.params import BenchmarkSource
-from r2i.importing.draft import Draft
-from r2i.importing.files import Record
-from r2i.importing.options import letter_columns, plain_question, relabel, text_of
+from r2i.importing.questions import read_letter_columns
+from r2i.importing.records import Record, read_text
 
 NEEDED = (("image",), ("question",), ("answer",), ("A",), ("B",))
 PUBLISHED = tuple({"rows": rows, "multiple_choice": rows, "open": 0} for rows in (800, 1600))  # 1600: both sizes
@@ -18,14 +18,11 @@ PUBLISHED = tuple({"rows": rows, "multiple_choice": rows, "open": 0} for rows in
 
 def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
     """One order of one question."""
-    by_letter = letter_columns(record.values)
-    answer = text_of(record.get("answer"))
-    yield Draft(
+    yield draft_choice(
+        record,
+        record.get("question"),
+        read_letter_columns(record.values),
+        record.get("answer"),
         image=record.get("image"),
-        folder=record.folder,
-        question=plain_question(text_of(record.get("question"))),
-        answer=answer,
-        options=list(by_letter.values()),
-        label=relabel(by_letter, answer),
-        dimension=text_of(record.get("category")),
+        dimension=read_text(record.get("category")),
     )

@@ -8,10 +8,10 @@ A folder that holds both languages is read whole: name the file.
 
 from collections.abc import Iterator
 
+from r2i.benchmark.rows import Draft, draft_choice
 from r2i.core.params import BenchmarkSource
-from r2i.importing.draft import Draft
-from r2i.importing.files import Record
-from r2i.importing.options import lettered, list_of, plain_question, relabel, text_of
+from r2i.importing.questions import read_choices
+from r2i.importing.records import Record, read_list, read_text
 
 NEEDED = (
     ("Image", "bytes", "image"), ("Text", "question"), ("Answer choices", "multi-choice options"),
@@ -23,15 +23,12 @@ PUBLISHED = tuple({"rows": rows, "multiple_choice": rows, "open": 0} for rows in
 
 def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
     """One item; its dimension is task and subtask, "Perception/Remote Sensing"."""
-    by_letter = lettered(list_of(record.get("Answer choices", "multi-choice options")))
-    answer = text_of(record.get("Ground truth", "answer"))
-    tasks = [text_of(record.get(name)) for name in ("Task", "Subtask")]
-    yield Draft(
+    tasks = [read_text(record.get(name)) for name in ("Task", "Subtask")]
+    yield draft_choice(
+        record,
+        record.get("Text", "question"),
+        read_choices(read_list(record.get("Answer choices", "multi-choice options"))),
+        record.get("Ground truth", "answer"),
         image=record.get("Image", "bytes", "image"),
-        folder=record.folder,
-        question=plain_question(text_of(record.get("Text", "question"))),
-        answer=answer,
-        options=list(by_letter.values()),
-        label=relabel(by_letter, answer),
-        dimension="/".join(filter(None, tasks)) or text_of(record.get("category")),
+        dimension="/".join(filter(None, tasks)) or read_text(record.get("category")),
     )

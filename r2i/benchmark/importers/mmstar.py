@@ -5,11 +5,12 @@ Parquet: `index`, `question` with the options in it ("Options: A: ..., B: ..."),
 """
 
 from collections.abc import Iterator
+from string import ascii_uppercase
 
+from r2i.benchmark.rows import Draft, draft_choice
 from r2i.core.params import BenchmarkSource
-from r2i.importing.draft import Draft
-from r2i.importing.files import Record
-from r2i.importing.options import letter_columns, plain_question, relabel, split_options, text_of
+from r2i.importing.questions import read_letter_columns, split_options
+from r2i.importing.records import Record, read_text
 
 NEEDED = (("image",), ("question",), ("answer",))
 PUBLISHED = ({"rows": 1500, "multiple_choice": 1500, "open": 0},)
@@ -17,18 +18,16 @@ PUBLISHED = ({"rows": 1500, "multiple_choice": 1500, "open": 0},)
 
 def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
     """One item; without options that can be read it fails, since its answer is a letter."""
-    by_letter = letter_columns(record.values)
-    question, answer = plain_question(text_of(record.get("question"))), text_of(record.get("answer"))
+    by_letter, question = read_letter_columns(record.values), read_text(record.get("question"))
     if not by_letter:
         question, options = split_options(question)
-        by_letter = dict(zip("ABCDEFGHIJ", options, strict=False))
-    yield Draft(
+        by_letter = dict(zip(ascii_uppercase, options, strict=False))
+    yield draft_choice(
+        record,
+        question,
+        by_letter,
+        record.get("answer"),
         image=record.get("image"),
-        folder=record.folder,
-        question=question,
-        answer=answer,
-        options=list(by_letter.values()),
-        label=relabel(by_letter, answer),
-        dimension=text_of(record.get("category")),
+        dimension=read_text(record.get("category")),
         fault="" if by_letter else "no_options",
     )

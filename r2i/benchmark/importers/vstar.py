@@ -11,11 +11,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from r2i.benchmark.rows import Draft
 from r2i.core.params import BenchmarkSource
-from r2i.importing.draft import Draft, boxes_of
-from r2i.importing.files import TORN, Record, read_records
-from r2i.importing.options import letter_of, lettered, list_of, split_options, text_of
+from r2i.importing.boxes import read_boxes
 from r2i.importing.pictures import find_file
+from r2i.importing.questions import read_choices, read_letter, split_options
+from r2i.importing.records import TORN, Record, read_list, read_records, read_text
 
 FOLDERS = ("direct_attributes", "relative_position")
 QUESTIONS = "test_questions.jsonl"
@@ -51,13 +52,13 @@ def _annotations(folders: list[Path]) -> Iterator[Record]:
 def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
     """One item. The region is what holds all targets."""
     image, boxes, label = record.get("image"), record.get("bbox"), ""
-    if text := text_of(record.get("text")):
+    if text := read_text(record.get("text")):
         question, options = split_options(text)
-        label = letter_of(text_of(record.get("label")))
+        label = read_letter(read_text(record.get("label")))
         boxes = boxes or _boxes_beside(image, record.folder)
     else:
-        question = text_of(record.get("question"))
-        options = list(lettered(list_of(record.get("options", "choices"))).values())
+        question = read_text(record.get("question"))
+        options = list(read_choices(read_list(record.get("options", "choices"))).values())
     yield Draft(
         image=image,
         folder=record.folder,
@@ -65,8 +66,8 @@ def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
         answer=label or (options[0] if options else ""),
         options=options,
         label=label or "A",
-        dimension=text_of(record.get("category")),
-        boxes=boxes_of(boxes),
+        dimension=read_text(record.get("category")),
+        boxes=read_boxes(boxes),
         box_form="xywh",
         shuffle=not label,
     )

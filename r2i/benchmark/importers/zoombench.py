@@ -6,11 +6,13 @@ dimension. `question_type` may hold the form (MCQ or not) or the dimension. Opti
 """
 
 from collections.abc import Iterator
+from string import ascii_uppercase
 
+from r2i.benchmark.rows import Draft, draft_choice
 from r2i.core.params import BenchmarkSource
-from r2i.importing.draft import Draft, boxes_of
-from r2i.importing.files import Record
-from r2i.importing.options import lettered, list_of, split_options, text_of
+from r2i.importing.boxes import read_boxes
+from r2i.importing.questions import read_choices, split_options
+from r2i.importing.records import Record, read_list, read_text
 
 NEEDED = (("image", "images"), ("query", "prompt", "question"), ("response", "answer"))
 PUBLISHED = ({"rows": 845, "multiple_choice": 621, "open": 224},)
@@ -19,21 +21,20 @@ FORMS = {"mcq", "oq", "open", "openquestion", "multiplechoice", "qa", "vqa", "fr
 
 def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
     """One item; an answer that is a letter of the prompt's options is multiple choice, all others are open."""
-    question, options = split_options(text_of(record.get("query", "prompt", "question")))
-    if found := list(lettered(list_of(record.get("options", "choices"))).values()):
-        options = found
-    yield Draft(
+    question, options = split_options(read_text(record.get("query", "prompt", "question")))
+    published = read_choices(read_list(record.get("options", "choices")))
+    yield draft_choice(
+        record,
+        question,
+        published or dict(zip(ascii_uppercase, options, strict=False)),
+        record.get("response", "answer"),
         image=record.get("image", "images"),
-        folder=record.folder,
-        question=question,
-        answer=text_of(record.get("response", "answer")),
-        options=options,
         dimension=_dimension(record),
-        boxes=boxes_of(record.get("bbox", "box")),
+        boxes=read_boxes(record.get("bbox", "box")),
         crop=record.get("crop_image", "crop_images"),
     )
 
 
 def _dimension(record: Record) -> str:
-    names = [text_of(record.get(name)) for name in ("dimension", "category", "sub_task", "question_type")]
+    names = [read_text(record.get(name)) for name in ("dimension", "category", "sub_task", "question_type")]
     return next((name for name in names if name and "".join(filter(str.isalpha, name.lower())) not in FORMS), "")

@@ -13,7 +13,7 @@ from r2i.core.errors import TableError
 from r2i.core.folders import new_folder
 from r2i.core.records import OK, TRAIN
 from r2i.core.tables import LEVEL, ROW_GROUP, Row, table_parts
-from r2i.importing.problem import TAG
+from r2i.importing.questions import TAG
 from r2i.tools.exchange import Form, easyr1, reference
 from r2i.tools.exchange.folder import EXPORT, require_free
 

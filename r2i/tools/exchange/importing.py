@@ -17,9 +17,9 @@ from r2i.core.records import FAILED, OK, REJECTED, TRAIN
 from r2i.core.spool import Spool
 from r2i.core.tables import Row, write_table
 from r2i.importing.digest import table_sha256
-from r2i.importing.hfio import Found, read_source
+from r2i.importing.records import Record, read_records
 from r2i.tools.exchange.folder import ABOUT, TABLE, require_free
-from r2i.tools.exchange.reference import ask, from_reference
+from r2i.tools.exchange.reference import NEEDED, WANTED, ask, from_reference
 
 SHARD_BYTES = 48 * 2**20  # of pictures: shards stay below 64 MB where rows are spread evenly
 NAMED = 5  # rows left out that are named, for each reason
@@ -63,11 +63,12 @@ class Read:
 
 
 def read_rows(source: Path, style: str, unit: BoxUnit, spool: Spool) -> Read:
-    """Of rows with one picture and one prompt the first is kept. Raises TableError as `read_source` does."""
+    """Of rows with one picture and one prompt the first is kept. Raises TableError as `read_records` does."""
     base = source if source.is_dir() else source.parent
     read = partial(_read_row, base=base, style=style, unit=unit)
     done, seen = Read(), set[str]()
-    for where, row in track(in_threads(read, read_source(source)), "rows import"):
+    records = read_records(source, NEEDED, WANTED, splits="one")
+    for where, row in track(in_threads(read, records), "rows import"):
         if row["status"] == OK and row["question_id"] in seen:
             row |= {"image": None, "status": REJECTED, "reason": "duplicate"}
         if row["status"] == OK:
@@ -82,9 +83,10 @@ def read_rows(source: Path, style: str, unit: BoxUnit, spool: Spool) -> Read:
     return done
 
 
-def _read_row(found: Found, base: Path, style: str, unit: BoxUnit) -> tuple[str, Row]:
-    row = from_reference(found.values or {}, base, style, unit)
-    return found.where, row if found.values is not None else row | {"status": FAILED, "reason": "broken_line"}
+def _read_row(record: Record, base: Path, style: str, unit: BoxUnit) -> tuple[str, Row]:
+    row = from_reference(record.values, base, style, unit)
+    where = f"{record.file.relative_to(base).as_posix()}:{record.number}"
+    return where, row | {"status": FAILED, "reason": record.fault} if record.fault else row
 
 
 def _give_ids(rows: list[Row]) -> None:

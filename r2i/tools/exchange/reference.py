@@ -18,13 +18,17 @@ from r2i.core.prompts import load_prompt
 from r2i.core.records import FAILED, OK, REJECTED, TRAIN
 from r2i.core.tables import Row
 from r2i.core.text import normalise
-from r2i.importing.problem import Problem, read_problem
-from r2i.importing.values import image_bytes, read_box
+from r2i.importing.boxes import read_box
+from r2i.importing.pictures import read_picture
+from r2i.importing.questions import Problem, read_problem
+from r2i.importing.records import read_text
 
 if TYPE_CHECKING:
     from datasets import Features
 
 IMAGE = "<image>"
+NEEDED = (("images",), ("problem",), ("answer",))  # columns of a dataset
+WANTED = ("images", "problem", "answer", "bbox", "status", "extra_info", "ability")
 KEPT = frozenset({"", "ok", "valid", "valid vqa"})  # values of `status` that mean: train on it
 MAX_ASPECT = 200  # longest side / shortest side that Qwen-VL's processor takes
 GENERAL = "general"
@@ -68,19 +72,20 @@ def from_reference(values: Mapping[str, Any], base: Path, style: str, unit: BoxU
     does not ask for an `<answer>` span. `unit`: of the numbers in `bbox`.
     """
     answer = values.get("answer")
-    problem = read_problem(_text(values.get("problem")), _text(answer))
+    problem = read_problem(read_text(values.get("problem")), read_text(answer))
     row = _empty(values, problem, style)
-    status = _text(values.get("status")).strip().casefold()
+    status = read_text(values.get("status")).casefold()
     if status not in KEPT:
         return row | {"status": REJECTED, "reason": f"status_{'_'.join(normalise(status).split())}"}
     try:
-        data = image_bytes(values.get("images"), base)
+        data = read_picture(values.get("images"), base)
         row["image_id"] = sha256(data)
         image = read_image(data)
         if max(image.size) > MAX_ASPECT * min(image.size):
             return row | {"status": REJECTED, "reason": "extreme_aspect"}
         # a crop shows what is in the box: the box lies in an image that is not here
-        box = read_box(values.get("bbox"), unit, image.size if row["view"] != "crop" else (2**31 - 1, 2**31 - 1))
+        sides = image.size if row["view"] != "crop" else (2**31 - 1, 2**31 - 1)
+        box = read_box(values.get("bbox"), unit, *sides)
     except ImageError as error:
         return row | {"status": REJECTED if error.cause == "several_images" else FAILED, "reason": error.cause}
     if problem.reason:
@@ -93,7 +98,7 @@ def _empty(values: Mapping[str, Any], problem: Problem, style: str) -> Row:
     """All that can be told without the picture."""
     info = _info(values.get("extra_info"))
     view = info.get("view") if info.get("view") in TRAIN_VIEWS else ("boxed" if values.get("bbox") else "full")
-    ability = _text(values.get("ability"))
+    ability = read_text(values.get("ability"))
     row: Row = dict.fromkeys(TRAIN.names)
     return row | {
         "image_id": "",
@@ -103,7 +108,7 @@ def _empty(values: Mapping[str, Any], problem: Problem, style: str) -> Row:
         "answer": problem.answer,
         "label": problem.label,
         "prompt": ask(problem.text, style),
-        "dimension": _text(info.get("dimension")) or ("" if ability == GENERAL else ability),
+        "dimension": read_text(info.get("dimension")) or ("" if ability == GENERAL else ability),
         "distractor_calls": [],
         "try_calls": [],
         "reason": "",
@@ -124,10 +129,6 @@ def _ids(row: Row) -> Row:
         "region_id": make_id(row["image_id"], row["box"]),
         "row_id": make_id(question_id, row["view"]),
     }
-
-
-def _text(value: Any) -> str:
-    return "" if value is None or isinstance(value, bool) else str(value)
 
 
 def _info(value: Any) -> Mapping[str, Any]:
