@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from r2i.benchmark.views import boxed_view, crop_view
 from r2i.core.choices import LETTERS, shuffle_options
+from r2i.core.drawing import make_boxed, make_crop
 from r2i.core.errors import ImageError
 from r2i.core.ids import make_id
 from r2i.core.images import perceptual_hash, read_image, sha256, stored_jpeg
-from r2i.core.params import Benchmark, BenchmarkSource
+from r2i.core.params import BenchmarkSource, Drawing
 from r2i.core.records import BENCHMARK, FAILED, OK, REJECTED
 from r2i.core.tables import Row
 from r2i.importing.draft import Draft, region_of
@@ -32,7 +32,7 @@ class RowMaker:
     """Rows of one source. A view's value is a function that gives its bytes: memory holds no pictures."""
 
     source: BenchmarkSource
-    cfg: Benchmark
+    drawing: Drawing
     kept: Kept
     seen: dict[str, int] = field(default_factory=dict)
     images: dict[str, _Known] = field(default_factory=dict)
@@ -116,11 +116,11 @@ class RowMaker:
         made = draft.given.get("crop_made")
         row["crop_made"] = bool(made) if "crop" in given else None
         if box:
-            row["box"] = list(box)
+            row["box"] = box
             if "crop" not in given:
-                row |= {"crop": self.kept.keep(crop_view(image, box, self.cfg)), "crop_made": True}
+                row |= {"crop": self.kept.keep(make_crop(image, box, self.drawing.cut)), "crop_made": True}
             if "boxed" not in given:
-                row["boxed"] = self.kept.keep(boxed_view(image, box, self.cfg))
+                row["boxed"] = self.kept.keep(make_boxed(image, box, self.drawing.outline))
         return row
 
     def _given_view(self, cell: Any, draft: Draft) -> View:

@@ -61,7 +61,7 @@ def place_box(said: Said, coordinates: str, width: int, height: int) -> tuple[Bo
     top, bottom = (round(y * height / most[1]) for y in (y1, y2))
     if left == right or top == bottom:
         return None, "degenerate"
-    return (left, top, right, bottom), ""
+    return Box(left, top, right, bottom), ""
 
 
 def _is_object_list(value: Any) -> bool:

@@ -70,7 +70,7 @@ def region_of(draft: Draft, width: int, height: int) -> Box | None:
     if not all(area(box) for box in boxes):
         raise ValueError("bad box")
     lefts, tops, rights, bottoms = zip(*boxes, strict=True)
-    return min(lefts), min(tops), max(rights), max(bottoms)
+    return Box(min(lefts), min(tops), max(rights), max(bottoms))
 
 
 def _pixels(quad: Quad, draft: Draft, width: int, height: int) -> Box:
@@ -79,4 +79,4 @@ def _pixels(quad: Quad, draft: Draft, width: int, height: int) -> Box:
     if draft.box_form == "xywh":
         right, bottom = left + right, top + bottom
     sides = (left * scale[0], top * scale[1], right * scale[0], bottom * scale[1])
-    return clip((round(sides[0]), round(sides[1]), round(sides[2]), round(sides[3])), width, height)
+    return clip(Box(round(sides[0]), round(sides[1]), round(sides[2]), round(sides[3])), width, height)

@@ -73,7 +73,7 @@ def read_box(value: Any, unit: BoxUnit, size: tuple[int, int]) -> Box | None:
     if min(numbers) < -SLACK or max(numbers[0::2]) > width + SLACK or max(numbers[1::2]) > height + SLACK:
         raise ImageError("box_outside")
     left, top, right, bottom = (round(number) for number in numbers)
-    box = clip((left, top, right, bottom), width, height)
+    box = clip(Box(left, top, right, bottom), width, height)
     shares = unit == "pixels" and max(numbers) <= 1.0  # would be one pixel in the corner
     if shares or numbers[2] <= numbers[0] or numbers[3] <= numbers[1] or not area(box):
         raise ImageError("bad_box")
