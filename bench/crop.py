@@ -31,10 +31,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from tiny_sam2 import make_checkpoint  # noqa: E402 - needs the path
 
-from r2i import records  # noqa: E402
+from r2i.core import records  # noqa: E402
+from r2i.core.boxes import Box  # noqa: E402
 from r2i.core.images import jpeg_bytes  # noqa: E402
 from r2i.core.metrics import rounded, write_metrics  # noqa: E402
-from r2i.core.params import Crop, Pool  # noqa: E402
+from r2i.core.params import Crop, Cut, Pool  # noqa: E402
 from r2i.core.photos import Photos  # noqa: E402
 from r2i.core.tables import write_table  # noqa: E402
 from r2i.endpoint.images import read_images  # noqa: E402
@@ -128,7 +129,7 @@ def walls(executor: str, folder: Path) -> dict[str, Any]:
     own.mkdir()
     os.environ.pop("RAY_ADDRESS", None)
     began = time.time()
-    with regions_of_all(partial(Stamped, folder), settings(folder, executor=executor), state=own) as done:
+    with regions_of_all(partial(Stamped, folder), settings(folder, executor=executor), Cut(), state=own) as done:
         rows = done.rows()
         write_table(own / "regions", rows, records.REGIONS)
     ended = time.time()
@@ -142,7 +143,7 @@ def passes(folder: Path) -> dict[str, float]:
     """Calls of the image encoder for each image, by method."""
     from sam2.modeling.backbones.image_encoder import ImageEncoder
 
-    from r2i.crop.grounding import Listing, Named
+    from r2i.crop.finders import Listing, Named
     from r2i.crop.run import regions_of_all
 
     calls = 0
@@ -155,14 +156,14 @@ def passes(folder: Path) -> dict[str, float]:
 
     ImageEncoder.forward = counted
     pictures = dict(list(open_images(folder).items())[:8])
-    boxes = [(100 * n, 50 * n, 100 * n + 150, 50 * n + 200) for n in range(BOXES)]
+    boxes = [Box(100 * n, 50 * n, 100 * n + 150, 50 * n + 200) for n in range(BOXES)]
     listing = Listing(tuple(Named(f"thing {n}", box) for n, box in enumerate(boxes)), (), "ok", "", {})
     found = {}
     for method in ("sam2", "teacher+sam2"):
         listings = None if method == "sam2" else dict.fromkeys(pictures, listing)
         calls = 0
         cfg = settings(folder, method=method, teacher={})
-        with regions_of_all(partial(dict, pictures), cfg, listings, folder / "passes") as done:
+        with regions_of_all(partial(dict, pictures), cfg, Cut(), listings, folder / "passes") as done:
             assert any(row["status"] == "ok" for row in done.rows())
         found[method] = calls / len(pictures)
     return found

@@ -19,7 +19,7 @@ import numpy as np
 
 from r2i.benchmark.rendered import render_items
 from r2i.core.metrics import write_metrics
-from r2i.core.params import Evaluate, load_params
+from r2i.core.params import Cut, Evaluate, load_params
 from r2i.endpoint.flow import run_jobs
 from r2i.endpoint.local import LocalModel
 from r2i.evaluate.plan import Ask, plan
@@ -41,7 +41,8 @@ def main(folder: str, count: int) -> None:
     torch.set_num_threads(THREADS)
     params = load_params(ROOT / "params.yaml").profiles["mini"]
     cfg = params.evaluate.model_copy(update={"views": list(VIEWS), "samples": 0})
-    items = render_items(count, params.benchmark, seed=3)
+    cut = params.drawing.cut
+    items = render_items(count, params.drawing, seed=3)
     with tempfile.TemporaryDirectory() as scratch, Shelf(Path(scratch)) as shelf:
         asks = {view: [] for view in VIEWS}
         for item in items:
@@ -49,34 +50,36 @@ def main(folder: str, count: int) -> None:
                 asks[ask.view].append(ask)
         model = LocalModel(folder, max(BATCHES))
         for view in VIEWS:
-            measure(model, asks[view][:WARM_UP], 1, cfg)
-            measure(model, asks[view][:WARM_UP], max(BATCHES), cfg)
-        found = {size: measure_in_turns(model, asks, size, cfg) for size in BATCHES}
+            measure(model, asks[view][:WARM_UP], 1, cfg, cut)
+            measure(model, asks[view][:WARM_UP], max(BATCHES), cfg, cut)
+        found = {size: measure_in_turns(model, asks, size, cfg, cut) for size in BATCHES}
     result = {"model": folder, "items": count, "threads": THREADS, "device": str(model.model.device)}
     write_metrics(RESULT, result | describe(found))
     print(RESULT.read_text(encoding="utf-8"))
 
 
 def measure_in_turns(
-    model: LocalModel, asks: dict[str, list[Ask]], size: int, cfg: Evaluate
+    model: LocalModel, asks: dict[str, list[Ask]], size: int, cfg: Evaluate, cut: Cut
 ) -> dict[str, tuple[list[float], list[dict[str, Any]]]]:
     """By view: seconds of each batch of `size` items, and all rows. The views take turns, batch by batch."""
     found: dict[str, tuple[list[float], list[dict[str, Any]]]] = {view: ([], []) for view in VIEWS}
     total = len(asks[VIEWS[0]])
     for number, at in enumerate(range(0, total, size)):
         for view in VIEWS if number % 2 == 0 else reversed(VIEWS):
-            seconds, rows = measure(model, asks[view][at : at + size], size, cfg)
+            seconds, rows = measure(model, asks[view][at : at + size], size, cfg, cut)
             found[view][0].append(seconds)
             found[view][1].extend(rows)
     return found
 
 
-def measure(model: LocalModel, asks: list[Ask], size: int, cfg: Evaluate) -> tuple[float, list[dict[str, Any]]]:
+def measure(
+    model: LocalModel, asks: list[Ask], size: int, cfg: Evaluate, cut: Cut
+) -> tuple[float, list[dict[str, Any]]]:
     """Seconds that the rows of `asks` take together, and the rows."""
     model.eyes.kept.clear()
     model.batch = size
     began = time.perf_counter()
-    found = run_jobs([ask_job(model, "local", ask, cfg.zoom) for ask in asks])
+    found = run_jobs([ask_job(model, "local", ask, cfg.zoom, cut) for ask in asks])
     seconds = time.perf_counter() - began
     return seconds, [row for rows in found for row in rows]
 

@@ -9,7 +9,7 @@ from r2i.core.params import load_params
 from r2i.core.stage import run_stage
 from r2i.core.tables import write_table
 
-PARAMS = ("seed", "benchmark")
+PARAMS = ("seed", "benchmark", "drawing")
 
 
 def main(params: Path = Path("params.yaml")) -> None:
@@ -20,11 +20,11 @@ def main(params: Path = Path("params.yaml")) -> None:
     from r2i.review.decisions import read_and_warn
 
     loaded = load_params(params)
-    cfg = loaded.chosen.benchmark
-    with open_items(cfg, loaded.seed) as items:
+    cfg, drawing = loaded.chosen.benchmark, loaded.chosen.drawing
+    with open_items(cfg, drawing, loaded.seed) as items:
         for warning in items.warnings:
             print(f"warning: {warning}", file=sys.stderr)
-        rows, review = review_items(items.rows, read_and_warn(paths.REVIEWED_ITEMS), cfg)
+        rows, review = review_items(items.rows, read_and_warn(paths.REVIEWED_ITEMS), drawing)
         require_ok(rows, "item", "look at the benchmark section of the profile in params.yaml")
         write_table(paths.BENCHMARK, rows, records.BENCHMARK)
         metrics = {**describe(rows), "sources": items.sources}

@@ -10,7 +10,7 @@ from r2i.core.stage import run_stage
 from r2i.core.tables import ok_rows, read_table, write_table
 
 SIZE = ["image_id", "width", "height", "status"]
-PARAMS = ("seed", "crop")
+PARAMS = ("seed", "crop", "drawing.cut")
 
 
 def main(params: Path = Path("params.yaml")) -> None:
@@ -22,7 +22,7 @@ def main(params: Path = Path("params.yaml")) -> None:
     from r2i.endpoint.ledger import Ledger
 
     loaded = load_params(params)
-    cfg, ledger, listings = loaded.chosen.crop, Ledger(), None
+    cfg, cut, ledger, listings = loaded.chosen.crop, loaded.chosen.drawing.cut, Ledger(), None
     open_images = partial(read_images, Photos.of(loaded))
     if cfg.method == "teacher+sam2" and cfg.teacher:
         from r2i.crop.grounding import list_objects
@@ -31,7 +31,7 @@ def main(params: Path = Path("params.yaml")) -> None:
         images = ok_rows(read_table(paths.IMAGES, records.IMAGES, "sample", SIZE), paths.IMAGES, "sample")
         with connect(cfg.teacher) as teacher:
             listings = list_objects(images, open_images(), teacher, cfg, loaded.seed, ledger)
-    with regions_of_all(open_images, cfg, listings) as done:
+    with regions_of_all(open_images, cfg, cut, listings) as done:
         regions = done.rows()
         require_ok(regions, "region", "loosen the crop section of the profile in params.yaml")
         write_table(paths.REGIONS, regions, records.REGIONS, cfg.shards)

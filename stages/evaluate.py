@@ -14,7 +14,7 @@ from r2i.core.records import ATTENTION, BENCHMARK, PREDICTIONS
 from r2i.core.stage import run_stage
 from r2i.core.tables import Row, iter_rows, write_table
 
-PARAMS = ("seed", "models.{model}.from", "evaluate", "train.base")
+PARAMS = ("seed", "models.{model}.from", "evaluate", "drawing.cut", "train.base")
 
 
 def main(
@@ -37,7 +37,7 @@ def main(
     endpoint = choose_endpoint(model, run.models[model], cfg, run.chosen.train.base)
     items = iter_rows(paths.BENCHMARK, BENCHMARK, "benchmark")
     with connect(endpoint) as student:
-        rows = predict(student, items, cfg, run.seed, ledger, endpoint.kind)
+        rows = predict(student, items, cfg, run.chosen.drawing.cut, run.seed, ledger, endpoint.kind)
         looks = list(measure_attention(student, rows, cfg))
     judged: dict[str, Any] | None = None
     if cfg.judge:

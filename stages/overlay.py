@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from r2i.core import paths
+from r2i.core.boxes import Box
 from r2i.core.metrics import write_metrics
 from r2i.core.params import load_params
 from r2i.core.records import REGIONS, TRAIN, VOTES
 from r2i.core.stage import run_stage
 from r2i.core.tables import ok_rows, read_table, write_table
 
-PARAMS = ("seed", "overlay")
+PARAMS = ("seed", "overlay", "drawing")
 
 
 def main(params: Path = Path("params.yaml")) -> None:
@@ -29,14 +30,14 @@ def main(params: Path = Path("params.yaml")) -> None:
     from r2i.review.strata import question_strata
 
     loaded = load_params(params)
-    cfg, seed, ledger = loaded.chosen.overlay, loaded.seed, Ledger()
+    cfg, drawing, seed, ledger = loaded.chosen.overlay, loaded.chosen.drawing, loaded.seed, Ledger()
     votes = ok_rows(read_table(paths.VOTES, VOTES, "vote"), paths.VOTES, "vote")
     regions = read_table(paths.REGIONS, REGIONS, "crop", ["region_id", "box"])
     crops = read_pictures(paths.REGIONS, REGIONS, "crop", "crop", (vote["region_id"] for vote in votes))
     images = read_images(Photos.of(loaded), (vote["image_id"] for vote in votes))
-    items = make_items(votes, {region["region_id"]: region["box"] for region in regions})
-    review = review_items(items, read_and_warn(paths.REVIEWED_QUESTIONS), crops, images)
-    with Drawer(paths.TRAIN.parent, cfg) as drawer:
+    items = make_items(votes, {row["region_id"]: Box(*row["box"]) for row in regions if row["box"]})
+    review = review_items(items, read_and_warn(paths.REVIEWED_QUESTIONS), images, drawing.cut)
+    with Drawer(paths.TRAIN.parent, drawing.outline) as drawer:
         with connect(cfg.teacher) as teacher, connect(cfg.student) as student:
             prepare_items(items, crops, images, drawer, teacher, student, cfg, seed, ledger)
         reserve(items, review)

@@ -13,11 +13,12 @@ from made_run import write_params
 from r2i.core import paths
 from r2i.core.boxes import area_share, square
 from r2i.core.choices import mcq_prompt, shuffle_options
+from r2i.core.drawing import make_crop
 from r2i.core.fingerprint import file_digest
 from r2i.core.ids import make_id
-from r2i.core.images import cut_crop, jpeg_bytes, sha256
+from r2i.core.images import jpeg_bytes, sha256
 from r2i.core.metrics import count_statuses, write_metrics
-from r2i.core.params import Sampling
+from r2i.core.params import Cut, Sampling
 from r2i.core.prompts import load_prompt
 from r2i.core.provenance import call_of
 from r2i.core.records import ANSWERS, IMAGES, QUESTIONS, REGIONS, TRAIN, VOTES
@@ -99,12 +100,12 @@ def write_chain_tables(scenes: int = 3) -> None:
         for thing in scene.things:
             box = square(thing.box, SIZE, SIZE)
             region = {"region_id": make_id(image_id, box), "image_id": image_id}
-            crop = jpeg_bytes(cut_crop(scene.image, box))
+            crop = make_crop(scene.image, box, Cut())
             rows["crop"].append({
-                **region, "box": list(box), "score": 0.9, "area_share": area_share(box, SIZE, SIZE), "crop": crop,
+                **region, "box": box, "score": 0.9, "area_share": area_share(box, SIZE, SIZE), "crop": crop,
                 "name": "", "mask": None, "listing": None, **OK,
             })  # fmt: skip
-            _teach(rows, region, list(box), ask(thing, thing.mark), thing.value, thing.mark, data)
+            _teach(rows, region, box, ask(thing, thing.mark), thing.value, thing.mark, data)
     schemas = {"sample": IMAGES, "crop": REGIONS, "question": QUESTIONS, "answer": ANSWERS, "vote": VOTES}
     for name, schema in (schemas | {"overlay": TRAIN}).items():
         write_table(Path(TABLES[name]), rows[name], schema)

@@ -9,10 +9,11 @@ from r2i.core import paths
 from r2i.core.boxes import square
 from r2i.core.choices import LETTERS, mcq_prompt, shuffle_options
 from r2i.core.curve import write_curve
+from r2i.core.drawing import make_boxed, make_crop
 from r2i.core.ids import make_id, unit_of
-from r2i.core.images import cut_crop, draw_box, jpeg_bytes
+from r2i.core.images import jpeg_bytes
 from r2i.core.metrics import count_statuses, write_metrics
-from r2i.core.params import load_params
+from r2i.core.params import Cut, Outline, load_params
 from r2i.core.provenance import NO_CALL
 from r2i.core.records import ANSWERS as ANSWER_TABLE
 from r2i.core.records import ATTENTION, BENCHMARK, PREDICTIONS, REGIONS, TRAIN, VOTES
@@ -54,7 +55,7 @@ def _item(scene: Scene, thing: Thing, image_id: str) -> Row:
     return {
         "item_id": make_id(image_id, box), "image_id": image_id, "cluster_id": image_id,
         "image": jpeg_bytes(scene.image),
-        "crop": jpeg_bytes(cut_crop(scene.image, box)), "boxed": jpeg_bytes(draw_box(scene.image, box, width=1)),
+        "crop": make_crop(scene.image, box, Cut()), "boxed": make_boxed(scene.image, box, Outline(line=1)),
         "box": box, "question": question, "options": options, "answer": thing.value, "label": label,
         "dimension": thing.mark, "source": "made", **STATE,
     }  # fmt: skip

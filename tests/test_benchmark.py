@@ -16,11 +16,11 @@ from r2i.benchmark.rendered import BENCHMARK_SCENES, pick_distractors, render_it
 from r2i.benchmark.sources import open_items
 from r2i.benchmark.views import summarise
 from r2i.core import paths, records
-from r2i.core.boxes import frame
+from r2i.core.drawing import cut_crop, frame_box
 from r2i.core.errors import ParamsError, TableError
 from r2i.core.ids import make_id
-from r2i.core.images import cut_crop, jpeg_bytes, read_image, sha256
-from r2i.core.params import Benchmark, BenchmarkSource, Pool
+from r2i.core.images import jpeg_bytes, read_image, sha256
+from r2i.core.params import Benchmark, BenchmarkSource, Cut, Drawing, Outline, Pool
 from r2i.core.tables import Row, read_table, write_table
 from r2i.importing.questions import find_label
 from r2i.mini.language import ask
@@ -30,12 +30,13 @@ from stages.benchmark import main
 
 ROOT = Path(__file__).parent.parent
 RENDERED = BenchmarkSource(kind="rendered", items=120)
-CFG = Benchmark(sources=[RENDERED], margin=0.08, square=True, line=1)
+CFG = Benchmark(sources=[RENDERED])
+DRAWING = Drawing(cut=Cut(margin=0.08, square=True), outline=Outline(line=1))
 
 
 @pytest.fixture(scope="module")
 def items() -> list[Row]:
-    return render_items(120, CFG, seed=0)
+    return render_items(120, DRAWING, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def test_every_dimension_has_as_many_items(items: list[Row]) -> None:
 
 
 def test_items_that_six_does_not_divide_differ_by_one() -> None:
-    counts = Counter(row["dimension"] for row in render_items(16, CFG, 0))
+    counts = Counter(row["dimension"] for row in render_items(16, DRAWING, 0))
     assert sorted(counts.values()) == [2, 2, 3, 3, 3, 3]
 
 
@@ -83,7 +84,7 @@ def test_a_scene_has_at_most_two_items_of_different_dimensions(items: list[Row])
 
 def test_the_gold_letter_gives_nothing_away() -> None:
     # 360 items, 90 expected for each letter, standard deviation sqrt(360 * 1/4 * 3/4) = 8.2
-    labels = Counter(row["label"] for row in render_items(360, CFG, 0))
+    labels = Counter(row["label"] for row in render_items(360, DRAWING, 0))
     assert all(60 < labels[letter] < 120 for letter in "ABCD")
 
 
@@ -103,9 +104,9 @@ def test_the_box_is_the_one_that_crop_would_cut_and_the_views_show_it(
     items: list[Row], scenes: dict[str, Scene]
 ) -> None:
     for row in items[:12]:
-        box = frame(target(row, scenes).box, 0.08, True, SIZE, SIZE)
+        box = frame_box(target(row, scenes).box, DRAWING.cut, SIZE, SIZE)
         assert tuple(row["box"]) == box
-        expected = np.asarray(cut_crop(read_image(row["image"]), box), dtype=int)
+        expected = np.asarray(cut_crop(read_image(row["image"]), box, DRAWING.cut), dtype=int)
         assert np.abs(np.asarray(read_image(row["crop"]), dtype=int) - expected).mean() < 3
         differs = np.abs(np.asarray(read_image(row["boxed"]), int) - np.asarray(read_image(row["image"]), int))
         assert differs.max() > 80  # the outline
@@ -113,8 +114,8 @@ def test_the_box_is_the_one_that_crop_would_cut_and_the_views_show_it(
 
 
 def test_the_same_seed_gives_the_same_items_and_another_gives_others(items: list[Row]) -> None:
-    assert render_items(120, CFG, seed=0) == items
-    assert not {row["image_id"] for row in items} & {row["image_id"] for row in render_items(120, CFG, seed=1)}
+    assert render_items(120, DRAWING, seed=0) == items
+    assert not {row["image_id"] for row in items} & {row["image_id"] for row in render_items(120, DRAWING, seed=1)}
 
 
 def test_benchmark_scenes_are_no_training_scenes(items: list[Row]) -> None:
@@ -145,8 +146,8 @@ def png(image: Image.Image) -> bytes:
 
 def read_items(tmp_path: Path, path: Path, line: int = 5, **source: Any) -> list[Row]:
     """The rows of one table, with their views read."""
-    cfg = Benchmark(sources=[BenchmarkSource(kind="table", path=str(path), **source)], line=line)
-    with open_items(cfg, 0, tmp_path / "scratch") as found:
+    cfg = Benchmark(sources=[BenchmarkSource(kind="table", path=str(path), **source)])
+    with open_items(cfg, Drawing(outline=Outline(line=line)), 0, tmp_path / "scratch") as found:
         return [{name: v() if callable(v) else v for name, v in row.items()} for row in found.rows]
 
 
@@ -265,7 +266,7 @@ def test_columns_of_another_name_are_mapped(tmp_path: Path) -> None:
         tmp_path, tmp_path / "x.parquet", columns=names, box_unit="shares", box_form="xywh", name="mine"
     )
     assert (row["question"], row["options"], row["label"]) == ("What digit?", ["1", "7", "3"], "C")
-    assert row["box"] == [32, 32, 96, 96]  # a quarter in, half wide, of 128 px
+    assert row["box"] == (32, 32, 96, 96)  # a quarter in, half wide, of 128 px
     assert row["source"] == "mine"
     with pytest.raises(ParamsError, match="no column picture"):
         read_items(tmp_path, tmp_path / "x.parquet", columns={"picture": "photo"})
@@ -292,7 +293,7 @@ def test_two_sources_may_hold_the_same_item(items: list[Row], tmp_path: Path) ->
     tables = [("own", "own"), ("first", "a.parquet"), ("second", "a.parquet")]
     sources = [BenchmarkSource(kind="table", path=str(tmp_path / path), name=name) for name, path in tables]
     cfg = CFG.model_copy(update={"sources": [RENDERED, *sources]})
-    with open_items(cfg, 0, tmp_path / "scratch") as found:
+    with open_items(cfg, DRAWING, 0, tmp_path / "scratch") as found:
         write_table(tmp_path / "all", found.rows, records.BENCHMARK)  # raises where two ids are the same
         assert {row["item_id"] for row in items} < {row["item_id"] for row in found.rows}
         assert [found.sources[name]["rows"] for name in ("rendered", "own", "first", "second")] == [120, 4, 1, 1]
@@ -301,7 +302,10 @@ def test_two_sources_may_hold_the_same_item(items: list[Row], tmp_path: Path) ->
 
 def test_two_sources_of_one_name_are_refused(tmp_path: Path) -> None:
     cfg = CFG.model_copy(update={"sources": [RENDERED, RENDERED]})
-    with pytest.raises(ParamsError, match="two benchmark sources have the name rendered"), open_items(cfg, 0, tmp_path):
+    with (
+        pytest.raises(ParamsError, match="two benchmark sources have the name rendered"),
+        open_items(cfg, DRAWING, 0, tmp_path),
+    ):
         pass
 
 

@@ -4,7 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r2i.core.boxes import area, area_share, clip, expand, frame, iou, square
+from r2i.core.boxes import Box, area, area_share, clip, expand, iou, square
+from r2i.core.drawing import frame_box
+from r2i.core.ids import make_id
+from r2i.core.params import Cut
 
 W, H = 100, 60
 SIDES = st.integers(-20, 130)
@@ -50,8 +53,14 @@ def test_square_moves_a_box_at_the_border_instead_of_cutting_it() -> None:
 
 def test_frame_adds_context_first_and_then_widens() -> None:
     # 20 x 10 grown by 10 % is 24 x 12, then 24 x 24 around the same centre (50, 25)
-    assert frame((40, 20, 60, 30), 0.1, True, W, H) == (38, 13, 62, 37)
-    assert frame((40, 20, 60, 30), 0.1, False, W, H) == (38, 19, 62, 31)
+    assert frame_box(Box(40, 20, 60, 30), Cut(margin=0.1, square=True), W, H) == (38, 13, 62, 37)
+    assert frame_box(Box(40, 20, 60, 30), Cut(margin=0.1, square=False), W, H) == (38, 19, 62, 31)
+
+
+def test_a_box_is_named_by_its_four_numbers() -> None:
+    """Region ids and the keys of zoomed replies are hashes of this text: they outlive what a Box is called."""
+    assert make_id("image", Box(1, 2, 3, 4)) == make_id("image", (1, 2, 3, 4))
+    assert f"{Box(1, 2, 3, 4)}" == "(1, 2, 3, 4)"
 
 
 @given(st.tuples(SIDES, SIDES, SIDES, SIDES))

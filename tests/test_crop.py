@@ -8,33 +8,33 @@ import pytest
 from PIL import Image
 
 from r2i.core import paths, records
-from r2i.core.boxes import iou
+from r2i.core.boxes import Box, iou
 from r2i.core.errors import R2IError, TableError
 from r2i.core.ids import make_id
 from r2i.core.images import jpeg_bytes, read_image, sha256
-from r2i.core.params import Crop
+from r2i.core.params import Crop, Cut
 from r2i.core.tables import Row, read_table, write_table
-from r2i.crop.candidates import Candidate, Finder, Finding, Refused
-from r2i.crop.choose import choose_diverse, judge_candidates
 from r2i.crop.contours import find_contours
-from r2i.crop.finders import make_finder
-from r2i.crop.regions import find_regions_of
+from r2i.crop.finders import Candidate, Finder, Finding, Refused, make_finder
+from r2i.crop.regions import choose_diverse, find_regions_of, judge_candidates
 from r2i.mini.world import render_scene
 from stages.crop import main
 
 ROOT = Path(__file__).parent.parent
 BLACK = jpeg_bytes(Image.new("RGB", (64, 64)))
-MINI = {"method": "contours", "min_side": 16, "per_image": 6, "margin": 0.08, "square": True}
+MINI = {"method": "contours", "min_side": 16, "per_image": 6}
+MINI_CUT = Cut(margin=0.08, square=True)
+TIGHT, SQUARE = Cut(margin=0.0), Cut(margin=0.0, square=True)
 
 
 def settings(**changes: object) -> Crop:
-    plain = {"method": "contours", "min_side": 5, "per_image": 10, "margin": 0.0}
+    plain = {"method": "contours", "min_side": 5, "per_image": 10}
     return Crop.model_validate(plain | changes)
 
 
-def verdicts(candidates: list[Candidate], **changes: object) -> list[tuple[tuple[int, ...], str]]:
+def verdicts(candidates: list[Candidate], cut: Cut = TIGHT, **changes: object) -> list[tuple[tuple[int, ...], str]]:
     """(box, reason) of each candidate on an image of 100 x 100 px."""
-    return [(c.box, reason) for c, reason in judge_candidates(candidates, settings(**changes), 100, 100)]
+    return [(c.box, reason) for c, reason in judge_candidates(candidates, settings(**changes), cut, 100, 100)]
 
 
 def image_row(image: Image.Image | bytes, status: str = "ok") -> Row:
@@ -42,12 +42,12 @@ def image_row(image: Image.Image | bytes, status: str = "ok") -> Row:
     return {"image_id": sha256(data), "image": data, "status": status}
 
 
-def regions(data: bytes, found: Finding | list[Candidate] | Finder, cfg: Crop) -> list[Row]:
+def regions(data: bytes, found: Finding | list[Candidate] | Finder, params: Crop, cut: Cut = TIGHT) -> list[Row]:
     """The rows of one image in which `found` is found."""
     if callable(found):
-        return find_regions_of(sha256(data), data, found, cfg)
+        return find_regions_of(sha256(data), data, found, params, cut)
     finding = found if isinstance(found, Finding) else Finding(found)
-    return find_regions_of(sha256(data), data, lambda image_id, image: finding, cfg)
+    return find_regions_of(sha256(data), data, lambda image_id, image: finding, params, cut)
 
 
 # The rules
@@ -77,7 +77,7 @@ def test_a_box_of_exactly_the_largest_share_is_kept() -> None:
 
 def test_the_area_that_is_checked_includes_margin_and_squaring() -> None:
     # 20 x 40 = 8 % is fine; the 40 x 40 square around it (16 %) is what would be cropped
-    assert verdicts([Candidate((40, 30, 60, 70), 0.9)], square=True) == [((30, 30, 70, 70), "too_large")]
+    assert verdicts([Candidate((40, 30, 60, 70), 0.9)], SQUARE) == [((30, 30, 70, 70), "too_large")]
 
 
 def test_a_dropped_box_suppresses_no_other() -> None:
@@ -101,7 +101,7 @@ def test_equal_scores_are_ordered_by_position_not_by_arrival() -> None:
 def test_candidates_that_become_one_box_are_one_row() -> None:
     # both 20 px wide boxes widen to the square (10, 10, 30, 30)
     same = [Candidate((10, 12, 30, 28), 0.8), Candidate((10, 14, 30, 26), 0.9)]
-    judged = judge_candidates(same, settings(square=True), 100, 100)
+    judged = judge_candidates(same, settings(), SQUARE, 100, 100)
     assert judged == [(Candidate((10, 10, 30, 30), 0.9), "")]
 
 
@@ -115,7 +115,7 @@ def test_stability_and_shape_have_their_own_reasons() -> None:
 
 def test_of_two_candidates_in_one_box_the_one_that_passes_the_rules_counts() -> None:
     better, stable = Candidate((10, 10, 30, 30), 0.95, 0.2), Candidate((10, 10, 30, 30), 0.9, 0.9)
-    assert judge_candidates([better, stable], settings(min_stability=0.5), 100, 100) == [(stable, "")]
+    assert judge_candidates([better, stable], settings(min_stability=0.5), TIGHT, 100, 100) == [(stable, "")]
 
 
 def test_diverse_choice_takes_the_best_and_then_what_differs_most_in_place() -> None:
@@ -147,8 +147,8 @@ def test_diverse_choice_of_few_or_none() -> None:
 
 def test_the_crop_shows_exactly_the_pixels_of_the_box() -> None:
     image = read_image(jpeg_bytes(render_scene(np.random.default_rng(0)).image))
-    cfg = Crop.model_validate(MINI | {"upscale": 1})
-    rows = regions(image_row(image)["image"], make_finder(cfg), cfg)
+    params, cut = Crop.model_validate(MINI), MINI_CUT.model_copy(update={"upscale": 1})
+    rows = regions(image_row(image)["image"], make_finder(params, cut), params, cut)
     kept = [row for row in rows if row["status"] == "ok"]
     assert kept
     for row in kept:
@@ -161,8 +161,8 @@ def test_the_crop_shows_exactly_the_pixels_of_the_box() -> None:
 def test_a_box_at_the_border_has_no_black_padding() -> None:
     white = Image.new("RGB", (100, 100), "white")
     at_corner = [Candidate((90, 90, 100, 100), 0.9)]
-    (row,) = regions(jpeg_bytes(white), at_corner, settings(margin=0.5, square=True))
-    assert row["box"] == [85, 85, 100, 100]  # 10 px grown by 5 on every side, cut at the border
+    (row,) = regions(jpeg_bytes(white), at_corner, settings(), Cut(margin=0.5, square=True))
+    assert row["box"] == (85, 85, 100, 100)  # 10 px grown by 5 on every side, cut at the border
     assert np.asarray(read_image(row["crop"])).min() > 250
 
 
@@ -198,10 +198,10 @@ def test_kept_regions_carry_name_mask_and_listing_and_refusals_are_rows_of_their
     call = {"model": "m", "endpoint": "openai", "prompt_sha256": "p", "sampling": "{}", "reply_key": "k/0"}
     rows = regions(BLACK, Finding([kept, low], refused, listing=call), settings(max_area_share=0.5))
     assert [(row["name"], row["box"], row["mask"], row["reason"]) for row in rows] == [
-        ("red mug", [8, 8, 24, 24], mask, ""),
-        ("spoon", [40, 40, 56, 56], None, "low_score"),
+        ("red mug", (8, 8, 24, 24), mask, ""),
+        ("spoon", (40, 40, 56, 56), None, "low_score"),
         ("cup", None, None, "reversed"),
-        ("fork", [8, 8, 24, 24], None, "not_unique"),
+        ("fork", (8, 8, 24, 24), None, "not_unique"),
     ]
     assert all(row["listing"] == call for row in rows)
     assert len({row["region_id"] for row in rows}) == 4
@@ -215,7 +215,9 @@ def test_rows_of_all_kinds_come_back_from_a_table_as_they_were(tmp_path: Path) -
     )
     rows = regions(BLACK, finding, settings(max_area_share=0.5)) + regions(BLACK[:300], [], settings())
     write_table(tmp_path / "regions", rows, records.REGIONS)
-    assert read_table(tmp_path / "regions", records.REGIONS, "crop") == sorted(rows, key=lambda row: row["region_id"])
+    table = read_table(tmp_path / "regions", records.REGIONS, "crop")
+    read = [row | {"box": row["box"] and Box(*row["box"])} for row in table]
+    assert read == sorted(rows, key=lambda row: row["region_id"])
 
 
 # The finder by contours
@@ -223,12 +225,14 @@ def test_rows_of_all_kinds_come_back_from_a_table_as_they_were(tmp_path: Path) -
 
 def test_contours_find_nearly_every_object_of_a_rendered_scene_and_little_else() -> None:
     # measured on 300 scenes: 99 % of the objects, under 0.1 % clutter; box grown and squared against the tight one
-    cfg = Crop.model_validate(MINI)
+    params = Crop.model_validate(MINI)
     found = things = kept = clutter = 0
     for number in range(40):
         scene = render_scene(np.random.default_rng([11, number]))
         image = read_image(jpeg_bytes(scene.image))
-        boxes = [c.box for c, reason in judge_candidates(find_contours(image), cfg, *image.size) if not reason]
+        boxes = [
+            c.box for c, reason in judge_candidates(find_contours(image), params, MINI_CUT, *image.size) if not reason
+        ]
         things += len(scene.things)
         found += sum(any(iou(thing.box, box) >= 0.5 for box in boxes) for thing in scene.things)
         kept += len(boxes)
@@ -258,8 +262,8 @@ def test_a_plate_inside_a_body_belongs_to_it() -> None:
 @pytest.mark.parametrize("noise", [0, 8])
 def test_a_ground_without_objects_gives_no_region(noise: float) -> None:
     grey = 120 + np.random.default_rng(0).normal(0, noise, (128, 128, 1)) + np.zeros((1, 1, 3))
-    cfg = Crop.model_validate(MINI)
-    judged = judge_candidates(find_contours(Image.fromarray(grey.astype(np.uint8))), cfg, 128, 128)
+    params = Crop.model_validate(MINI)
+    judged = judge_candidates(find_contours(Image.fromarray(grey.astype(np.uint8))), params, MINI_CUT, 128, 128)
     assert [reason for _, reason in judged if not reason] == []
 
 

@@ -9,8 +9,8 @@ from r2i.core.boxes import place_box
 from r2i.core.params import Crop
 from r2i.core.parse import ReplyError
 from r2i.core.prompts import load_prompt
-from r2i.crop.candidates import Refused
-from r2i.crop.grounding import Listing, Named, list_objects
+from r2i.crop.finders import Listing, Named, Refused
+from r2i.crop.grounding import list_objects
 from r2i.crop.reply import OBJECTS_FORM, ListedObject, parse_objects
 from r2i.endpoint.base import Picture, Reply, Request
 from r2i.endpoint.ledger import Ledger

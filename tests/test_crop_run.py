@@ -25,21 +25,20 @@ from r2i.core import paths, records
 from r2i.core.errors import R2IError, TableError
 from r2i.core.fingerprint import code_digests, meaning
 from r2i.core.images import jpeg_bytes, sha256
-from r2i.core.params import Crop, Pool
+from r2i.core.params import Crop, Cut, Pool
 from r2i.core.photos import Photos
 from r2i.core.tables import Row, read_table, write_table
-from r2i.crop import done as done_module
-from r2i.crop import worker
-from r2i.crop.done import HEAD, Done, pack, remove_unused
-from r2i.crop.fingerprint import WORKER, fingerprint
-from r2i.crop.run import regions_of_all
+from r2i.crop import finished, worker
+from r2i.crop.finished import HEAD, FinishedImages, pack, remove_unused
+from r2i.crop.run import WORKER, fingerprint, regions_of_all
 from r2i.endpoint.base import Picture
 from r2i.endpoint.images import read_images
 from r2i.mini.world import render_scene
 from stages.crop import main
 
 ROOT = Path(__file__).parent.parent
-MINI = {"method": "contours", "min_side": 16, "per_image": 6, "margin": 0.08, "square": True}
+MINI = {"method": "contours", "min_side": 16, "per_image": 6}
+CUT = Cut(margin=0.08, square=True)
 CFG = Crop.model_validate(MINI)
 RAY = Crop.model_validate(MINI | {"executor": "ray"})
 
@@ -63,13 +62,13 @@ def scenes(count: int, first: int = 0) -> dict[str, Jpeg]:
 
 def table(folder: Path, pictures: Any, cfg: Crop, state: Path) -> dict[str, bytes]:
     """The region table's files after a run over `pictures`, or what the function `pictures` opens."""
-    with regions_of_all(pictures if callable(pictures) else partial(dict, pictures), cfg, state=state) as done:
+    with regions_of_all(pictures if callable(pictures) else partial(dict, pictures), cfg, CUT, state=state) as done:
         write_table(folder, done.rows(), records.REGIONS, cfg.shards)
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def statuses(pictures: Mapping[str, Jpeg], cfg: Crop, state: Path) -> Counter[tuple[str, str]]:
-    with regions_of_all(partial(dict, pictures), cfg, state=state) as done:
+    with regions_of_all(partial(dict, pictures), cfg, CUT, state=state) as done:
         rows = done.rows()
     assert {row["image_id"] for row in rows} == set(pictures)
     return Counter((row["status"], row["reason"]) for row in rows)
@@ -81,8 +80,8 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     seen: Counter[str] = Counter()
     make = worker.make_finder
 
-    def counting(cfg: Crop, listings: Any = None) -> Callable[..., Any]:
-        finder = make(cfg, listings)
+    def counting(cfg: Crop, cut: Cut, listings: Any = None) -> Callable[..., Any]:
+        finder = make(cfg, cut, listings)
 
         def find(image_id: str, image: Any) -> Any:
             seen[image_id] += 1
@@ -113,11 +112,13 @@ def test_a_table_from_kept_images_is_the_same_to_the_byte(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("change", [{"min_score": 0.9}, {"quality": 90}, {"upscale": 3}, {"min_side": 17}])
 def test_a_param_that_changes_rows_starts_afresh(change: Row) -> None:
-    assert fingerprint(Crop.model_validate(MINI | change)) != fingerprint(CFG)
+    of_cut = change.keys() & Cut.model_fields.keys()
+    params, cut = (CFG, CUT.model_copy(update=change)) if of_cut else (Crop.model_validate(MINI | change), CUT)
+    assert fingerprint(params, cut) != fingerprint(CFG, CUT)
 
 
 def test_how_it_is_run_and_how_it_is_stored_change_nothing() -> None:
-    assert fingerprint(Crop.model_validate(MINI | {"executor": "ray", "shards": 7})) == fingerprint(CFG)
+    assert fingerprint(Crop.model_validate(MINI | {"executor": "ray", "shards": 7}), CUT) == fingerprint(CFG, CUT)
 
 
 def test_another_checkpoint_in_the_same_file_starts_afresh(tmp_path: Path) -> None:
@@ -126,7 +127,7 @@ def test_another_checkpoint_in_the_same_file_starts_afresh(tmp_path: Path) -> No
     prints = set()
     for content in (b"one", b"two"):
         file.write_bytes(content)
-        prints.add(fingerprint(cfg))
+        prints.add(fingerprint(cfg, CUT))
     assert len(prints) == 2
 
 
@@ -144,7 +145,7 @@ def test_an_image_of_which_the_teacher_lists_other_objects_is_another_image(
     pictures = scenes(2)
     first, second = pictures
     for listings in ({first: "a cup", second: "a key"}, {first: "a cup", second: "a pen"}):
-        with regions_of_all(partial(dict, pictures), CFG, listings, tmp_path):
+        with regions_of_all(partial(dict, pictures), CFG, CUT, listings, tmp_path):
             pass
     assert looked_at == {first: 1, second: 2}
 
@@ -154,11 +155,11 @@ def test_failures_are_tried_again_and_what_is_done_is_not(tmp_path: Path, monkey
     bad = list(pictures)[1]
     make = worker.make_finder
 
-    def failing(cfg: Crop, listings: Any = None) -> Callable[..., Any]:
+    def failing(cfg: Crop, cut: Cut, listings: Any = None) -> Callable[..., Any]:
         def find(image_id: str, image: Any) -> Any:
             if image_id == bad:
                 raise RuntimeError("CUDA out of memory")
-            return make(cfg, listings)(image_id, image)
+            return make(cfg, cut, listings)(image_id, image)
 
         return find
 
@@ -217,14 +218,14 @@ def row(name: str, crop: bytes | None = b"jpeg") -> Row:
 
 
 def keep(folder: Path, *names: str) -> Path:
-    with Done(folder, names) as done:
+    with FinishedImages(folder, names) as done:
         for name in names:
             done.add(pack(name, [row(name)]))
     return done.path
 
 
 def found(folder: Path, *names: str) -> list[str]:
-    with Done(folder, names) as done:
+    with FinishedImages(folder, names) as done:
         assert all(dict(kept.items()) == row(kept["image_id"]) for kept in done.rows())
         return sorted(kept["image_id"] for kept in done.rows())
 
@@ -232,7 +233,7 @@ def found(folder: Path, *names: str) -> list[str]:
 def test_rows_come_back_as_they_were_and_only_those_that_are_wanted(tmp_path: Path) -> None:
     keep(tmp_path, "a", "b", "c")
     assert found(tmp_path, "a", "c", "d") == ["a", "c"]
-    with Done(tmp_path, ["e"]) as done:
+    with FinishedImages(tmp_path, ["e"]) as done:
         done.add(pack("e", [row("e"), row("e", crop=None) | {"region_id": "e-2"}]))
         assert [kept["crop"] for kept in done.rows()] == [b"jpeg", None]
 
@@ -257,14 +258,14 @@ def test_a_damaged_record_costs_itself_and_what_follows_in_its_file(tmp_path: Pa
 
 def test_a_full_disk_says_so_and_that_nothing_is_lost(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with Done(tmp_path / "file", ["a"]) as done, pytest.raises(R2IError, match="can't be kept") as caught:
+    with FinishedImages(tmp_path / "file", ["a"]) as done, pytest.raises(R2IError, match="can't be kept") as caught:
         done.add(pack("a", [row("a")]))
     assert "run again" in caught.value.remedy
 
 
 def test_what_no_run_has_used_for_two_weeks_is_removed(tmp_path: Path) -> None:
     used, unused, other = (keep(tmp_path / folder, name) for folder, name in (("x", "a"), ("x", "b"), ("y", "c")))
-    long_ago = time.time() - (done_module.KEEP_DAYS + 1) * 86400
+    long_ago = time.time() - (finished.KEEP_DAYS + 1) * 86400
     for path in (used, unused, other, tmp_path / "y"):
         os.utime(path, (long_ago, long_ago))
     assert found(tmp_path / "x", "a") == ["a"]  # in use from here on
@@ -275,7 +276,7 @@ def test_what_no_run_has_used_for_two_weeks_is_removed(tmp_path: Path) -> None:
 def test_crops_stay_on_disk_until_they_are_written(tmp_path: Path) -> None:
     import tracemalloc
 
-    with Done(tmp_path, map(str, range(200))) as done:
+    with FinishedImages(tmp_path, map(str, range(200))) as done:
         tracemalloc.start()
         for n in range(200):
             done.add(pack(str(n), [row(str(n), crop=os.urandom(500_000))]))  # 100 MB in all
@@ -295,8 +296,8 @@ sys.path.insert(0, sys.argv[1])
 import test_crop_run as t
 from r2i.crop import worker
 make = worker.make_finder
-def slow(cfg, listings=None):
-    finder = make(cfg, listings)
+def slow(cfg, cut, listings=None):
+    finder = make(cfg, cut, listings)
     def find(image_id, image):
         with open("calls", "a") as file:
             file.write(image_id + "\\n")

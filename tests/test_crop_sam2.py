@@ -13,21 +13,29 @@ from PIL import Image
 from r2i.core.boxes import iou
 from r2i.core.errors import R2IError
 from r2i.core.images import jpeg_bytes, read_image
-from r2i.core.params import Crop
-from r2i.crop.candidates import Candidate, Finding, Refused
-from r2i.crop.finders import make_finder
-from r2i.crop.grounding import Listing, Named
-from r2i.crop.masks import compress, mask_area, pixels_of, run_length_box, run_lengths
+from r2i.core.params import Crop, Cut
+from r2i.crop.finders import Candidate, Finding, Listing, Named, Refused, make_finder
 from r2i.crop.regions import find_regions_of
-from r2i.crop.sam2 import agree, candidates_of, merge_duplicates, stability_of
+from r2i.crop.sam2 import (
+    agree,
+    candidates_of,
+    compress,
+    merge_duplicates,
+    run_length_box,
+    run_lengths,
+    stability_of,
+)
 from r2i.mini.world import render_scene
 from tests.tiny_sam2 import make_checkpoint
 
-pytest.importorskip("pycocotools", reason="the package pycocotools can't be imported: run `make setup`")
+coco = pytest.importorskip("pycocotools.mask", reason="the package pycocotools can't be imported: run `make setup`")
+
+
+TIGHT = Cut(margin=0.0)
 
 
 def settings(**changes: Any) -> Crop:
-    plain = {"method": "sam2", "min_side": 4, "per_image": 10, "margin": 0.0, "points_per_side": 3}
+    plain = {"method": "sam2", "min_side": 4, "per_image": 10, "points_per_side": 3}
     return Crop.model_validate(plain | changes)
 
 
@@ -60,8 +68,8 @@ def test_box_area_and_pixels_of_any_mask_survive_compression(seed: int) -> None:
     assert run_length_box(rle) == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
     mask = compress(rle)
     assert mask["size"] == [9, 13] and isinstance(mask["counts"], str)
-    assert (pixels_of(mask) == pixels).all()
-    assert mask_area(mask) == pixels.sum()
+    assert (coco.decode(mask) == pixels).all()
+    assert coco.area(mask) == pixels.sum()
 
 
 def test_a_mask_of_the_whole_image_and_an_empty_one() -> None:
@@ -82,17 +90,17 @@ def test_scores_stay_between_0_and_1_and_empty_masks_are_left_out() -> None:
         record(rectangle(0, 0, 0, 0), 0.9),
         record(rectangle(50, 50, 60, 60), 0.6, float("nan")),
     ]
-    first, second = candidates_of(found, settings(), 100, 100)
+    first, second = candidates_of(found, settings(), TIGHT, 100, 100)
     assert first[:3] == ((10, 10, 20, 20), 1.0, 1.0)
     assert second[:3] == ((50, 50, 60, 60), 0.6, 0.0)
-    assert first.mask and (pixels_of(first.mask) == rectangle(10, 10, 20, 20)).all()
+    assert first.mask and (coco.decode(first.mask) == rectangle(10, 10, 20, 20)).all()
 
 
 def test_an_object_found_from_two_points_is_one_candidate() -> None:
     # 20 x 20 against 20 x 18 inside it: IoU 0.9; against a half of it: 0.5
     whole, most, half = (10, 10, 30, 30), (10, 10, 30, 28), (10, 10, 30, 20)
     candidates = [Candidate(half, 0.9), Candidate(most, 0.8), Candidate(whole, 0.85)]
-    assert [candidates[i].box for i in merge_duplicates(candidates, settings(), 100, 100)] == [half, whole]
+    assert [candidates[i].box for i in merge_duplicates(candidates, settings(), TIGHT, 100, 100)] == [half, whole]
 
 
 def test_a_mask_that_is_dropped_anyway_hides_no_other() -> None:
@@ -100,7 +108,7 @@ def test_a_mask_that_is_dropped_anyway_hides_no_other() -> None:
     large, fitting = Candidate((10, 10, 42, 42), 0.99), Candidate((10, 10, 41, 42), 0.8)
     shaky, stable = Candidate((60, 60, 80, 80), 0.99, 0.1), Candidate((60, 60, 80, 79), 0.8, 0.9)
     candidates = [large, fitting, shaky, stable]
-    kept = merge_duplicates(candidates, settings(min_stability=0.5), 100, 100)
+    kept = merge_duplicates(candidates, settings(min_stability=0.5), TIGHT, 100, 100)
     assert {candidates[i] for i in kept} == {fitting, stable}
 
 
@@ -109,11 +117,11 @@ def test_merging_does_not_depend_on_the_order_of_arrival() -> None:
     corners = rng.integers(0, 60, (60, 2))
     boxes = [(int(x), int(y), int(x) + 20, int(y) + 20) for x, y in corners]
     candidates = [Candidate(box, round(float(rng.random()), 1)) for box in boxes]
-    expected = {candidates[i] for i in merge_duplicates(candidates, settings(min_score=0.0), 100, 100)}
+    expected = {candidates[i] for i in merge_duplicates(candidates, settings(min_score=0.0), TIGHT, 100, 100)}
     for _ in range(5):
         rng.shuffle(candidates)  # type: ignore[arg-type]
         mixed = [Candidate(tuple(c[0]), *c[1:]) for c in candidates]
-        assert {mixed[i] for i in merge_duplicates(mixed, settings(min_score=0.0), 100, 100)} == expected
+        assert {mixed[i] for i in merge_duplicates(mixed, settings(min_score=0.0), TIGHT, 100, 100)} == expected
 
 
 # Agreement with the teacher
@@ -126,7 +134,7 @@ def test_the_score_is_the_predicted_iou_times_the_agreement_of_the_boxes() -> No
     assert candidate.box == (10, 10, 20, 30) and candidate.name == "mug" and refused == []
     assert candidate.score == pytest.approx(0.4)
     assert candidate.stability == 1.0
-    assert candidate.mask and mask_area(candidate.mask) == 200
+    assert candidate.mask and coco.area(candidate.mask) == 200
 
 
 def test_an_object_without_a_mask_is_refused_with_the_teachers_box() -> None:
@@ -182,15 +190,15 @@ def test_a_grid_of_points_encodes_the_image_once_and_finds_the_same_masks_again(
     tiny: dict[str, str], picture: Image.Image, passes: list[tuple[int, ...]]
 ) -> None:
     cfg = settings(**tiny, min_score=0.0, points_per_batch=2)  # nine points in five batches
-    find = make_finder(cfg)
+    find = make_finder(cfg, TIGHT)
     found = find("a", picture)
     assert passes == [(1, 3, 256, 256)]
     assert found.candidates
     for candidate in found.candidates:
         assert candidate.mask and candidate.mask["size"] == [240, 320]
-        assert run_length_box(run_lengths(pixels_of(candidate.mask))) == candidate.box
+        assert run_length_box(run_lengths(coco.decode(candidate.mask))) == candidate.box
         assert 0 <= candidate.score <= 1 and 0 <= candidate.stability <= 1
-    assert find("a", picture) == make_finder(cfg)("b", picture) == found
+    assert find("a", picture) == make_finder(cfg, TIGHT)("b", picture) == found
     assert len(passes) == 3
 
 
@@ -199,12 +207,12 @@ def test_boxes_are_refined_with_one_pass_of_the_encoder(
 ) -> None:
     boxes = [(10, 10, 60, 60), (150, 20, 170, 45), (200, 100, 280, 200)]
     listings = {"a": objects(*boxes), "one": objects(boxes[0])}
-    find = make_finder(settings(**tiny, method="teacher+sam2", teacher={}, points_per_batch=2), listings)
+    find = make_finder(settings(**tiny, method="teacher+sam2", teacher={}, points_per_batch=2), TIGHT, listings)
     found = find("a", picture)
     assert passes == [(1, 3, 256, 256)]
     assert len(found.candidates) + len(found.refused) == 4
     for candidate in found.candidates:
-        assert candidate.mask and run_length_box(run_lengths(pixels_of(candidate.mask))) == candidate.box
+        assert candidate.mask and run_length_box(run_lengths(coco.decode(candidate.mask))) == candidate.box
         said = boxes[int(candidate.name.split()[1])]
         assert candidate.score <= iou(said, candidate.box)  # the predicted IoU is at most 1
     assert found.refused[0] == Refused("odd", None, "reversed")
@@ -224,8 +232,8 @@ def test_an_image_that_the_teacher_could_not_list_is_not_encoded(
         "none": Listing((), (), "ok", "", {"model": "m"}),
     }
     cfg = settings(**tiny, method="teacher+sam2", teacher={})
-    find = make_finder(cfg, listings)
-    rows = [find_regions_of(name, jpeg_bytes(picture), find, cfg) for name in listings]
+    find = make_finder(cfg, TIGHT, listings)
+    rows = [find_regions_of(name, jpeg_bytes(picture), find, cfg, TIGHT) for name in listings]
     assert [(row["status"], row["reason"], row["listing"]["model"]) for (row,) in rows] == [
         ("rejected", "too_few_objects", "m"), ("failed", "listing_timeout", "m"), ("rejected", "no_region", "m")
     ]  # fmt: skip
@@ -252,7 +260,7 @@ def test_a_released_model_is_built_and_loaded_as_a_local_one(
     monkeypatch.setitem(build_sam.HF_MODEL_ID_TO_FILENAMES, hub_id, (tiny["sam2_config"], "sam2.1_hiera_tiny.pt"))
     common = {"min_score": 0.0, "sam2_sha256": tiny["sam2_sha256"]}
     found: list[Finding] = [
-        make_finder(settings(**common | way))("a", picture) for way in (tiny, {"sam2_model": hub_id})
+        make_finder(settings(**common | way), TIGHT)("a", picture) for way in (tiny, {"sam2_model": hub_id})
     ]
     assert asked == [(hub_id, "sam2.1_hiera_tiny.pt")]
     assert found[0] == found[1]
@@ -280,7 +288,7 @@ def test_each_fault_of_a_checkpoint_is_an_error_for_the_stage(
     tiny: dict[str, str], tmp_path: Path, change: Callable[[dict[str, str], Path], dict[str, Any]], cause: str
 ) -> None:
     with pytest.raises(R2IError, match=cause) as caught:
-        make_finder(settings(**tiny | change(tiny, tmp_path)))
+        make_finder(settings(**tiny | change(tiny, tmp_path)), TIGHT)
     assert caught.value.remedy
 
 
@@ -294,7 +302,7 @@ def test_a_checkpoint_with_another_hash_is_never_opened(tiny: dict[str, str], mo
 
     monkeypatch.setattr(torch, "load", lambda *args, **options: pytest.fail("opened"))
     with pytest.raises(R2IError, match="hashes to"):
-        make_finder(settings(**tiny | {"sam2_sha256": "0" * 64}))
+        make_finder(settings(**tiny | {"sam2_sha256": "0" * 64}), TIGHT)
 
 
 def test_without_the_hub_the_remedy_names_a_local_file(tiny: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,7 +313,7 @@ def test_without_the_hub_the_remedy_names_a_local_file(tiny: dict[str, str], mon
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", offline)
     with pytest.raises(R2IError, match=r"sam2\.1_hiera_large\.pt.*offline mode") as caught:
-        make_finder(settings())
+        make_finder(settings(), TIGHT)
     assert "local file" in caught.value.remedy
 
 
@@ -321,5 +329,5 @@ def test_a_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatc
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(R2IError) as caught:
-        make_finder(settings())
+        make_finder(settings(), TIGHT)
     assert "sam2==1.1.0" in caught.value.remedy

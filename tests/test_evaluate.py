@@ -14,7 +14,7 @@ from teacher_fakes import FakeModel, connecting, failed, ok, sent
 import r2i.endpoint
 from r2i.core import paths
 from r2i.core.errors import TableError
-from r2i.core.params import Evaluate
+from r2i.core.params import Cut, Evaluate
 from r2i.core.records import ATTENTION, PREDICTIONS
 from r2i.core.tables import read_table, write_table
 from r2i.endpoint.base import Picture, Reply, Request
@@ -39,14 +39,14 @@ def says(text: str | Reply) -> FakeModel:
 
 
 def ask_all(text: str | Reply, folder: Path, cfg: Evaluate = CFG, **item: Any) -> list[dict[str, Any]]:
-    return predict(says(text), [ITEM | item], cfg, 0, scratch=folder)
+    return predict(says(text), [ITEM | item], cfg, Cut(), 0, scratch=folder)
 
 
 def one(reply: str | Reply, folder: Path, **item: Any) -> dict[str, Any]:
     """The row of `reply`, greedy in the full view; the crop view answers rightly."""
     model = FakeModel(lambda request, _: reply if request.images[0].name == FULL_NAME else RIGHT)
     cfg = CFG.model_copy(update={"views": ["full", "crop"], "samples": 0})
-    return next(row for row in predict(model, [ITEM | item], cfg, 0, scratch=folder) if row["view"] == "full")
+    return next(row for row in predict(model, [ITEM | item], cfg, Cut(), 0, scratch=folder) if row["view"] == "full")
 
 
 FULL_NAME = Picture.of(b"full").name
@@ -120,7 +120,7 @@ def test_when_every_call_fails_there_is_no_table(tmp_path: Path) -> None:
 
 def test_items_that_are_not_ok_are_not_asked(tmp_path: Path) -> None:
     lost = {**ITEM, "item_id": "i1", "status": "failed", "image": None, "crop": None, "boxed": None}
-    rows = predict(says(RIGHT), [ITEM, lost], CFG, 0, scratch=tmp_path)
+    rows = predict(says(RIGHT), [ITEM, lost], CFG, Cut(), 0, scratch=tmp_path)
     assert {row["item_id"] for row in rows} == {"i0"}
     assert sorted(row["sample"] for row in rows) == [0, 0, 0, 1, 2, 3]
 
@@ -129,7 +129,7 @@ def test_an_item_without_a_view_has_rejected_rows_there_and_costs_no_call(tmp_pa
     ledger = Ledger()
     cfg = CFG.model_copy(update={"sampled_views": ["crop"]})
     bare = {**ITEM, "box": None, "crop": None, "boxed": None}
-    rows = predict(says(RIGHT), [bare], cfg, 0, ledger, scratch=tmp_path)
+    rows = predict(says(RIGHT), [bare], cfg, Cut(), 0, ledger, scratch=tmp_path)
     states = [(row["view"], row["sample"], row["status"], row["reason"]) for row in rows]
     assert states == [
         ("full", 0, "ok", ""), ("crop", 0, "rejected", "no_crop"), ("boxed", 0, "rejected", "no_boxed"),
@@ -156,7 +156,7 @@ def test_the_prompt_of_several_samples_is_counted_once_and_untold_tokens_are_nul
     def script(request: Request, sample: int) -> Reply:
         return Reply(RIGHT, "ok", "", "key", "fake", 0 if sample else 70, 5)
 
-    rows = predict(FakeModel(script), [ITEM], CFG, 0, scratch=tmp_path)
+    rows = predict(FakeModel(script), [ITEM], CFG, Cut(), 0, scratch=tmp_path)
     assert [row["tokens_in"] for row in rows] == [70, 70, 70, 70, 0, 0]
     assert {row["tokens_out"] for row in rows} == {5}
     assert {row["tokens_in"] for row in ask_all(ok(RIGHT), tmp_path)} == {None}
@@ -247,7 +247,7 @@ def test_memory_holds_no_pictures_while_calls_wait(tmp_path: Path) -> None:
             yield {**ITEM, "item_id": f"i{number}", **views}
 
     tracemalloc.start()
-    rows = predict(says(RIGHT), items(), CFG, 0, scratch=tmp_path)
+    rows = predict(says(RIGHT), items(), CFG, Cut(), 0, scratch=tmp_path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(rows) == count * 6
@@ -258,19 +258,19 @@ def test_the_checkpoint_in_process_tells_its_tokens_and_the_order_of_items_is_no
     tmp_path: Path,
 ) -> None:
     from r2i.benchmark.rendered import render_items
-    from r2i.core.params import Benchmark, Zoom
+    from r2i.core.params import Drawing, Zoom
     from r2i.endpoint.local import LocalModel
 
-    items = render_items(4, Benchmark(sources=[{"kind": "rendered", "items": 4}], square=True), seed=1)
+    items = render_items(4, Drawing(cut=Cut(square=True)), seed=1)
     cfg = Evaluate(prompts="mini", views=["full", "zoom"], samples=2, sampled_views=["zoom"], max_tokens=8,
                    zoom=Zoom(box="oracle", max_tokens=8))  # fmt: skip
     model = LocalModel(Path(__file__).parents[1] / "models" / "mini", 8)
-    rows = predict(model, items, cfg, 0, scratch=tmp_path)
+    rows = predict(model, items, cfg, Cut(), 0, scratch=tmp_path)
     cost = {(row["view"], row["sample"]): (row["tokens_in"], row["tokens_out"], row["vision_forwards"]) for row in rows}
     # 16 image tokens, and those of the chat template and the question; the second step has as many again
     assert 30 < cost["full", 0][0] < 60 < cost["zoom", 0][0] < 120
     assert cost["full", 0][2] == 1 and cost["zoom", 0][2] == 2
-    backwards = predict(model, items[::-1], cfg, 0, scratch=tmp_path)
+    backwards = predict(model, items[::-1], cfg, Cut(), 0, scratch=tmp_path)
     assert sorted(rows, key=_id) == sorted(backwards, key=_id)
 
 

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
+from r2i.core.boxes import Box
+from r2i.core.drawing import cut_crop, draw_box
 from r2i.core.errors import ImageError
-from r2i.core.images import cut_crop, draw_box, jpeg_bytes, perceptual_hash, read_image, stored_jpeg
+from r2i.core.images import jpeg_bytes, perceptual_hash, read_image, stored_jpeg
+from r2i.core.params import Cut, Outline
 
 RED, GREEN = (220, 20, 30), (20, 200, 40)
 
@@ -137,13 +140,13 @@ def test_the_same_picture_gives_the_same_bytes() -> None:
 
 
 def test_a_crop_is_upscaled_by_the_factor() -> None:
-    assert cut_crop(noise(), (10, 5, 30, 15), upscale=3).size == (60, 30)
+    assert cut_crop(noise(), Box(10, 5, 30, 15), Cut(upscale=3)).size == (60, 30)
 
 
 def test_the_drawn_box_is_larger_than_the_region_and_hides_nothing_of_it() -> None:
     # 20 x 20 px grown by 5 % is one pixel on every side: the outline lies just outside the region
     image = noise()
-    drawn = np.asarray(draw_box(image, (10, 10, 30, 30), grow=0.05, width=1))
+    drawn = np.asarray(draw_box(image, Box(10, 10, 30, 30), Outline(expand=0.05, line=1)))
     assert (drawn[10:30, 10:30] == np.asarray(image)[10:30, 10:30]).all()
     assert (drawn[9, 9:31] == (255, 0, 0)).all()
     assert (drawn[9:31, 30] == (255, 0, 0)).all()
@@ -152,7 +155,7 @@ def test_the_drawn_box_is_larger_than_the_region_and_hides_nothing_of_it() -> No
 def test_drawing_a_box_leaves_the_image_alone() -> None:
     image = noise()
     before = image.tobytes()
-    draw_box(image, (1, 1, 9, 9))
+    draw_box(image, Box(1, 1, 9, 9), Outline())
     assert image.tobytes() == before
 
 

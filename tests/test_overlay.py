@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 from teacher_fakes import FakeModel, by_reason, failed, ok, picture, pictures, sent, vote_row
 
-from r2i.core.choices import mcq_prompt
+from r2i.core.boxes import Box
+from r2i.core.choices import adapt_prompt, mcq_prompt
 from r2i.core.errors import EndpointError, TableError
 from r2i.core.images import jpeg_bytes, read_image
-from r2i.core.params import Overlay
+from r2i.core.params import Outline, Overlay
 from r2i.core.parse import ReplyError
 from r2i.core.records import TRAIN
 from r2i.core.tables import Row, read_table, write_table
@@ -22,7 +23,7 @@ from r2i.endpoint.flow import run_jobs
 from r2i.endpoint.ledger import Ledger
 from r2i.overlay.ask import prepare_items
 from r2i.overlay.boxed import Drawer
-from r2i.overlay.difficulty import boxed_prompt, score_tries
+from r2i.overlay.difficulty import score_tries
 from r2i.overlay.distractors import ROUNDS, add_options
 from r2i.overlay.item import Item, make_items, still_ok
 from r2i.overlay.reply import DISTRACTORS_FORM, choose_distinct, parse_distractors
@@ -30,18 +31,19 @@ from r2i.overlay.rows import choose_views, summarise, train_rows
 
 PARAMS = Overlay.model_validate(
     {"prompts": "mini", "teacher": {}, "student": {}, "write": {"temperature": 0.8}, "attempt": {"temperature": 1},
-     "line": 1, "views": {"boxed": 1, "full": 0.5, "crop": 0.25}}
+     "views": {"boxed": 1, "full": 0.5, "crop": 0.25}}
 )  # fmt: skip
+THIN = Outline(line=1)
 NUMBERS = range(1, 5)
 CROPS = {f"region-{number}": picture(10 + number, 32) for number in NUMBERS}
 IMAGES = {f"image-{number}": picture(100 + number) for number in NUMBERS}
-BOXES = {f"region-{number}": [8, 8, 24, 24] for number in NUMBERS}
+BOXES = {f"region-{number}": Box(8, 8, 24, 24) for number in NUMBERS}
 THREE = '["1", "2", "3"]'
 
 
 @pytest.fixture
 def drawer(tmp_path: Path) -> Iterator[Drawer]:
-    with Drawer(tmp_path / "drawn", PARAMS) as drawer:
+    with Drawer(tmp_path / "drawn", THIN) as drawer:
         yield drawer
 
 
@@ -203,7 +205,7 @@ def test_the_box_is_drawn_on_the_full_image(drawer: Drawer) -> None:
 
 def test_boxed_images_lie_on_disk_and_are_gone_afterwards(tmp_path: Path) -> None:
     folder = tmp_path / "drawn"
-    with Drawer(folder, PARAMS) as drawer:
+    with Drawer(folder, THIN) as drawer:
         drawn = [drawer.draw(pictures(IMAGES)[f"image-{number}"], (8, 8, 24, 24)).result() for number in NUMBERS]
         blobs = [image.load() for image in drawn]
         shades = [int(np.asarray(read_image(blob))[40, 40, 0]) for blob in blobs]
@@ -215,10 +217,10 @@ def test_boxed_images_lie_on_disk_and_are_gone_afterwards(tmp_path: Path) -> Non
 
 
 def test_the_quality_of_the_boxed_image_is_a_param(tmp_path: Path) -> None:
-    rough = PARAMS.model_copy(update={"quality": 30})
+    rough = Outline(line=1, quality=30)
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), "uint8")
     image = pictures({"image": jpeg_bytes(Image.fromarray(noise))})["image"]
-    with Drawer(tmp_path, PARAMS) as fine, Drawer(tmp_path, rough) as coarse:
+    with Drawer(tmp_path, THIN) as fine, Drawer(tmp_path, rough) as coarse:
         large, small = (drawer.draw(image, (8, 8, 24, 24)).result().load() for drawer in (fine, coarse))
     assert len(small) < len(large) / 2
 
@@ -353,9 +355,9 @@ def test_every_question_leaves_a_row(drawer: Drawer) -> None:
 
 
 def test_only_the_paper_style_speaks_of_the_box_and_only_in_the_boxed_view(drawer: Drawer) -> None:
-    assert boxed_prompt("q?", ["a", "b"], "mini") == mcq_prompt("q?", ["a", "b"], "mini")
-    plain = mcq_prompt("q?", ["a", "b"], "paper")
-    assert boxed_prompt("q?", ["a", "b"], "paper").startswith(plain + "\n") and "red box" not in plain
+    simple, plain = (mcq_prompt("q?", ["a", "b"], style) for style in ("mini", "paper"))
+    assert adapt_prompt(simple, "boxed", "mini") == simple
+    assert adapt_prompt(plain, "boxed", "paper").startswith(plain + "\n") and "red box" not in plain
     params = PARAMS.model_copy(update={"prompts": "paper", "views": {"boxed": 1.0, "full": 1.0}})
     rows = hard_rows(drawer, "5", params=params)
     assert [("red box" in row["prompt"], row["view"]) for row in rows] == [(True, "boxed"), (False, "full")]
@@ -383,7 +385,8 @@ def test_rows_fit_their_table_and_are_counted(drawer: Drawer, tmp_path: Path) ->
     prepare(found, drawer, FakeModel(choose))
     rows = train_rows(found, pictures(CROPS), pictures(IMAGES), PARAMS, 0)
     write_table(tmp_path / "train", rows, TRAIN, shards=2)
-    written = {row["row_id"]: row for row in read_table(tmp_path / "train", TRAIN, "overlay")}
+    table = read_table(tmp_path / "train", TRAIN, "overlay")
+    written = {row["row_id"]: row | {"box": Box(*row["box"])} for row in table}
     assert written == {row["row_id"]: row for row in rows_of(found)}
     counts = summarise(found, rows, PARAMS.tries)
     assert counts["questions"]["status"] == {"ok": 2, "rejected": 1} and counts["right"] == {"1": 2, "4": 1}

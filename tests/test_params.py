@@ -25,8 +25,8 @@ def test_the_paper_profile_has_the_references_numbers() -> None:
     paper = load_params(FILE).profiles["paper"]
     assert sum(teacher.samples for teacher in paper.answer.teachers) == 8
     assert (paper.vote.min_agreement, paper.question.per_crop, paper.crop.max_area_share) == (6, 3, 0.1)
-    assert (paper.crop.min_score, paper.sample.min_side, paper.overlay.expand) == (0.75, 1201, 0.05)
-    assert (paper.overlay.tries, paper.overlay.drop_at, paper.overlay.line) == (4, 2, 5)
+    assert (paper.crop.min_score, paper.sample.min_side, paper.drawing.outline.expand) == (0.75, 1201, 0.05)
+    assert (paper.overlay.tries, paper.overlay.drop_at, paper.drawing.outline.line) == (4, 2, 5)
     dapo = paper.train.dapo
     assert (dapo.lr, dapo.clip_low, dapo.clip_high, dapo.kl, dapo.epochs) == (1e-6, 0.2, 0.3, 0, 3)
     assert (dapo.rollout_prompts, dapo.train_prompts, dapo.group_size) == (384, 96, 8)

@@ -18,8 +18,10 @@ from pycocotools import mask as coco
 from tiny_sam2 import make_checkpoint
 
 from r2i.core import paths, records
-from r2i.core.images import cut_crop, jpeg_bytes, read_image
-from r2i.core.params import load_params
+from r2i.core.boxes import Box
+from r2i.core.drawing import make_crop
+from r2i.core.images import read_image
+from r2i.core.params import Cut, load_params
 from r2i.core.photos import REFERENCE, Photos
 from r2i.core.tables import Row, read_table
 
@@ -53,7 +55,8 @@ def run(folder: Path, pools: Path, crop: dict[str, Any], *stages: str) -> None:
         ],
         "images": 100, "min_side": 200, "embed": False,
     }  # fmt: skip
-    profile["crop"] = {"min_side": 24, "per_image": 4, "choose": "diverse", "margin": 0.0} | crop
+    profile["crop"] = {"min_side": 24, "per_image": 4, "choose": "diverse"} | crop
+    profile["drawing"]["cut"] |= {"margin": 0.0, "square": False}
     (folder / "params.yaml").write_text(yaml.safe_dump(params | {"profile": "smoke"}), encoding="utf-8")
     env = {**os.environ, "PYTHONPATH": str(ROOT), "DVC_ROOT": str(folder), "OMP_NUM_THREADS": "1"}
     for stage in stages:
@@ -84,7 +87,7 @@ def test_photographs_are_chosen_and_cropped_where_they_lie(
     assert all(row["image"] is None for row in images.values())  # nothing was copied
     assert len(regions) >= 20
     for row in regions:
-        again = jpeg_bytes(cut_crop(pictures[row["image_id"]], tuple(row["box"]), 2))
+        again = make_crop(pictures[row["image_id"]], Box(*row["box"]), Cut(upscale=2))
         assert row["crop"] == again  # the box that is in the table is the box that was cut
         assert row["mask"] is None
     assert json.loads(Path("metrics/crop.json").read_text())["images"] == len(pictures)

@@ -20,17 +20,20 @@ from PIL import Image
 from bench.endpoint_parts.plan import Plan
 from bench.endpoint_parts.serving import ROOT, serving
 from r2i.core import paths
-from r2i.core.images import cut_crop, jpeg_bytes, perceptual_hash, sha256
+from r2i.core.boxes import Box
+from r2i.core.drawing import make_crop
+from r2i.core.images import jpeg_bytes, perceptual_hash, sha256
+from r2i.core.params import Cut
 from r2i.core.records import IMAGES, OK, REGIONS, TRAIN, VOTES
 from r2i.core.tables import Row, read_table, write_table
 
 QUESTIONS = 10
 WIDTH, HEIGHT = 1664, 1216  # 2.02 megapixels
 BOX = 280  # side of a region, pixels: 3.9 % of the image, the median of ZoomBench
-SETTINGS: dict[str, dict[str, Any]] = {  # of overlay: the paper profile's own, and tries on the whole image
-    "paper": {},
-    "whole image, quality 95": {"max_pixels": None},
-    "whole image, quality 85": {"max_pixels": None, "quality": 85},
+SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # of overlay and of drawing.outline
+    "paper": ({}, {}),
+    "whole image, quality 95": ({"max_pixels": None}, {}),
+    "whole image, quality 85": ({"max_pixels": None}, {"quality": 85}),
 }
 REPLIES = (("wrong answers", '["a red one", "a green one", "a white one"]'), ("", "<answer>none of them</answer>"))
 
@@ -41,14 +44,15 @@ def upload(scratch: Path, scale: float) -> dict[str, Any]:
     params["profile"] = "paper"
     paper = params["profiles"]["paper"]
     measured = {}
-    for name, settings in SETTINGS.items():
+    for name, (settings, outline) in SETTINGS.items():
         folder = scratch / name
-        crop_kb = make_tables(folder, paper["crop"]["quality"])
+        crop_kb = make_tables(folder, Cut(**paper["drawing"]["cut"]))
         with serving(Plan(script=REPLIES)) as server:
             for model in ("teacher", "student"):
                 paper["overlay"][model] = {"kind": "openai", "model": model, "base_url": server.url}
             overlay = {**paper["overlay"], **settings, "shards": 1}
-            run_overlay(folder, {**params, "profiles": {"paper": {**paper, "overlay": overlay}}})
+            drawing = {**paper["drawing"], "outline": {**paper["drawing"]["outline"], **outline}}
+            run_overlay(folder, {**params, "profiles": {"paper": {**paper, "overlay": overlay, "drawing": drawing}}})
             counts = server.counts()
         rows = read_table(folder / paths.TRAIN, TRAIN, "overlay", ["row_id", "image", "status"])
         assert [row["status"] for row in rows] == [OK] * QUESTIONS, "every question should have become a row"
@@ -61,7 +65,7 @@ def upload(scratch: Path, scale: float) -> dict[str, Any]:
     return {"upload": {"questions": QUESTIONS, "image": [WIDTH, HEIGHT], "region": [BOX, BOX], **measured}}
 
 
-def make_tables(folder: Path, quality: int) -> float:
+def make_tables(folder: Path, cut: Cut) -> float:
     """What the stages before overlay leave: images, regions, votes that are all kept. Gives a crop's mean KB."""
     images, regions, votes = [], [], []
     for number, (image, box) in enumerate(photographs()):
@@ -70,8 +74,8 @@ def make_tables(folder: Path, quality: int) -> float:
         images.append(
             _row(IMAGES, image_id=image_id, width=WIDTH, height=HEIGHT, phash=perceptual_hash(image), image=data)
         )
-        crop = jpeg_bytes(cut_crop(image, box), quality)
-        regions.append(_row(REGIONS, region_id=region_id, image_id=image_id, box=list(box), crop=crop))
+        crop = make_crop(image, box, cut)
+        regions.append(_row(REGIONS, region_id=region_id, image_id=image_id, box=box, crop=crop))
         votes.append(
             _row(
                 VOTES, question_id=f"question {number}", region_id=region_id, image_id=image_id,
@@ -89,7 +93,7 @@ def _row(schema: Any, **values: Any) -> Row:
     return dict.fromkeys(schema.names) | {"status": OK, "reason": ""} | values
 
 
-def photographs() -> Iterator[tuple[Image.Image, tuple[int, int, int, int]]]:
+def photographs() -> Iterator[tuple[Image.Image, Box]]:
     """Distinct pictures of WIDTH x HEIGHT, tiled from matplotlib's sample photograph, each with a region."""
     from matplotlib.cbook import get_sample_data
 
@@ -100,7 +104,7 @@ def photographs() -> Iterator[tuple[Image.Image, tuple[int, int, int, int]]]:
         shift = chance.integers(0, tile.shape[0], 2)
         pixels = np.roll(np.tile(tile, repeats), shift, (0, 1))[:HEIGHT, :WIDTH]
         left, top = int(chance.integers(0, WIDTH - BOX)), int(chance.integers(0, HEIGHT - BOX))
-        yield Image.fromarray(pixels), (left, top, left + BOX, top + BOX)
+        yield Image.fromarray(pixels), Box(left, top, left + BOX, top + BOX)
 
 
 def run_overlay(folder: Path, params: dict[str, Any]) -> None:

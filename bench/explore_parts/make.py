@@ -8,7 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from r2i.core import paths
-from r2i.core.images import cut_crop, jpeg_bytes
+from r2i.core.boxes import Box
+from r2i.core.drawing import make_crop
+from r2i.core.images import jpeg_bytes
+from r2i.core.params import Cut
 from r2i.core.records import ANSWERS, IMAGES, QUESTIONS, REGIONS, TRAIN, VOTES
 from r2i.core.tables import LEVEL, ROW_GROUP
 from r2i.mini.world import SIZE, render_scene
@@ -94,7 +97,7 @@ def _call(rng: np.random.Generator, count: int, model: pa.Array) -> dict[str, pa
 def _pictures() -> tuple[list[bytes], list[bytes]]:
     """JPEGs of SCENES scenes, and a crop of each."""
     scenes = [render_scene(np.random.default_rng(number)) for number in range(SCENES)]
-    crops = [jpeg_bytes(cut_crop(scene.image, tuple(BOXES[n]))) for n, scene in enumerate(scenes)]  # type: ignore[arg-type]
+    crops = [make_crop(scene.image, Box(*BOXES[n]), Cut()) for n, scene in enumerate(scenes)]
     return [jpeg_bytes(scene.image) for scene in scenes], crops
 
 

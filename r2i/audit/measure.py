@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from r2i.audit.oracle import Oracle
-from r2i.core.boxes import iou
+from r2i.core.boxes import Box, iou
 from r2i.core.records import OK, REJECTED
 from r2i.core.tables import Row
 
@@ -29,18 +29,18 @@ def shares_by(pairs: Iterable[tuple[Any, bool]]) -> dict[str, Share]:
 
 def audit_regions(oracle: Oracle, regions: Sequence[Row]) -> dict[str, Share]:
     """Recall: objects that a kept region covers. Precision: kept regions that cover an object."""
-    boxes: defaultdict[str, list[Any]] = defaultdict(list)
+    boxes: defaultdict[str, list[Box]] = defaultdict(list)
     for region in regions:
         if region["status"] == OK:
-            boxes[region["image_id"]].append(tuple(region["box"]))
-    things = {image: [tuple(thing["box"]) for thing in found] for image, found in oracle.things.items()}
+            boxes[region["image_id"]].append(Box(*region["box"]))
+    things = {image: [Box(*thing["box"]) for thing in found] for image, found in oracle.things.items()}
     return {
         "recall": share(_covered(box, boxes[image]) for image, found in things.items() for box in found),
         "precision": share(_covered(box, things.get(image, [])) for image, found in boxes.items() for box in found),
     }
 
 
-def _covered(box: Any, others: Iterable[Any]) -> bool:
+def _covered(box: Box, others: Iterable[Box]) -> bool:
     return any(iou(box, other) >= COVERS for other in others)
 
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from r2i.core.boxes import iou
+from r2i.core.boxes import Box, iou
 from r2i.core.tables import Row
 from r2i.core.text import same_answer
 from r2i.mini.language import QUESTIONS
@@ -59,7 +59,7 @@ class Oracle:
 
     def _find(self, region: Row) -> Row | None:
         def overlap(thing: Row) -> float:
-            return iou(tuple(region["box"]), tuple(thing["box"]))
+            return iou(Box(*region["box"]), Box(*thing["box"]))
 
         best = max(self.things[region["image_id"]], key=overlap, default=None)
         return best if best is not None and overlap(best) >= SHOWS else None

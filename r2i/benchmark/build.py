@@ -78,7 +78,7 @@ class Known:
     """
 
     votes: Sequence[Row]
-    boxes: Mapping[str, Sequence[int]]
+    boxes: Mapping[str, Box]
     sizes: Mapping[str, tuple[int, int]]
     tried: Mapping[str, Row]
     trained: set[str]
@@ -114,10 +114,9 @@ def _make_item(name: str, vote: Row, known: Known, outcomes: Outcomes, rules: Ru
         return None, f"review_{state}"
     if state == "open" and not rules.unreviewed:
         return None, "not_reviewed"
-    left, top, right, bottom = known.boxes[vote["region_id"]]
     fix = outcome.fix if outcome and outcome.state == "fixed" else Fix()
     tried = _tried(vote, fix, known)
-    item = _plain_item(name, vote, tried, (left, top, right, bottom))
+    item = _plain_item(name, vote, tried, known.boxes[vote["region_id"]])
     if fix.changes:
         changed = _fixed(item, fix, known.sizes[vote["image_id"]])
         if changed is None:
@@ -168,7 +167,7 @@ def _plain_item(name: str, vote: Row, tried: Row | None, box: Box) -> Row:
         "answer": tried["answer"] if tried and options else vote["answer"],
         "label": tried["label"] if tried and options else "",
         "dimension": vote["dimension"],
-        "box": list(box),
+        "box": box,
         "source": name,
         "agree": vote["agree"],
         "right": 0,
@@ -184,11 +183,10 @@ def _fixed(item: Row, fix: Any, size: tuple[int, int]) -> Row | None:
     if changed is None:
         return None
     if fix.box:
-        left, top, right, bottom = fix.box
-        box = clip((left, top, right, bottom), *size)
+        box = clip(Box(*fix.box), *size)
         if not area(box):
             return None
-        changed |= {"box": list(box)}
+        changed["box"] = box
     return changed
 
 

@@ -5,26 +5,24 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
 from r2i.benchmark.build import Asked, Known, Picked, Rules, asked_of, pick, query_of
 from r2i.benchmark.build_card import card
-from r2i.benchmark.views import boxed_view, crop_view
 from r2i.core import paths, records
 from r2i.core.boxes import Box
 from r2i.core.catalogue import IMAGES, REGIONS, TRAIN, VOTES, Listed
 from r2i.core.choices import is_open
+from r2i.core.drawing import make_boxed, make_crop
 from r2i.core.errors import R2IError
 from r2i.core.folders import new_folder
 from r2i.core.images import read_image
 from r2i.core.metrics import histogram, write_metrics
-from r2i.core.params import Benchmark, Params
+from r2i.core.params import Drawing, Params
 from r2i.core.photos import Photos
 from r2i.core.records import OK
 from r2i.core.tables import GROUP_BYTES, LEVEL, ROW_GROUP, Row, write_table
@@ -69,7 +67,7 @@ def build(name: str, params: Params, rules: Rules, folder: Path = paths.BENCHMAR
 def _write(part: Path, name: str, picked: Picked, params: Params, rules: Rules) -> None:
     images = read_images(Photos.of(params), {item["image_id"] for item in picked.items})
     hashes = {row["image_id"]: row["phash"] for row in _each(IMAGES, ["image_id", "phash"])}
-    rows = [_row(item, images[item["image_id"]], hashes, params.chosen.benchmark) for item in picked.items]
+    rows = [_row(item, images[item["image_id"]], hashes, params.chosen.drawing) for item in picked.items]
     write_table(part / "items", rows, records.BENCHMARK)
     ids = [item["item_id"] for item in picked.items]
     full, crop = (
@@ -98,7 +96,11 @@ def read_known(hard_for: str | None = None) -> Known:
     sizes = _each(IMAGES, ["image_id", "width", "height"])
     return Known(
         votes,
-        {row["region_id"]: row["box"] for row in _each(REGIONS, ["region_id", "box"]) if row["region_id"] in regions},
+        {
+            row["region_id"]: Box(*row["box"])
+            for row in _each(REGIONS, ["region_id", "box"])
+            if row["region_id"] in regions
+        },
         {row["image_id"]: (row["width"], row["height"]) for row in sizes if row["image_id"] in images},
         tried,
         trained,
@@ -145,24 +147,18 @@ def describe(name: str, picked: Picked, params: Params, rules: Rules) -> dict[st
     }
 
 
-def _row(item: Row, image: Picture, hashes: Mapping[str, str], cfg: Benchmark) -> Row:
-    left, top, right, bottom = item["box"]
-    box = (left, top, right, bottom)
+def _row(item: Row, image: Picture, hashes: Mapping[str, str], drawing: Drawing) -> Row:
+    box: Box = item["box"]
     row = {key: item[key] for key in records.BENCHMARK.names if key in item}
     return row | {
         "image": image.load,
-        "crop": partial(_view, image, box, cfg, crop_view),
-        "boxed": partial(_view, image, box, cfg, boxed_view),
+        "crop": lambda: make_crop(read_image(image.load()), box, drawing.cut),
+        "boxed": lambda: make_boxed(read_image(image.load()), box, drawing.outline),
         "crop_made": True,
         "phash": hashes[item["image_id"]],
         "status": OK,
         "reason": "",
     }
-
-
-def _view(image: Picture, box: Box, cfg: Benchmark, view: Any) -> bytes:
-    made: Image.Image = read_image(image.load())
-    return bytes(view(made, box, cfg))
 
 
 def _zoombench_row(item: Row, full: Picture, crop: Picture) -> Row:

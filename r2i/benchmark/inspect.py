@@ -8,7 +8,7 @@ from typing import Any
 
 from r2i.benchmark.views import image_size
 from r2i.core import paths
-from r2i.core.boxes import area_share
+from r2i.core.boxes import Box, area_share
 from r2i.core.choices import LETTERS
 from r2i.core.contamination import contamination
 from r2i.core.metrics import count_statuses, histogram
@@ -54,7 +54,7 @@ def describe_items(rows: Iterable[Row]) -> dict[str, Any]:
         },
         "width": spread([size[0] for size in sides]),
         "height": spread([size[1] for size in sides]),
-        "area_share": spread([area_share(tuple(row["box"]), *row["size"]) for row in kept if row["box"]]),
+        "area_share": spread([area_share(Box(*row["box"]), *row["size"]) for row in kept if row["box"]]),
         "options": histogram(len(row["options"]) for row in kept),
         "answers": _answers(kept),
         "letters": letter_bias(kept),

@@ -4,12 +4,11 @@ from collections import Counter
 
 import numpy as np
 
-from r2i.benchmark.views import boxed_view, crop_view
-from r2i.core.boxes import frame
 from r2i.core.choices import shuffle_options
+from r2i.core.drawing import frame_box, make_boxed, make_crop
 from r2i.core.ids import make_id, unit_of
 from r2i.core.images import jpeg_bytes, perceptual_hash, read_image, sha256
-from r2i.core.params import Benchmark
+from r2i.core.params import Drawing
 from r2i.core.records import OK
 from r2i.core.tables import Row
 from r2i.mini.language import ask
@@ -21,7 +20,7 @@ DISTRACTORS = 3
 SEEN_FIRST = 0.5  # share of items whose distractors are taken from the rest of the scene first
 
 
-def render_items(items: int, cfg: Benchmark, seed: int, source: str = "rendered") -> list[Row]:
+def render_items(items: int, drawing: Drawing, seed: int, source: str = "rendered") -> list[Row]:
     """`items` rows (records.BENCHMARK), as equal in number over the six dimensions as can be.
 
     At most two items stand on one scene, of different dimensions, and none is about an object whose
@@ -35,7 +34,7 @@ def render_items(items: int, cfg: Benchmark, seed: int, source: str = "rendered"
         data = jpeg_bytes(scene.image)
         for thing, dimension in _pick_targets(scene, wanted, sha256(data)):
             wanted[dimension] -= 1
-            rows.append(_make_row(scene, data, thing, dimension, cfg) | {"source": source})
+            rows.append(_make_row(scene, data, thing, dimension, drawing) | {"source": source})
         number += 1
     return rows
 
@@ -56,22 +55,22 @@ def _pick_targets(scene: Scene, wanted: Counter[str], image_id: str) -> list[tup
     return [(thing, dimension) for dimension, thing in targets.items()]
 
 
-def _make_row(scene: Scene, data: bytes, thing: Thing, dimension: str, cfg: Benchmark) -> Row:
+def _make_row(scene: Scene, data: bytes, thing: Thing, dimension: str, drawing: Drawing) -> Row:
     image = read_image(data)
     image_id, question, answer = sha256(data), ask(thing, dimension), str(thing.truth(dimension))
     item_id = make_id(image_id, question)
     distractors = pick_distractors(scene, thing, dimension, item_id)
     options, label = shuffle_options(answer, distractors, item_id)
-    box = frame(thing.box, cfg.margin, cfg.square, *image.size)
+    box = frame_box(thing.box, drawing.cut, *image.size)
     return {
         "item_id": item_id,
         "image_id": image_id,
         "cluster_id": image_id,
         "image": data,
-        "crop": crop_view(image, box, cfg),
-        "boxed": boxed_view(image, box, cfg),
+        "crop": make_crop(image, box, drawing.cut),
+        "boxed": make_boxed(image, box, drawing.outline),
         "crop_made": True,
-        "box": list(box),
+        "box": box,
         "question": question,
         "options": options,
         "answer": answer,

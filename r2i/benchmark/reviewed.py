@@ -1,17 +1,16 @@
 """What people decided about the items, put into their rows before the table is written."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
 from PIL import Image
 
-from r2i.benchmark.views import boxed_view, crop_view
 from r2i.core.boxes import Box, area, clip
 from r2i.core.choices import LETTERS
+from r2i.core.drawing import make_boxed, make_crop
 from r2i.core.images import read_image
-from r2i.core.params import Benchmark
+from r2i.core.params import Drawing
 from r2i.core.records import FAILED, OK, REJECTED
 from r2i.core.tables import Row
 from r2i.review.agreement import measure
@@ -20,7 +19,9 @@ from r2i.review.outcomes import Outcome, resolve
 from r2i.review.strata import item_stratum
 
 
-def review_items(rows: Sequence[Row], decisions: Decisions, cfg: Benchmark) -> tuple[list[Row], dict[str, Any] | None]:
+def review_items(
+    rows: Sequence[Row], decisions: Decisions, drawing: Drawing
+) -> tuple[list[Row], dict[str, Any] | None]:
     """The rows with rejected and disputed items as `rejected` and fixes put in; and what metrics say of it.
 
     Rows of records.BENCHMARK; a view's value may be a function that gives its bytes. Without decisions: the rows as
@@ -33,13 +34,13 @@ def review_items(rows: Sequence[Row], decisions: Decisions, cfg: Benchmark) -> t
     population = {name: item_stratum(row) for name, row in kept.items()}
     known = found.of
     reviewed = [
-        row | _applied(row, known[row["item_id"]], cfg) if row["status"] == OK and row["item_id"] in known else row
+        row | _applied(row, known[row["item_id"]], drawing) if row["status"] == OK and row["item_id"] in known else row
         for row in rows
     ]
     return reviewed, measure(found, {"items": population})
 
 
-def _applied(row: Row, outcome: Outcome, cfg: Benchmark) -> Row:
+def _applied(row: Row, outcome: Outcome, drawing: Drawing) -> Row:
     """The columns that change."""
     if outcome.state in ("rejected", "disputed"):
         return _without_views(REJECTED, f"review_{outcome.state}")
@@ -49,14 +50,13 @@ def _applied(row: Row, outcome: Outcome, cfg: Benchmark) -> Row:
     if changed is None:
         return _without_views(FAILED, "review_bad_fix")
     if outcome.fix.box:
-        left, top, right, bottom = outcome.fix.box
         try:
-            box = clip((left, top, right, bottom), *_size(_bytes_of(row["image"])))
+            box = clip(Box(*outcome.fix.box), *_size(_bytes_of(row["image"])))
         except OSError:
             return _without_views(FAILED, "unreadable")
         if not area(box):
             return _without_views(FAILED, "review_bad_box")
-        changed |= _views(row, box, cfg)
+        changed |= _views(row, box, drawing)
     return changed
 
 
@@ -83,18 +83,14 @@ def fixed_texts(row: Row, fix: Fix) -> Row | None:
     return changed | {"options": options, "label": LETTERS[places[0]], "answer": options[places[0]]}
 
 
-def _views(row: Row, box: Box, cfg: Benchmark) -> Row:
+def _views(row: Row, box: Box, drawing: Drawing) -> Row:
     """The crop and the boxed view of another box, made when they are written."""
     return {
-        "box": list(box),
-        "crop": partial(_draw, row["image"], box, cfg, crop_view),
-        "boxed": partial(_draw, row["image"], box, cfg, boxed_view),
+        "box": box,
+        "crop": lambda: make_crop(read_image(_bytes_of(row["image"])), box, drawing.cut),
+        "boxed": lambda: make_boxed(read_image(_bytes_of(row["image"])), box, drawing.outline),
         "crop_made": True,
     }
-
-
-def _draw(image: Any, box: Box, cfg: Benchmark, view: Callable[[Image.Image, Box, Benchmark], bytes]) -> bytes:
-    return view(read_image(_bytes_of(image)), box, cfg)
 
 
 def _bytes_of(image: Any) -> bytes:

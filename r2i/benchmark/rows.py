@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from r2i.benchmark.views import boxed_view, crop_view
 from r2i.core.boxes import BoxUnit
 from r2i.core.choices import LETTERS, shuffle_options
+from r2i.core.drawing import make_boxed, make_crop
 from r2i.core.errors import ImageError
 from r2i.core.ids import make_id
 from r2i.core.images import perceptual_hash, read_image, sha256, stored_jpeg
-from r2i.core.params import Benchmark, BenchmarkSource
+from r2i.core.params import BenchmarkSource, Drawing
 from r2i.core.records import BENCHMARK, FAILED, OK, REJECTED
 from r2i.core.spool import Spool
 from r2i.core.tables import Row
@@ -75,7 +75,7 @@ class RowMaker:
     """Rows of one source. A view's value is a function that gives its bytes: memory holds no pictures."""
 
     source: BenchmarkSource
-    cfg: Benchmark
+    drawing: Drawing
     spool: Spool
     seen: dict[str, int] = field(default_factory=dict)
     images: dict[str, _Known] = field(default_factory=dict)
@@ -157,11 +157,11 @@ class RowMaker:
         made = draft.given.get("crop_made")
         row["crop_made"] = bool(made) if "crop" in given else None
         if box:
-            row["box"] = list(box)
+            row["box"] = box
             if "crop" not in given:
-                row |= {"crop": self.spool.keep(crop_view(image, box, self.cfg)), "crop_made": True}
+                row |= {"crop": self.spool.keep(make_crop(image, box, self.drawing.cut)), "crop_made": True}
             if "boxed" not in given:
-                row["boxed"] = self.spool.keep(boxed_view(image, box, self.cfg))
+                row["boxed"] = self.spool.keep(make_boxed(image, box, self.drawing.outline))
         return row
 
     def _given_view(self, cell: Any, draft: Draft) -> View:

@@ -15,7 +15,7 @@ from r2i.benchmark.views import describe
 from r2i.core import paths
 from r2i.core.errors import ParamsError
 from r2i.core.ids import make_id
-from r2i.core.params import Benchmark, BenchmarkSource
+from r2i.core.params import Benchmark, BenchmarkSource, Drawing
 from r2i.core.spool import Spool
 from r2i.core.tables import Row
 
@@ -38,7 +38,7 @@ class Items:
 
 
 @contextmanager
-def open_items(cfg: Benchmark, seed: int, scratch: Path = paths.BENCHMARK.parent) -> Iterator[Items]:
+def open_items(cfg: Benchmark, drawing: Drawing, seed: int, scratch: Path = paths.BENCHMARK.parent) -> Iterator[Items]:
     """All items of `cfg.sources`; their views can be read while the block lasts (they lie in `scratch`).
 
     An item's id names its source, so that two sources may hold the same question; only rendered items, and items
@@ -52,7 +52,7 @@ def open_items(cfg: Benchmark, seed: int, scratch: Path = paths.BENCHMARK.parent
         rows: list[Row] = []
         metrics: dict[str, dict[str, Any]] = {}
         for name, source in zip(names, cfg.sources, strict=True):
-            found, metrics[name] = _read(source, cfg, seed, spool)
+            found, metrics[name] = _read(source, drawing, seed, spool)
             taken = {row["item_id"] for row in rows}
             rows += [_renamed(row, name) if row["item_id"] in taken else row for row in found]
         yield Items(rows, metrics)
@@ -62,12 +62,12 @@ def _renamed(row: Row, name: str) -> Row:
     return row | {"item_id": make_id(name, row["item_id"])}
 
 
-def _read(source: BenchmarkSource, cfg: Benchmark, seed: int, spool: Spool) -> tuple[list[Row], dict[str, Any]]:
+def _read(source: BenchmarkSource, drawing: Drawing, seed: int, spool: Spool) -> tuple[list[Row], dict[str, Any]]:
     if source.kind == "rendered":
-        rows = render_items(source.items or 0, cfg, seed, source.name or source.kind)
+        rows = render_items(source.items or 0, drawing, seed, source.name or source.kind)
         return rows, {"kind": source.kind, **describe(rows)}
     importer, path = importer_of(source), source_path(source)
-    rows, counts = RowMaker(source, cfg, spool).rows(lambda: importer.read(path, source))
+    rows, counts = RowMaker(source, drawing, spool).rows(lambda: importer.read(path, source))
     return rows, {"kind": source.kind, **describe(rows), **_compare(importer, counts)}
 
 

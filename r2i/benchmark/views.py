@@ -1,4 +1,4 @@
-"""The three views of one benchmark item, and what describes a benchmark as a whole."""
+"""What describes a benchmark as a whole."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,21 +9,9 @@ from typing import Any
 from PIL import Image
 
 from r2i.core.boxes import Box, area_share
-from r2i.core.images import cut_crop, draw_box, jpeg_bytes
 from r2i.core.metrics import count_statuses
-from r2i.core.params import Benchmark
 from r2i.core.records import OK
 from r2i.core.tables import Row
-
-
-def crop_view(image: Image.Image, box: Box, cfg: Benchmark) -> bytes:
-    """JPEG bytes of the box alone, upscaled as the crops of the training data are."""
-    return jpeg_bytes(cut_crop(image, box, cfg.upscale))
-
-
-def boxed_view(image: Image.Image, box: Box, cfg: Benchmark) -> bytes:
-    """JPEG bytes of the full image with the box drawn as on the training rows."""
-    return jpeg_bytes(draw_box(image, box, cfg.expand, cfg.line))
 
 
 def image_size(row: Row) -> tuple[int, int]:
@@ -36,7 +24,7 @@ def image_size(row: Row) -> tuple[int, int]:
 def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     """Items by dimension and by gold letter, median size of the region, accuracy of blind guessing."""
     kept = [row for row in rows if row["status"] == OK]
-    shares = [area_share(tuple(row["box"]), *image_size(row)) for row in kept if row["box"]]
+    shares = [area_share(Box(*row["box"]), *image_size(row)) for row in kept if row["box"]]
     return {
         "images": len({row["image_id"] for row in kept}),
         "clusters": len({row["cluster_id"] for row in kept}),

@@ -1,15 +1,27 @@
-"""Boxes: `(left, top, right, bottom)`, xyxy, integer pixels of the full image, right and bottom exclusive."""
+"""Boxes: xyxy, integer pixels of the full image, right and bottom exclusive."""
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
-Box = tuple[int, int, int, int]
 BoxUnit = Literal["pixels", "shares", "thousandths"]
 """In which a model or a file gives a box: pixels, shares of width and height (0 to 1), or 0 to 1000."""
 BoxRule = Literal["exact", "rounded", "clipped"]
 """How far a box may leave its image: not at all, by a pixel as rounded numbers do, or anyhow; what does is cut."""
 _SLACK = {"exact": 0.0, "rounded": 1.0, "clipped": math.inf}  # pixels
+
+
+class Box(NamedTuple):
+    """Of a region, from the finder to the pixels. Tables take it as it is; `Box(*row["box"])` is one read back."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    def __str__(self) -> str:
+        """As a plain tuple: ids and names of pictures are hashes of this text."""
+        return str(tuple(self))
 
 
 def area(box: Box) -> int:
@@ -21,7 +33,7 @@ def clip(box: Box, width: int, height: int) -> Box:
     """The part of `box` that lies on an image of `width` x `height` pixels."""
     left, right = (min(max(x, 0), width) for x in (box[0], box[2]))
     top, bottom = (min(max(y, 0), height) for y in (box[1], box[3]))
-    return left, top, right, bottom
+    return Box(left, top, right, bottom)
 
 
 def place_box(
@@ -41,13 +53,13 @@ def place_box(
         pixels.append(round(side * size / full))
     if sides[2] < sides[0] or sides[3] < sides[1]:
         return None, "reversed"
-    box = clip((pixels[0], pixels[1], pixels[2], pixels[3]), width, height)
+    box = clip(Box(*pixels), width, height)
     return (box, "") if area(box) else (None, "degenerate")
 
 
 def iou(a: Box, b: Box) -> float:
     """Intersection over union, 0 to 1."""
-    shared = area((max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])))
+    shared = area(Box(max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])))
     union = area(a) + area(b) - shared
     return shared / union if union else 0.0
 
@@ -61,7 +73,7 @@ def expand(box: Box, share: float, width: int, height: int) -> Box:
     """Grow `box` by `share` of its own size on every side, then clip it to the image."""
     dx = round((box[2] - box[0]) * share)
     dy = round((box[3] - box[1]) * share)
-    return clip((box[0] - dx, box[1] - dy, box[2] + dx, box[3] + dy), width, height)
+    return clip(Box(box[0] - dx, box[1] - dy, box[2] + dx, box[3] + dy), width, height)
 
 
 def square(box: Box, width: int, height: int) -> Box:
@@ -71,13 +83,4 @@ def square(box: Box, width: int, height: int) -> Box:
     top = (box[1] + box[3] - side) // 2
     left = min(max(left, 0), width - side)
     top = min(max(top, 0), height - side)
-    return left, top, left + side, top + side
-
-
-def frame(box: Box, margin: float, make_square: bool, width: int, height: int) -> Box:
-    """The region around a tight `box`: grown by `margin` on every side, then widened to a square if asked.
-
-    This is the box that is checked, cropped and drawn; there is no second one.
-    """
-    grown = expand(box, margin, width, height)
-    return square(grown, width, height) if make_square else grown
+    return Box(left, top, left + side, top + side)

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from r2i.core.prompts import load_prompt
+from r2i.core.prompts import has_prompt, load_prompt
 
 LETTERS = "ABCDEFGHIJ"
 
@@ -20,9 +20,19 @@ def format_options(options: list[str]) -> str:
 
 
 def mcq_prompt(question: str, options: list[str], style: str) -> str:
-    """The text that a model gets for a multiple-choice question in every view and stage."""
+    """The text that a model gets for a multiple-choice question in every stage; `adapt_prompt` fits it to a view."""
     template = load_prompt("core", "choose", style)
     return template.fill(question=question, options=format_options(options))
+
+
+def adapt_prompt(prompt: str, view: str, style: str) -> str:
+    """`prompt` as a view shows it, in training and in measuring: in the boxed view a sentence about the box follows.
+
+    A style without `boxed.txt` (mini, which never learned such words) asks in every view alike.
+    """
+    if view != "boxed" or not has_prompt("core", "boxed", style):
+        return prompt
+    return f"{prompt}\n{load_prompt('core', 'boxed', style).text}"
 
 
 def mcq_reply(answer: str, label: str, style: str) -> str:

@@ -9,14 +9,12 @@ import warnings
 from io import BytesIO
 from pathlib import Path
 
-from PIL import ExifTags, Image, ImageDraw, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
-from r2i.core.boxes import Box, expand
 from r2i.core.errors import ImageError
 
 QUALITY = 95
 SENT_QUALITY = 85  # of pictures scaled down to be sent: size is what they are about
-RED = (255, 0, 0)
 _T = Image.Transpose
 TURNS = {  # EXIF orientation -> what makes the picture upright
     2: _T.FLIP_LEFT_RIGHT, 3: _T.ROTATE_180, 4: _T.FLIP_TOP_BOTTOM, 5: _T.TRANSPOSE,
@@ -124,20 +122,3 @@ def file_sha256(path: Path) -> str:
     """Of a file's bytes, however many. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def cut_crop(image: Image.Image, box: Box, upscale: int = 2) -> Image.Image:
-    """The crop as teachers and the crop view see it: upscaled by Lanczos (the reference: 2x)."""
-    piece = image.crop(box)
-    return piece.resize((piece.width * upscale, piece.height * upscale), Image.Resampling.LANCZOS)
-
-
-def draw_box(image: Image.Image, box: Box, grow: float = 0.05, width: int = 5) -> Image.Image:
-    """A copy of `image` with `box`, grown by `grow` of its size on every side, outlined in red.
-
-    `width` is in pixels of the full image; the reference draws 5 px on images of over 1200 px.
-    """
-    copy = image.copy()
-    left, top, right, bottom = expand(box, grow, *image.size)
-    ImageDraw.Draw(copy).rectangle([left, top, right - 1, bottom - 1], outline=RED, width=width)
-    return copy

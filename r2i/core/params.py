@@ -159,6 +159,37 @@ class Sample(Section):
         return self
 
 
+class Cut(Section):
+    """How a crop is cut out of its image: the one that teachers see, that is trained on, that the crop view shows."""
+
+    margin: Share = 0.1
+    """Context added to a tight box on every side, share of the box. A box that a benchmark gives has its own."""
+    square: bool = False
+    """Widen that to a square."""
+    upscale: Count = 2
+    """Lanczos factor."""
+    quality: Quality = 95
+    """JPEG quality; below 95 colours are stored at half resolution: all that a crop upscaled by 2 has."""
+
+
+class Outline(Section):
+    """How a region's box is drawn on the full image, for the boxed view."""
+
+    expand: Share = 0.05
+    """The drawn box is larger than the region by this share of its size on every side."""
+    line: Count = 5
+    """Width of the outline, pixels of the full image."""
+    quality: Quality = 95
+    """JPEG quality; below 95 colours are stored at half resolution, as cameras do."""
+
+
+class Drawing(Section):
+    """What a region looks like, in training and in measuring alike."""
+
+    cut: Cut = Cut()
+    outline: Outline = Outline()
+
+
 class Crop(Section):
     method: Literal["contours", "sam2", "teacher+sam2"]
     """contours: for mini's rendered scenes; sam2: every mask on a grid of points; teacher+sam2: the teacher
@@ -200,14 +231,6 @@ class Crop(Section):
     """Most regions kept from one image."""
     choose: Literal["score", "diverse"] = "score"
     """Which ones: the best scores, or the best score first and then whatever differs most in size and place."""
-    margin: Share = 0.1
-    """Context added on every side, share of the box."""
-    square: bool = False
-    """Widen boxes to squares."""
-    upscale: Count = 2
-    """Lanczos factor for the crop that teachers see."""
-    quality: Quality = 95
-    """JPEG quality of the crop; below 95 colours are stored at half resolution: all that a crop upscaled by 2 has."""
     executor: Literal["local", "ray"] = "local"
     """ray: Ray Data over the GPUs and nodes there are; the same rows and bytes."""
     shards: Count = 1
@@ -293,12 +316,6 @@ class Overlay(Section):
     attempt: Sampling
     per_dimension: Count | None = None
     """Most kept questions of one dimension; None: all."""
-    expand: Share = 0.05
-    """The drawn box is larger than the region by this share of its size on every side."""
-    line: Count = 5
-    """Width of the outline, pixels of the full image."""
-    quality: Quality = 95
-    """JPEG quality of the boxed image; below 95 colours are stored at half resolution, as cameras do."""
     max_pixels: Count | None = None
     """The boxed image is scaled down to so many pixels for the student's tries, not in its row; None: it is not."""
     views: dict[TrainView, Share]
@@ -491,11 +508,6 @@ class BenchmarkSource(Section):
 
 class Benchmark(Section):
     sources: Annotated[list[BenchmarkSource], Field(min_length=1)]
-    margin: Share = 0.1
-    square: bool = False
-    upscale: Count = 2
-    expand: Share = 0.05
-    line: Count = 5
     contamination_bits: Annotated[int, Field(ge=-1)] = 6
     """Perceptual hashes of a benchmark and a training image that differ in at most so many of 64 bits: the image
     counts as seen in training; -1: only the same bytes or pixels do."""
@@ -513,13 +525,12 @@ class Attention(Section):
 
 
 class Zoom(Section):
-    """The two-step tool loop: the model names a box, sees the crop, answers."""
+    """The two-step tool loop: the model names a box, sees that region cut as `drawing.cut` says, answers."""
 
     box: Literal["model", "oracle"] = "model"
     """oracle: the item's own box is shown, whatever the model said: its cost, and what perfect zooming would give."""
     max_tokens: Count = 256
     """Of the first step."""
-    margin: Share = 0.1
 
 
 class Evaluate(Section):
@@ -552,6 +563,7 @@ class Profile(Section):
     """One scale of the pipeline."""
 
     sample: Sample
+    drawing: Drawing
     crop: Crop
     question: Question
     answer: Answer

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from r2i.crop.candidates import Candidate
+from r2i.core.boxes import Box
+from r2i.crop.finders import Candidate
 
 LIGHTNESS = 0.7  # weight of lightness beside the two colour axes: light and shadow change it most
 REFERENCE_SIDE = 128  # kernel sizes below are for images of this side, and grow with it
@@ -33,7 +34,7 @@ def find_contours(image: Image.Image) -> list[Candidate]:
     found = []
     for body in bodies:
         left, top, width, height = cv2.boundingRect(body)
-        box = (left, top, left + width, top + height)
+        box = Box(left, top, left + width, top + height)
         found.append(Candidate(box, _contrast(saliency, body, taken, scale)))
     return found
 

@@ -12,7 +12,7 @@ from r2i.core.provenance import call_of
 from r2i.core.records import FAILED, OK, REJECTED
 from r2i.core.tables import Row
 from r2i.core.text import normalise
-from r2i.crop.candidates import Listing, Named, Refused
+from r2i.crop.finders import Listing, Named, Refused
 from r2i.crop.reply import EXAMPLES, OBJECTS_FORM, UNIT_TEXTS, ListedObject, parse_objects
 from r2i.endpoint.base import Model, Picture, Reply, Request
 from r2i.endpoint.flow import Job, run_jobs

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 import r2i
 from r2i.core.errors import R2IError
-from r2i.core.params import Crop
+from r2i.core.params import Crop, Cut
 from r2i.crop.worker import Stored, Task, Worker, died
 
 TASK_IMAGES = 8  # that a worker gets at once, and most that are lost with the driver, for each worker
@@ -27,7 +27,7 @@ PASSED_ON = ("DVC_ROOT", "HF_HOME", "HF_HUB_OFFLINE", "TORCH_HOME")
 
 
 def records_by_ray(
-    tasks: list[Task], open_pictures: Callable[[], Mapping[str, Stored]], cfg: Crop, folder: Path
+    tasks: list[Task], open_pictures: Callable[[], Mapping[str, Stored]], params: Crop, cut: Cut, folder: Path
 ) -> Iterator[bytes]:
     """The record of each task, in the order in which they are finished.
 
@@ -49,8 +49,9 @@ def records_by_ray(
         context.enable_progress_bars, context.raise_original_map_exception = False, True
         rows = [{"task": pickle.dumps(tuple(task))} for task in tasks]
         offered = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // TASK_IMAGES))
-        places, count = _places(ray, cfg, len(rows))
-        given = (cfg.model_dump_json(by_alias=True), open_pictures, str(Path.cwd()), tries, count)
+        places, count = _places(ray, params, len(rows))
+        texts = (params.model_dump_json(by_alias=True), cut.model_dump_json())
+        given = (*texts, open_pictures, str(Path.cwd()), tries, count)
         finished = offered.map_batches(
             _Actor, fn_constructor_args=given, batch_size=None, batch_format="pyarrow", **places
         )
@@ -83,13 +84,19 @@ class _Actor:
     """A worker in a process of Ray's, one of `count`."""
 
     def __init__(
-        self, cfg: str, open_pictures: Callable[[], Mapping[str, Stored]], folder: str, tries: str, count: int
+        self,
+        params: str,
+        cut: str,
+        open_pictures: Callable[[], Mapping[str, Stored]],
+        folder: str,
+        tries: str,
+        count: int,
     ) -> None:
         os.chdir(folder)  # paths in params are relative to the repository
         self.tries = Tries(tries)
         if not self.tries.begin("start", STRIKES * count):
             raise R2IError("workers die while they load the finder", "see Ray's logs, or try executor: local")
-        self.worker = Worker(Crop.model_validate_json(cfg), open_pictures())
+        self.worker = Worker(Crop.model_validate_json(params), Cut.model_validate_json(cut), open_pictures())
         self.tries.end("start")
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -129,10 +136,10 @@ def _connected(ray: Any) -> Iterator[None]:
         ray.shutdown()
 
 
-def _places(ray: Any, cfg: Crop, images: int) -> tuple[dict[str, Any], int]:
+def _places(ray: Any, params: Crop, images: int) -> tuple[dict[str, Any], int]:
     """A worker on every GPU of the cluster; without one, or for contours, on every core. And how many."""
     there = ray.cluster_resources()
-    gpus = 0 if cfg.method == "contours" else int(there.get("GPU", 0))
+    gpus = 0 if params.method == "contours" else int(there.get("GPU", 0))
     count = max(1, min(gpus or int(there.get("CPU", 1)), -(-images // TASK_IMAGES)))
     kind = {"num_gpus": 1} if gpus else {"num_cpus": 1}
     return {**kind, "compute": ray.data.ActorPoolStrategy(size=count)}, count

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from r2i.core.boxes import area, frame, iou
+from r2i.core.boxes import Box, area, iou
+from r2i.core.drawing import frame_box
 from r2i.core.errors import R2IError
-from r2i.core.params import Crop
+from r2i.core.params import Crop, Cut
 from r2i.core.records import OK
-from r2i.crop.candidates import Candidate, Finder, Finding, Listing, Named, Refused
-from r2i.crop.choose import find_fault
-from r2i.crop.masks import compress, run_length_box, run_lengths
+from r2i.crop.finders import Candidate, Finder, Finding, Listing, Mask, Named, Refused
+from r2i.crop.regions import find_fault
 from r2i.crop.segmenter import fit_predictor, load_segmenter, precision
 
 LEAST_SCORE = 0.5  # of masks that are worth a row; `crop.min_score` decides what is kept
@@ -23,16 +23,16 @@ SAME_IOU = 0.7  # masks of neighbouring points whose tight boxes overlap by more
 OFFSET = 1.0  # logits by which the threshold is shifted to measure stability
 
 
-def load_sam2(cfg: Crop) -> Finder:
+def load_sam2(params: Crop, cut: Cut) -> Finder:
     """A finder that prompts each image with a grid of points. Raises R2IError where the model can't be loaded."""
-    model = load_segmenter(cfg)
+    model = load_segmenter(params)
     from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
 
     # run lengths, not bitmaps: hundreds of masks of a 12-megapixel photograph would fill the memory. Stability and
     # duplicates are judged below, so that no mask that is dropped can suppress one that is kept.
     masks = SAM2AutomaticMaskGenerator(
-        model, points_per_side=cfg.points_per_side, points_per_batch=cfg.points_per_batch, crop_n_layers=0,
-        pred_iou_thresh=min(LEAST_SCORE, cfg.min_score), stability_score_thresh=0.0, stability_score_offset=OFFSET,
+        model, points_per_side=params.points_per_side, points_per_batch=params.points_per_batch, crop_n_layers=0,
+        pred_iou_thresh=min(LEAST_SCORE, params.min_score), stability_score_thresh=0.0, stability_score_offset=OFFSET,
         box_nms_thresh=1.0, output_mode="uncompressed_rle",
     )  # fmt: skip
     fit_predictor(masks.predictor)
@@ -40,14 +40,14 @@ def load_sam2(cfg: Crop) -> Finder:
     def find(image_id: str, image: Image.Image) -> Finding:
         with precision(model):
             found = masks.generate(np.array(image))
-        return Finding(candidates_of(found, cfg, *image.size))
+        return Finding(candidates_of(found, params, cut, *image.size))
 
     return find
 
 
-def load_refiner(cfg: Crop, listings: Mapping[str, Listing]) -> Finder:
+def load_refiner(params: Crop, listings: Mapping[str, Listing]) -> Finder:
     """A finder that turns the boxes of `listings`, by image_id, into masks. Raises R2IError as `load_sam2`."""
-    model = load_segmenter(cfg)
+    model = load_segmenter(params)
     from sam2.sam2_image_predictor import SAM2ImagePredictor
 
     predictor = fit_predictor(SAM2ImagePredictor(model))
@@ -63,8 +63,8 @@ def load_refiner(cfg: Crop, listings: Mapping[str, Listing]) -> Finder:
         if listing.objects:
             with precision(model):
                 predictor.set_image(np.array(image))
-            for start in range(0, len(listing.objects), cfg.points_per_batch):
-                part = listing.objects[start : start + cfg.points_per_batch]
+            for start in range(0, len(listing.objects), params.points_per_batch):
+                part = listing.objects[start : start + params.points_per_batch]
                 with precision(model):
                     logits, scores, _ = predictor.predict(
                         box=np.array([item.box for item in part], np.float32),
@@ -104,7 +104,9 @@ def stability_of(logits: np.ndarray) -> float:
     return int((logits > OFFSET).sum()) / wide if wide else 0.0
 
 
-def candidates_of(found: Iterable[Mapping[str, Any]], cfg: Crop, width: int, height: int) -> list[Candidate]:
+def candidates_of(
+    found: Iterable[Mapping[str, Any]], params: Crop, cut: Cut, width: int, height: int
+) -> list[Candidate]:
     """Candidates of SAM 2's mask records, scored by `predicted_iou`; empty masks are left out, duplicates merged."""
     masks = []
     candidates = []
@@ -114,11 +116,11 @@ def candidates_of(found: Iterable[Mapping[str, Any]], cfg: Crop, width: int, hei
             masks.append(record["segmentation"])
             stability = _share(record["stability_score"])
             candidates.append(Candidate(box, _share(record["predicted_iou"]), stability))
-    kept = merge_duplicates(candidates, cfg, width, height)
+    kept = merge_duplicates(candidates, params, cut, width, height)
     return [candidates[i]._replace(mask=compress(masks[i])) for i in kept]
 
 
-def merge_duplicates(candidates: Sequence[Candidate], cfg: Crop, width: int, height: int) -> list[int]:
+def merge_duplicates(candidates: Sequence[Candidate], params: Crop, cut: Cut, width: int, height: int) -> list[int]:
     """Places of the candidates that stay when those whose tight boxes overlap a better one by SAME_IOU go.
 
     Better is first what no rule drops, then the higher score, then the position: what is dropped anyway
@@ -131,8 +133,8 @@ def merge_duplicates(candidates: Sequence[Candidate], cfg: Crop, width: int, hei
 
     def rank(i: int) -> tuple[bool, float, float, tuple[int, ...], int]:
         candidate = candidates[i]
-        framed = candidate._replace(box=frame(candidate.box, cfg.margin, cfg.square, width, height))
-        bad = bool(find_fault(framed, cfg, width, height))
+        framed = candidate._replace(box=frame_box(candidate.box, cut, width, height))
+        bad = bool(find_fault(framed, params, width, height))
         return bad, -candidate.score, -candidate.stability, candidate.box, -area(candidate.box)
 
     order = sorted(range(len(candidates)), key=rank)
@@ -145,3 +147,38 @@ def _share(value: Any) -> float:
     """SAM 2's estimates may exceed 1, or be no number where a mask is empty."""
     number = float(value)
     return min(1.0, max(0.0, number)) if number == number else 0.0
+
+
+# Masks are COCO run lengths: runs down the columns of the full image, 0s first. Uncompressed (`counts` a list of
+# lengths) as SAM 2 gives them, compressed (`counts` a text) as tables keep them.
+
+
+def compress(rle: Mapping[str, Any]) -> Mask:
+    """COCO's compressed form of an uncompressed one."""
+    from pycocotools import mask as coco
+
+    height, width = rle["size"]
+    packed = coco.frPyObjects({"size": [height, width], "counts": list(rle["counts"])}, height, width)
+    return {"size": [height, width], "counts": packed["counts"].decode("ascii")}
+
+
+def run_lengths(pixels: np.ndarray) -> dict[str, Any]:
+    """The uncompressed form of `pixels`, (H, W) bool."""
+    flat = np.asarray(pixels, dtype=bool).ravel(order="F")
+    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    counts = np.diff(np.concatenate([[0], changes, [flat.size]])).tolist()
+    return {"size": list(pixels.shape), "counts": [0, *counts] if flat.size and flat[0] else counts}
+
+
+def run_length_box(rle: Mapping[str, Any]) -> Box | None:
+    """The tight box of an uncompressed mask, xyxy, right and bottom exclusive; None for an empty one."""
+    height = rle["size"][0]
+    ends = np.cumsum(np.asarray(rle["counts"], dtype=np.int64))
+    first, last = ends[:-1:2], ends[1::2] - 1  # first and last pixel of each run of 1s
+    first, last = first[first <= last], last[first <= last]
+    if not len(first):
+        return None
+    left, right = int(first[0] // height), int(last[-1] // height) + 1
+    if (first // height != last // height).any():  # a run that goes on in the next column passes bottom and top
+        return Box(left, 0, right, height)
+    return Box(left, int((first % height).min()), right, int((last % height).max()) + 1)

@@ -17,20 +17,20 @@ DECODER = {
 STRIDES = (4, 8, 16)  # of the feature maps, pixels of the model's input
 
 
-def load_segmenter(cfg: Crop) -> Any:
+def load_segmenter(params: Crop) -> Any:
     """The model in evaluation mode, float32, on the GPU if there is one. Raises R2IError."""
     try:
         import pycocotools.mask  # noqa: F401
         import sam2.build_sam  # noqa: F401
     except ImportError as error:
         raise R2IError(
-            f"crop.method is {cfg.method}, but a package can't be imported ({error})",
+            f"crop.method is {params.method}, but a package can't be imported ({error})",
             "run `make setup`, or `SAM2_BUILD_CUDA=0 pip install --no-build-isolation sam2==1.1.0 pycocotools`",
         ) from error
     import torch
 
-    config, checkpoint = find_files(cfg)
-    check_hash(checkpoint, cfg.sam2_sha256)
+    config, checkpoint = find_files(params)
+    check_hash(checkpoint, params.sam2_sha256)
     model = _build(config)
     try:
         weights = torch.load(checkpoint, map_location="cpu", weights_only=True)["model"]
@@ -43,27 +43,27 @@ def load_segmenter(cfg: Crop) -> Any:
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
 
-def find_files(cfg: Crop) -> tuple[Path, Path]:
-    """The config and the checkpoint that `cfg` names; a hub id is downloaded. Raises R2IError."""
+def find_files(params: Crop) -> tuple[Path, Path]:
+    """The config and the checkpoint that `params` names; a hub id is downloaded. Raises R2IError."""
     import sam2
     from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES
 
     package = Path(sam2.__path__[0])
-    if cfg.sam2_model in HF_MODEL_ID_TO_FILENAMES and not Path(cfg.sam2_model).is_file():
-        config, name = HF_MODEL_ID_TO_FILENAMES[cfg.sam2_model]
-        return package / config, _download(cfg.sam2_model, name)
-    checkpoint = Path(cfg.sam2_model)
+    if params.sam2_model in HF_MODEL_ID_TO_FILENAMES and not Path(params.sam2_model).is_file():
+        config, name = HF_MODEL_ID_TO_FILENAMES[params.sam2_model]
+        return package / config, _download(params.sam2_model, name)
+    checkpoint = Path(params.sam2_model)
     if not checkpoint.is_file():
         known = ", ".join(HF_MODEL_ID_TO_FILENAMES)
         raise R2IError(
-            f"crop.sam2_model {cfg.sam2_model!r} is no file and no model that sam2 knows",
+            f"crop.sam2_model {params.sam2_model!r} is no file and no model that sam2 knows",
             f"give the path of a checkpoint, or one of: {known}",
         )
-    for path in (Path(cfg.sam2_config), package / cfg.sam2_config):
+    for path in (Path(params.sam2_config), package / params.sam2_config):
         if path.is_file():
             return path, checkpoint
     raise R2IError(
-        f"crop.sam2_config {cfg.sam2_config!r} is no file and no config of the package sam2",
+        f"crop.sam2_config {params.sam2_config!r} is no file and no config of the package sam2",
         "e.g. configs/sam2.1/sam2.1_hiera_l.yaml",
     )
 

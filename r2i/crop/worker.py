@@ -5,11 +5,10 @@ from typing import Any, NamedTuple, Protocol
 
 from PIL import Image
 
-from r2i.core.params import Crop
+from r2i.core.params import Crop, Cut
 from r2i.core.records import FAILED
-from r2i.crop.candidates import Finding
-from r2i.crop.done import pack
-from r2i.crop.finders import make_finder
+from r2i.crop.finders import Finding, make_finder
+from r2i.crop.finished import pack
 from r2i.crop.regions import find_regions_of, row_without_box
 
 DIED = "segmenter_died"  # reason of an image over which worker after worker died
@@ -32,12 +31,12 @@ class Task(NamedTuple):
 class Worker:
     """Holds the finder, which is expensive to make. `pictures`: JPEG bytes by image_id."""
 
-    def __init__(self, cfg: Crop, pictures: Mapping[str, Stored]) -> None:
-        self.cfg, self.pictures = cfg, pictures
+    def __init__(self, params: Crop, cut: Cut, pictures: Mapping[str, Stored]) -> None:
+        self.params, self.cut, self.pictures = params, cut, pictures
         self.listings: dict[str, Any] = {}  # of the image in hand: the finder looks into it
-        self.finder = make_finder(cfg, self.listings)
+        self.finder = make_finder(params, cut, self.listings)
         self.note = ""
-        if cfg.method != "contours":
+        if params.method != "contours":
             import torch
 
             # sums depend on the number of threads in their last bits: one, so that every executor gives the same
@@ -45,13 +44,13 @@ class Worker:
             torch.set_num_threads(1)
 
     def record(self, task: Task) -> bytes:
-        """The finished image, for r2i.crop.done. Raises R2IError where no image can be done."""
+        """The finished image, for r2i.crop.finished. Raises R2IError where no image can be done."""
         self.note = ""
         if task.listing is not None:
             self.listings[task.image_id] = task.listing
         try:
             data = self.pictures[task.image_id].load()
-            rows = find_regions_of(task.image_id, data, self._find, self.cfg)
+            rows = find_regions_of(task.image_id, data, self._find, self.params, self.cut)
         finally:
             self.listings.clear()
         keep = all(row["status"] != FAILED for row in rows)  # failures are tried again by the next run

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from r2i.core.boxes import area
+from r2i.core.boxes import Box, area
 from r2i.core.errors import ImageError, ParamsError
 from r2i.core.ids import make_id, unit_of
 from r2i.core.images import read_image
@@ -70,7 +70,7 @@ def _choose(items: Iterable[Row], most: int | None) -> Iterable[Row]:
 
 
 def _prepare(processor: Any, item: Row, prompt: str, reply: str | None) -> Held:
-    if not item["box"] or not area(tuple(item["box"])):
+    if not item["box"] or not area(Box(*item["box"])):
         return Held(item, None, REJECTED, "no_box")
     if reply is not None and not reply.strip():
         return Held(item, None, FAILED, "no_reply")

@@ -8,10 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from r2i.core.choices import is_open, mcq_prompt
+from r2i.core.choices import adapt_prompt, is_open, mcq_prompt
 from r2i.core.images import sha256
 from r2i.core.names import VIEWS, ViewName
-from r2i.core.prompts import ROOT, Prompt, load_prompt
+from r2i.core.prompts import Prompt, load_prompt
 from r2i.endpoint.base import Picture
 
 Row = dict[str, Any]
@@ -29,17 +29,12 @@ def template_of(item: Mapping[str, Any], style: str) -> Prompt:
 
 
 def prompt_of(item: Mapping[str, Any], view: str, style: str) -> str:
-    """The text that goes with the picture of a view.
-
-    In the boxed view a style that has an overlay prompt `boxed` gets that sentence after it, as in training.
-    """
+    """The text that goes with the picture of a view: the trainer's, or the teacher's for open questions."""
     if is_open(item):
         text = template_of(item, style).fill(question=item["question"])
     else:
         text = mcq_prompt(item["question"], list(item["options"]), style)
-    if view == "boxed" and (ROOT / "overlay" / "prompts" / style / "boxed.txt").is_file():
-        text += "\n" + load_prompt("overlay", "boxed", style).text
-    return text
+    return adapt_prompt(text, view, style)
 
 
 class Shelf:

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from r2i.core.boxes import Box, clip, expand, place_box
+from r2i.core.boxes import Box, clip, place_box
+from r2i.core.drawing import frame_box, make_crop
 from r2i.core.ids import seed_of
-from r2i.core.images import cut_crop, jpeg_bytes, read_image
-from r2i.core.params import Sampling, Zoom
+from r2i.core.images import QUALITY, read_image
+from r2i.core.params import Cut, Sampling, Zoom
 from r2i.core.parse import ReplyError, is_box, make_form, read_json, strict_object
-from r2i.core.prompts import ROOT, load_prompt
+from r2i.core.prompts import has_prompt, load_prompt
 from r2i.core.records import OK
 from r2i.endpoint.base import Model, Picture, Reply, Request
 from r2i.endpoint.flow import Job
@@ -23,7 +24,6 @@ from r2i.evaluate.plan import Ask
 from r2i.evaluate.rows import Row, Tokens, came, rejected_rows, reply_row, tokens_of
 from r2i.evaluate.views import prompt_of, template_of
 
-UPSCALE = 2  # as crops of the training data are
 LEAST_SIDE = 28  # pixels: a vision token of Qwen2.5-VL; a smaller box is widened
 MOST_ASPECT = 100  # longest side / shortest side; models refuse 200
 LOOK_FAILED = "look_"  # before the reason of a row whose first step failed
@@ -41,13 +41,13 @@ class Step(NamedTuple):
     forwards: int
 
 
-def zoom_job(model: Model, kind: str, ask: Ask, zoom: Zoom) -> Job[list[Row]]:
-    """The rows of one ask in the zoom view. `kind`: of the endpoint."""
+def zoom_job(model: Model, kind: str, ask: Ask, zoom: Zoom, cut: Cut) -> Job[list[Row]]:
+    """The rows of one ask in the zoom view. `kind`: of the endpoint; `cut`: how a region is shown, as in training."""
     if zoom.box == "oracle" and not ask.item["box"]:
         return rejected_rows(ask, "no_box")
     look = look_request(ask, zoom)
     (looks,) = yield [(model, look)]
-    steps = {at: second_step(ask, at, reply, zoom) for at, reply in enumerate(looks) if came(reply)}
+    steps = {at: second_step(ask, at, reply, zoom, cut) for at, reply in enumerate(looks) if came(reply)}
     answers: dict[int, Reply] = {}
     if steps:
         given = yield [(model, step.request) for step in steps.values()]
@@ -61,7 +61,7 @@ def zoom_job(model: Model, kind: str, ask: Ask, zoom: Zoom) -> Job[list[Row]]:
             continue
         request, box, forwards = steps[at]
         tokens = _sum(spent, tokens_of([answers[at]])[0])
-        seen: Row = {"first_reply": first.text, "zoom_box": list(box) if box else None}
+        seen: Row = {"first_reply": first.text, "zoom_box": box}
         rows.append(reply_row(ask, sample, kind, request, answers[at], tokens, forwards, **seen))
     return rows
 
@@ -76,18 +76,18 @@ def look_request(ask: Ask, zoom: Zoom) -> Request:
     )  # fmt: skip
 
 
-def second_step(ask: Ask, at: int, reply: Reply, zoom: Zoom) -> Step:
+def second_step(ask: Ask, at: int, reply: Reply, zoom: Zoom, cut: Cut) -> Step:
     """Ask the question again with the region enlarged, or with the full view alone where no region was named.
 
     A style with a prompt `zoomed` sees both pictures; one without it (mini, which never learned to answer about two)
     sees the region alone. A picture that both steps show counts once: engines keep its features.
     """
     item = ask.item
-    box = choose_box(item, reply, zoom)
+    box = choose_box(item, reply, zoom, cut)
     text, images = prompt_of(item, "full", ask.style), [item["image"]]
     if box:
-        region = cut_picture(item["image"], box)
-        both = (ROOT / "evaluate" / "prompts" / ask.style / "zoomed.txt").is_file()
+        region = cut_picture(item["image"], box, cut)
+        both = has_prompt("evaluate", "zoomed", ask.style)
         images = [item["image"], region] if both else [region]
         text = f"{load_prompt('evaluate', 'zoomed', ask.style).text}\n\n{text}" if both else text
     request = Request(
@@ -97,13 +97,13 @@ def second_step(ask: Ask, at: int, reply: Reply, zoom: Zoom) -> Step:
     return Step(request, box, 2 if box else 1)
 
 
-def choose_box(item: Row, reply: Reply, zoom: Zoom) -> Box | None:
+def choose_box(item: Row, reply: Reply, zoom: Zoom, cut: Cut) -> Box | None:
     """Box of the full image, pixels, with its context; None where the reply names none.
 
     `oracle`: the item's own box as it is (the benchmark gave it its context), whatever was said.
     """
     if zoom.box == "oracle":
-        return tuple(item["box"])
+        return Box(*item["box"])
     if reply.status != OK:  # cut off or empty: half a box is none
         return None
     try:
@@ -113,7 +113,7 @@ def choose_box(item: Row, reply: Reply, zoom: Zoom) -> Box | None:
     with Image.open(BytesIO(item["image"].load())) as header:  # stored upright: the header says the size that is seen
         width, height = header.size
     box, _ = place_box(said, "thousandths", width, height)
-    return widen(expand(box, zoom.margin, width, height), width, height) if box else None
+    return widen(frame_box(box, cut, width, height), width, height) if box else None
 
 
 def parse_box(text: str) -> list[float]:
@@ -130,7 +130,7 @@ def widen(box: Box, width: int, height: int) -> Box:
     least = max(LEAST_SIDE, -(-max(box[2] - box[0], box[3] - box[1]) // MOST_ASPECT))
     left, right = _stretch(box[0], box[2], least, width)
     top, bottom = _stretch(box[1], box[3], least, height)
-    return clip((left, top, right, bottom), width, height)
+    return clip(Box(left, top, right, bottom), width, height)
 
 
 def _stretch(start: int, end: int, least: int, size: int) -> tuple[int, int]:
@@ -141,10 +141,13 @@ def _stretch(start: int, end: int, least: int, size: int) -> tuple[int, int]:
     return start, start + least
 
 
-def cut_picture(image: Picture, box: Box) -> Picture:
+def cut_picture(image: Picture, box: Box, cut: Cut) -> Picture:
     """The region enlarged, made when it is sent; its name tells how, so that a replay cuts nothing."""
-    name = hashlib.sha256(f"{image.name}\0crop\0{box}\0{UPSCALE}".encode()).hexdigest()
-    return Picture(lambda: jpeg_bytes(cut_crop(read_image(image.load()), box, UPSCALE)), name)
+    how = [image.name, "crop", box, cut.upscale]
+    if cut.quality != QUALITY:  # replies are kept by this name: that of the usual quality stays without it
+        how.append(cut.quality)
+    name = hashlib.sha256("\0".join(map(str, how)).encode()).hexdigest()
+    return Picture(lambda: make_crop(read_image(image.load()), box, cut), name)
 
 
 def _sum(first: Tokens, second: Tokens) -> Tokens:

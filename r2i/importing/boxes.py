@@ -60,7 +60,7 @@ def join_boxes(quads: Sequence[Quad], form: BoxForm, unit: BoxUnit, width: int, 
     if not placed:
         return None
     lefts, tops, rights, bottoms = zip(*placed, strict=True)
-    return min(lefts), min(tops), max(rights), max(bottoms)
+    return Box(min(lefts), min(tops), max(rights), max(bottoms))
 
 
 def _to_xyxy(quad: Quad, form: BoxForm) -> Quad:

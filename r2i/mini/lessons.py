@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageDraw
 
+from r2i.core.boxes import Box
 from r2i.core.choices import LETTERS, mcq_prompt
-from r2i.core.images import cut_crop, jpeg_bytes, read_image
+from r2i.core.drawing import cut_crop
+from r2i.core.images import jpeg_bytes, read_image
+from r2i.core.params import Cut
 from r2i.core.prompts import load_prompt
 from r2i.mini import language
 from r2i.mini.world import ANSWERS, COLORS, DIMENSIONS, SHAPES, SIZE, Scene, Thing, render_scene
@@ -108,7 +111,7 @@ def _pick(rng: np.random.Generator, things: tuple[Thing, ...] | list[Thing]) -> 
     return things[int(rng.integers(len(things)))]
 
 
-def region_box(thing: Thing, rng: np.random.Generator) -> tuple[int, int, int, int]:
+def region_box(thing: Thing, rng: np.random.Generator) -> Box:
     """A square around the object such as a region finder would give: loose, a little off."""
     left, top, right, bottom = thing.box
     side = int(max(right - left, bottom - top) * rng.uniform(1.0, 1.3)) + 1
@@ -117,18 +120,18 @@ def region_box(thing: Thing, rng: np.random.Generator) -> tuple[int, int, int, i
     return square_at(x, y, side)
 
 
-def square_at(x: float, y: float, side: int) -> tuple[int, int, int, int]:
+def square_at(x: float, y: float, side: int) -> Box:
     left = int(np.clip(round(x - side / 2), 0, SIZE - side))
     top = int(np.clip(round(y - side / 2), 0, SIZE - side))
-    return left, top, left + side, top + side
+    return Box(left, top, left + side, top + side)
 
 
-def cut(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+def cut(image: Image.Image, box: Box) -> Image.Image:
     """The crop as teachers see it: upscaled 2x (Lanczos), then as large as the model takes it."""
-    return as_jpeg(cut_crop(image, box)).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+    return as_jpeg(cut_crop(image, box, Cut(upscale=2))).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
 
 
-def _empty_box(scene: Scene, rng: np.random.Generator) -> tuple[int, int, int, int] | None:
+def _empty_box(scene: Scene, rng: np.random.Generator) -> Box | None:
     """A square that holds no object, or None where none is found."""
     for _ in range(8):
         x, y = rng.uniform(14, SIZE - 14, 2)

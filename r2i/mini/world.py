@@ -18,7 +18,7 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from r2i.core.boxes import clip
+from r2i.core.boxes import Box, clip
 
 SIZE = 128  # scene side, pixels
 CELL = 32  # object cell side, pixels: one image token of the mini checkpoint
@@ -85,10 +85,10 @@ class Thing:
         return f"{self.color} {self.shape}"
 
     @property
-    def box(self) -> tuple[int, int, int, int]:
+    def box(self) -> Box:
         """Tight box, xyxy in scene pixels, right and bottom exclusive; the part that is in the scene."""
         left, top, right, bottom = _extent(self.shape, self.radius)
-        return clip((self.x - left, self.y - top, self.x + right + 1, self.y + bottom + 1), SIZE, SIZE)
+        return clip(Box(self.x - left, self.y - top, self.x + right + 1, self.y + bottom + 1), SIZE, SIZE)
 
     def truth(self, dimension: str) -> str | None:
         """The true answer in `dimension`, or None where the object shows nothing of it."""

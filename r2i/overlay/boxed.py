@@ -7,8 +7,9 @@ from types import TracebackType
 from typing import Self
 
 from r2i.core.boxes import Box
-from r2i.core.images import draw_box, jpeg_bytes, read_image, sha256
-from r2i.core.params import Overlay
+from r2i.core.drawing import make_boxed
+from r2i.core.images import read_image, sha256
+from r2i.core.params import Outline
 from r2i.core.spool import Spool
 from r2i.endpoint.base import Picture
 
@@ -19,8 +20,8 @@ class Drawer:
     The pictures lie in a spool in `folder` (r2i.core.spool).
     """
 
-    def __init__(self, folder: Path, params: Overlay) -> None:
-        self.spool, self.params = Spool(folder), params
+    def __init__(self, folder: Path, outline: Outline) -> None:
+        self.spool, self.outline = Spool(folder), outline
 
     def __enter__(self) -> Self:
         self.pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "draw")
@@ -35,6 +36,5 @@ class Drawer:
         return self.pool.submit(self._draw, image, box)
 
     def _draw(self, image: Picture, box: Box) -> Picture:
-        boxed = draw_box(read_image(image.load()), box, self.params.expand, self.params.line)
-        data = jpeg_bytes(boxed, self.params.quality)
+        data = make_boxed(read_image(image.load()), box, self.outline)
         return Picture(self.spool.keep(data), sha256(data))

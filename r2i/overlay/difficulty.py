@@ -2,24 +2,16 @@
 
 from collections.abc import Sequence
 
-from r2i.core.choices import mcq_prompt
+from r2i.core.choices import adapt_prompt, mcq_prompt
 from r2i.core.ids import seed_of
 from r2i.core.params import Overlay
-from r2i.core.prompts import ROOT, load_prompt
+from r2i.core.prompts import load_prompt
 from r2i.core.provenance import call_of
 from r2i.core.records import FAILED, OK, REJECTED
 from r2i.endpoint.base import Model, Picture, Reply, Request
 from r2i.endpoint.flow import Job
 from r2i.grading.strict import grade
 from r2i.overlay.item import Item
-
-
-def boxed_prompt(question: str, options: list[str], style: str) -> str:
-    """The multiple-choice prompt for a boxed image: with `boxed.txt` at its end where the style has one."""
-    prompt = mcq_prompt(question, options, style)
-    if not (ROOT / "overlay" / "prompts" / style / "boxed.txt").is_file():
-        return prompt
-    return f"{prompt}\n{load_prompt('overlay', 'boxed', style).text}"
 
 
 def try_student(item: Item, student: Model, params: Overlay, seed: int) -> Job[None]:
@@ -33,8 +25,9 @@ def try_student(item: Item, student: Model, params: Overlay, seed: int) -> Job[N
 
 def ask_student(item: Item, boxed: Picture, params: Overlay, seed: int) -> Request:
     """All tries are one request, so that the image is sent once."""
+    prompt = mcq_prompt(item.vote["question"], item.options, params.prompts)
     return Request(
-        prompt=boxed_prompt(item.vote["question"], item.options, params.prompts),
+        prompt=adapt_prompt(prompt, "boxed", params.prompts),
         images=(boxed.within(params.max_pixels),), sampling=params.attempt,
         seed=seed_of(seed, "attempt", item.question_id), n=params.tries,
         prompt_sha256=load_prompt("core", "choose", params.prompts).sha256,

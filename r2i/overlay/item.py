@@ -15,7 +15,7 @@ from r2i.overlay.reply import plain_option
 class Item:
     """Filled step by step: distractors, options, the boxed image, the student's tries.
 
-    `box`: xyxy, pixels of the full image; `crop`: what it shows, where a reviewer moved it. `right` of
+    `crop`: what `box` shows, where a reviewer moved it. `right` of
     `tries`: graded student replies. `distractor_calls`, `try_calls`: columns of r2i.core.provenance.CALL, call by
     call; `repaired`: replies whose JSON had to be mended. An item that is no longer ok is left alone by the
     steps that follow.
@@ -47,14 +47,13 @@ class Item:
         self.status, self.reason, self.boxed = status, reason, None
 
 
-def make_items(votes: Sequence[Row], boxes: Mapping[str, Sequence[int]]) -> list[Item]:
-    """One item for each of `votes` (rows of VOTES that are ok). `boxes`: xyxy by region_id."""
+def make_items(votes: Sequence[Row], boxes: Mapping[str, Box]) -> list[Item]:
+    """One item for each of `votes` (rows of VOTES that are ok). `boxes`: by region_id."""
     items = []
     for vote in votes:
         if vote["region_id"] not in boxes:
             raise TableError(f"no region {vote['region_id']} for a kept vote", "run `dvc repro crop` and what follows")
-        left, top, right, bottom = boxes[vote["region_id"]]
-        items.append(Item(vote, (left, top, right, bottom), plain_option(vote["answer"])))
+        items.append(Item(vote, boxes[vote["region_id"]], plain_option(vote["answer"])))
     return items
 
 

@@ -9,7 +9,9 @@ from PIL import Image
 
 from r2i.core.boxes import Box, area, clip
 from r2i.core.choices import shuffle_options
-from r2i.core.images import cut_crop, jpeg_bytes, read_image
+from r2i.core.drawing import make_crop
+from r2i.core.images import read_image
+from r2i.core.params import Cut
 from r2i.core.records import FAILED, REJECTED
 from r2i.endpoint.base import Picture
 from r2i.overlay.item import Item, still_ok
@@ -20,18 +22,18 @@ from r2i.review.outcomes import Outcome, Outcomes, resolve
 
 
 def review_items(
-    items: Sequence[Item], decisions: Decisions, crops: Mapping[str, Picture], images: Mapping[str, Picture]
+    items: Sequence[Item], decisions: Decisions, images: Mapping[str, Picture], cut: Cut
 ) -> Outcomes | None:
     """Drop what was rejected or is disputed, put fixes in; returns the outcomes, None where nobody decided anything.
 
-    Open rows, and rows that changed since, stay as they are. `crops`: by region_id; `images`: by image_id.
+    Open rows, and rows that changed since, stay as they are. `images`: by image_id; `cut`: of moved regions' crops.
     """
     if not decisions.all and not decisions.bad:
         return None
     found = resolve(decisions, {item.question_id: _was(item) for item in items}.get)
     for item in items:
         if outcome := found.of.get(item.question_id):
-            _apply(item, outcome, crops[item.vote["region_id"]], images[item.vote["image_id"]])
+            _apply(item, outcome, images[item.vote["image_id"]], cut)
     return found
 
 
@@ -64,7 +66,7 @@ def _was(item: Item) -> Was:
     return was_of({**item.vote, "box": item.box})
 
 
-def _apply(item: Item, outcome: Outcome, crop: Picture, image: Picture) -> None:
+def _apply(item: Item, outcome: Outcome, image: Picture, cut: Cut) -> None:
     if outcome.state in ("rejected", "disputed"):
         item.drop(REJECTED, f"review_{outcome.state}")
     if outcome.state != "fixed":
@@ -77,26 +79,23 @@ def _apply(item: Item, outcome: Outcome, crop: Picture, image: Picture) -> None:
         item.distractors = wrong
         item.options, item.label = shuffle_options(item.answer, wrong, item.question_id)
     if fix.box:
-        _move(item, fix.box, crop, image)
+        _move(item, Box(*fix.box), image, cut)
 
 
-def _move(item: Item, box: Sequence[int], crop: Picture, image: Picture) -> None:
-    """Another box: clipped to the image, and its crop cut anew, as much larger as the old one was."""
-    left, top, right, bottom = box
+def _move(item: Item, box: Box, image: Picture, cut: Cut) -> None:
+    """Another box: clipped to the image, and its crop cut anew."""
     try:
         with Image.open(io.BytesIO(image.load())) as header:  # stored upright
-            moved = clip((left, top, right, bottom), *header.size)
-        with Image.open(io.BytesIO(crop.load())) as header:
-            upscale = max(1, header.size[0] // (item.box[2] - item.box[0]))
+            moved = clip(box, *header.size)
     except OSError:
         item.drop(FAILED, "unreadable")
         return
     if not area(moved):
         item.drop(FAILED, "review_bad_box")
         return
-    item.box, item.crop = moved, Picture(partial(_cut, image, moved, upscale))
+    item.box, item.crop = moved, Picture(partial(_cut, image, moved, cut))
 
 
-def _cut(image: Picture, box: Box, upscale: int) -> bytes:
+def _cut(image: Picture, box: Box, cut: Cut) -> bytes:
     """Raises ImageError."""
-    return jpeg_bytes(cut_crop(read_image(image.load()), box, upscale))
+    return make_crop(read_image(image.load()), box, cut)

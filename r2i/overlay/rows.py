@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from r2i.core.choices import mcq_prompt
+from r2i.core.choices import adapt_prompt, mcq_prompt
 from r2i.core.ids import make_id, unit_of
 from r2i.core.metrics import count_statuses, histogram
 from r2i.core.names import TRAIN_VIEWS, TrainView
@@ -12,7 +12,6 @@ from r2i.core.params import Overlay
 from r2i.core.records import OK, REJECTED
 from r2i.core.tables import Row
 from r2i.endpoint.base import Picture
-from r2i.overlay.difficulty import boxed_prompt
 from r2i.overlay.item import Item, still_ok
 
 
@@ -46,14 +45,13 @@ def choose_views(question_id: str, params: Overlay, seed: int) -> list[TrainView
 def _row(item: Item, view: TrainView, image: Picture | None, style: str) -> Row:
     prompt = ""
     if image is not None:
-        write = boxed_prompt if view == "boxed" else mcq_prompt
-        prompt = write(item.vote["question"], item.options, style)
+        prompt = adapt_prompt(mcq_prompt(item.vote["question"], item.options, style), view, style)
     same = ("question_id", "region_id", "image_id", "question", "dimension", "agree")
     return {name: item.vote[name] for name in same} | {
         "row_id": make_id(item.question_id, view),
         "view": view,
         "image": image.load if image else None,
-        "box": list(item.box),
+        "box": item.box,
         "options": item.options,
         "answer": item.answer,
         "label": item.label,

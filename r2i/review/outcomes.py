@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from r2i.core.boxes import iou
+from r2i.core.boxes import Box, iou
 from r2i.review.decisions import Decision, Decisions, Fix, Frame, Was, by_subject, form_of
 
 NEEDED = 2  # reviewers of a row; where they differ, one more
@@ -97,12 +97,7 @@ def same_fix(a: Fix, b: Fix) -> bool:
         return False
     if {form_of(text) for text in a.options or ()} != {form_of(text) for text in b.options or ()}:
         return False
-    return not (a.box and b.box) or iou(_sides(a.box), _sides(b.box)) >= SAME_BOX
-
-
-def _sides(box: list[int]) -> tuple[int, int, int, int]:
-    left, top, right, bottom = box
-    return left, top, right, bottom
+    return not (a.box and b.box) or iou(Box(*a.box), Box(*b.box)) >= SAME_BOX
 
 
 def still_needed(decisions: Iterable[Decision]) -> int:

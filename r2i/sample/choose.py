@@ -160,7 +160,7 @@ def truth_rows(offer: Offer) -> list[Row]:
         {
             "thing_id": make_id(offer.image_id, index),
             "image_id": offer.image_id,
-            "box": list(thing.box),
+            "box": thing.box,
             "color": thing.color,
             "shape": thing.shape,
             "material": thing.material,

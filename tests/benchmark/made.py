@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from r2i.benchmark.sources import Items, open_items
-from r2i.core.params import Benchmark, BenchmarkKind, BenchmarkSource
+from r2i.core.params import Benchmark, BenchmarkKind, BenchmarkSource, Drawing
 from r2i.core.tables import Row
 
 SIDES = (96, 64)  # width, height in pixels
@@ -72,5 +72,5 @@ def put_photo(path: Path, number: int) -> Path:
 def import_all(kind: BenchmarkKind, path: Path, **source: Any) -> tuple[list[Row], Items]:
     """The rows of one source with their views read, and what the stage gets."""
     cfg = Benchmark(sources=[BenchmarkSource(kind=kind, path=str(path), **source)])
-    with open_items(cfg, 0, path.parent / "scratch") as found:
+    with open_items(cfg, Drawing(), 0, path.parent / "scratch") as found:
         return [{name: v() if callable(v) else v for name, v in row.items()} for row in found.rows], found

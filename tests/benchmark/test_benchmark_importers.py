@@ -112,8 +112,8 @@ def test_the_first_option_of_a_vstar_folder_is_right_even_where_another_says_the
 
 def test_the_region_of_two_targets_holds_both(tmp_path: Path) -> None:
     rows, _ = import_all("vstar", put_vstar(tmp_path / "vstar"))
-    assert rows[0]["box"] == [10, 8, 40, 28]  # left, top, width, height -> left, top, right, bottom
-    assert rows[-1]["box"] == [0, 0, 70, 56]
+    assert rows[0]["box"] == (10, 8, 40, 28)  # left, top, width, height -> left, top, right, bottom
+    assert rows[-1]["box"] == (0, 0, 70, 56)
 
 
 def vstar_question(number: int) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def test_vstar_questions_keep_their_published_order_and_find_their_boxes(tmp_pat
     put_jsonl(root / "test_questions.jsonl", [vstar_question(1), vstar_question(2)])
     rows, _ = import_all("vstar", root)
     assert [(row["options"][0], row["label"], row["answer"]) for row in rows] == [("cotton", "B", "rubber")] * 2
-    assert [row["box"] for row in rows] == [[11, 8, 41, 28], [12, 8, 42, 28]]
+    assert [row["box"] for row in rows] == [(11, 8, 41, 28), (12, 8, 42, 28)]
 
 
 def test_vstar_parquet_has_no_boxes(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_cvbench_2d_and_3d(tmp_path: Path) -> None:
     rows, _ = import_all("cvbench", tmp_path / "cv")
     assert [row["dimension"] for row in rows] == ["2D Count", "3D Depth"]
     assert [(row["label"], row["answer"]) for row in rows] == [("C", "1")] * 2
-    assert [row["box"] for row in rows] == [None, [10, 8, 70, 28]]
+    assert [row["box"] for row in rows] == [None, (10, 8, 70, 28)]
 
 
 def test_cvbench_whose_boxes_are_of_another_form_is_read_without_them(tmp_path: Path) -> None:

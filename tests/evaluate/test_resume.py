@@ -14,14 +14,14 @@ from made_items import make_item
 
 from r2i.core.errors import EndpointError
 from r2i.core.ids import unit_of
-from r2i.core.params import Endpoint, Evaluate, Zoom
+from r2i.core.params import Cut, Endpoint, Evaluate, Zoom
 from r2i.endpoint.remote import RemoteModel
 from r2i.endpoint.store import Store
 from r2i.evaluate.predict import predict
 from r2i.evaluate.summary import summarise
 
 ITEMS = 2000
-CFG = Evaluate(prompts="paper", views=["zoom"], samples=0, max_tokens=64, zoom=Zoom(margin=0.1))
+CFG = Evaluate(prompts="paper", views=["zoom"], samples=0, max_tokens=64, zoom=Zoom())
 
 
 class Mortal:
@@ -79,7 +79,7 @@ def serve(mortal: Mortal) -> Iterator[str]:
 def evaluate(url: str, folder: Path, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     endpoint = Endpoint(kind="openai", model="m", base_url=url, retries=0, concurrency=32)
     model = RemoteModel(endpoint, store=Store(folder / "store"), backoff_s=0.01)
-    return predict(model, items, CFG, 0, kind="openai", scratch=folder / "scratch")
+    return predict(model, items, CFG, Cut(), 0, kind="openai", scratch=folder / "scratch")
 
 
 def test_no_item_is_lost_or_scored_twice_and_no_call_is_paid_twice(tmp_path: Path) -> None:

@@ -9,13 +9,14 @@ from PIL import Image
 from teacher_fakes import failed
 
 from r2i.core.boxes import place_box
-from r2i.core.params import Evaluate, Zoom
+from r2i.core.params import Cut, Evaluate, Zoom
 from r2i.core.parse import ReplyError
 from r2i.endpoint.base import Reply, Request
 from r2i.evaluate.predict import predict
 from r2i.evaluate.zoom import choose_box, look_request, parse_box, widen
 
-CFG = Evaluate(prompts="paper", views=["zoom"], samples=0, max_tokens=64, zoom=Zoom(margin=0.0, max_tokens=32))
+CFG = Evaluate(prompts="paper", views=["zoom"], samples=0, max_tokens=64, zoom=Zoom(max_tokens=32))
+TIGHT, WIDE = Cut(margin=0.0), Cut(margin=0.5)
 BOX = '{"bbox_2d": [100, 200, 400, 800]}'  # of 200 x 100 pixels: 20, 20, 80, 80
 
 
@@ -23,8 +24,8 @@ def scripted(look: str | Reply, answer: str | Reply = "<answer>C</answer>") -> S
     return SeeingModel(lambda request, _: look if "bbox_2d" in request.prompt else answer)
 
 
-def rows_of(model: SeeingModel, tmp_path: Path, cfg: Evaluate = CFG, **item: object) -> list[dict]:
-    return predict(model, [make_item(**item)], cfg, 0, scratch=tmp_path)
+def rows_of(model: SeeingModel, tmp_path: Path, cfg: Evaluate = CFG, cut: Cut = TIGHT, **item: object) -> list[dict]:
+    return predict(model, [make_item(**item)], cfg, cut, 0, scratch=tmp_path)
 
 
 def size(data: bytes) -> tuple[int, int]:
@@ -39,15 +40,14 @@ def test_the_second_step_shows_the_picture_and_the_named_region_twice_as_large(t
     whole, region = model.shown[1]
     assert whole == FULL and size(region) == (120, 120)  # 60 x 60 pixels, twice
     assert "second image" in answer.prompt and answer.sampling.max_tokens == 64
-    assert row["zoom_box"] == [20, 20, 80, 80]
+    assert row["zoom_box"] == (20, 20, 80, 80)
     assert (row["correct"], row["reply"], row["vision_forwards"]) == (True, "<answer>C</answer>", 2)
     assert row["first_reply"].startswith("Near the sign.")
 
 
 def test_the_margin_is_context_around_the_named_region_within_the_picture(tmp_path: Path) -> None:
-    cfg = CFG.model_copy(update={"zoom": Zoom(margin=0.5)})
-    (row,) = rows_of(scripted(BOX), tmp_path, cfg)
-    assert row["zoom_box"] == [0, 0, 110, HEIGHT]  # 60 x 60 grown by 30 on each side: -10, -10, 110, 110
+    (row,) = rows_of(scripted(BOX), tmp_path, cut=WIDE)
+    assert row["zoom_box"] == (0, 0, 110, HEIGHT)  # 60 x 60 grown by 30 on each side: -10, -10, 110, 110
 
 
 @pytest.mark.parametrize(
@@ -84,9 +84,9 @@ def test_slips_in_the_json_are_mended_and_the_last_box_counts() -> None:
 
 
 def test_the_oracle_shows_the_items_own_box_whatever_was_said_and_counts_both_steps(tmp_path: Path) -> None:
-    cfg = CFG.model_copy(update={"zoom": Zoom(box="oracle", margin=0.5)})
-    (row,) = rows_of(scripted("no idea"), tmp_path, cfg)
-    assert row["zoom_box"] == [20, 20, 60, 60]  # as it is: the benchmark gave it its context
+    cfg = CFG.model_copy(update={"zoom": Zoom(box="oracle")})
+    (row,) = rows_of(scripted("no idea"), tmp_path, cfg, WIDE)
+    assert row["zoom_box"] == (20, 20, 60, 60)  # as it is: the benchmark gave it its context
     assert row["first_reply"] == "no idea"
 
 
@@ -133,7 +133,7 @@ def test_each_sampled_look_gets_an_answer_of_its_own(tmp_path: Path) -> None:
     cfg = CFG.model_copy(update={"samples": 3, "sampled_views": ["zoom"], "views": ["full"]})
     rows = [row for row in rows_of(model, tmp_path, cfg) if row["view"] == "zoom"]
     assert [row["sample"] for row in rows] == [1, 2, 3]
-    assert [row["zoom_box"] for row in rows] == [None, [20, 20, 80, 80], [0, 0, 100, 100]]
+    assert [row["zoom_box"] for row in rows] == [None, (20, 20, 80, 80), (0, 0, 100, 100)]
     answers = [request for request in model.asked if "bbox_2d" not in request.prompt and request.sampling.temperature]
     assert len({request.seed for request in answers}) == 3
 
@@ -161,5 +161,5 @@ def test_thousandths_become_pixels() -> None:
 def test_the_region_is_cut_only_when_it_is_sent(tmp_path: Path) -> None:
     ask = make_ask(CFG, "zoom", tmp_path)
     assert look_request(ask, CFG.zoom).form
-    box = choose_box(ask.item, Reply(BOX, "ok", "", "", ""), CFG.zoom)
+    box = choose_box(ask.item, Reply(BOX, "ok", "", "", ""), CFG.zoom, TIGHT)
     assert box == (20, 20, 80, 80)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from r2i.benchmark.rendered import render_items
-from r2i.core.params import Benchmark, Evaluate, Sampling
+from r2i.core.params import Cut, Drawing, Evaluate, Sampling
 from r2i.endpoint.base import Picture, Request
 from r2i.endpoint.local import LocalModel
 from r2i.evaluate.predict import predict
@@ -96,8 +96,8 @@ def run_lmms(folder: Path, url: str, *more: str) -> tuple[dict[str, Any], dict[s
 
 
 def test_lmms_eval_finds_what_we_find(tmp_path: Path, mini: LocalModel, url: str) -> None:
-    items = render_items(24, Benchmark(sources=[{"kind": "rendered", "items": 24}], square=True), seed=5)
-    rows = predict(mini, items, CFG, 0, scratch=tmp_path / "scratch")
+    items = render_items(24, Drawing(cut=Cut(square=True)), seed=5)
+    rows = predict(mini, items, CFG, Cut(), 0, scratch=tmp_path / "scratch")
     order = write_tasks(tmp_path / "tasks", items, CFG)["full"]
     files = write_results(tmp_path / "results", "base", rows, order, CFG, DATE)
     baseline = next(path for path in files if path.name.endswith("r2i_full.jsonl"))

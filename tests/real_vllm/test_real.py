@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from r2i.core.drawing import make_crop
 from r2i.core.errors import EndpointError
-from r2i.core.images import cut_crop, jpeg_bytes
-from r2i.core.params import Endpoint, Sampling
+from r2i.core.params import Cut, Endpoint, Sampling
 from r2i.core.parse import make_form, strict_object
 from r2i.core.prompts import load_prompt
 from r2i.endpoint import Request, connect
@@ -90,7 +90,7 @@ def crops(count: int, sampling: Sampling = GREEDY, n: int = 1, first: int = 0) -
         rng = np.random.default_rng(seed)
         scene = render_scene(rng)
         thing = scene.things[0]
-        shown = (jpeg_bytes(cut_crop(scene.image, region_box(thing, rng))),)
+        shown = (make_crop(scene.image, region_box(thing, rng), Cut()),)
         requests.append(Request(answer.fill(question=ask(thing, thing.mark)), shown, sampling, seed, n))
         requests.append(Request(write.fill(count=3), shown, sampling, seed, n))
     return requests

@@ -19,7 +19,7 @@ from r2i.core import paths
 from r2i.core.choices import LETTERS
 from r2i.core.errors import R2IError
 from r2i.core.ids import make_id
-from r2i.core.params import Benchmark, BenchmarkSource, load_params
+from r2i.core.params import Benchmark, BenchmarkSource, Drawing, Outline, load_params
 from r2i.core.records import BENCHMARK, PREDICTIONS, TRAIN
 from r2i.core.tables import Row, read_table, write_table
 from r2i.review.append import append
@@ -101,7 +101,7 @@ def test_fixes_are_put_in() -> None:
         "A",
         "which colour?",
     )
-    assert (found["q2"]["box"], found["q2"]["dimension"]) == ([4, 4, 64, 40], "else")  # clipped: 64 px wide
+    assert (found["q2"]["box"], found["q2"]["dimension"]) == ((4, 4, 64, 40), "else")  # clipped: 64 px wide
     assert (found["q3"]["options"], found["q3"]["answer"], found["q3"]["label"]) == ([], "seventy", "")
     assert picked(votes, said).left_out == {"no_options": 1}
 
@@ -178,11 +178,15 @@ def test_the_same_question_twice_and_one_that_a_prompt_can_not_hold_are_left_out
     assert len(found.items) == 1 and found.left_out == {"same_question": 1, "unreadable_query": 1}
 
 
+THIN = Drawing(outline=Outline(line=1))
+
+
 def sources(kind: str, folder: str) -> list[Row]:
     """The rows that the benchmark stage would write."""
-    cfg = Benchmark(sources=[BenchmarkSource(kind=kind, name="trial", path=folder)], line=1)  # type: ignore[arg-type]
-    with open_items(cfg, 0, Path("scratch")) as found:
-        return [{key: value() if callable(value) else value for key, value in row.items()} for row in found.rows]
+    cfg = Benchmark(sources=[BenchmarkSource(kind=kind, name="trial", path=folder)])  # type: ignore[arg-type]
+    with open_items(cfg, THIN, 0, Path("scratch")) as found:
+        rows = [{key: value() if callable(value) else value for key, value in row.items()} for row in found.rows]
+        return [row | {"box": row["box"] and list(row["box"])} for row in rows]
 
 
 @pytest.fixture

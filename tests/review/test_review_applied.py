@@ -14,7 +14,7 @@ from r2i.benchmark.rendered import render_items
 from r2i.core import paths
 from r2i.core.choices import LETTERS
 from r2i.core.images import jpeg_bytes, read_image
-from r2i.core.params import Benchmark, BenchmarkSource
+from r2i.core.params import Cut, Drawing, Outline
 from r2i.core.records import BENCHMARK, IMAGES, REGIONS, TRAIN, VOTES
 from r2i.core.tables import Row, read_table, write_table
 from r2i.endpoint.base import Request
@@ -25,7 +25,7 @@ from stages import benchmark, overlay
 
 ROOT = Path(__file__).parents[2]
 NUMBERS = range(6)
-ITEMS = Benchmark(sources=[BenchmarkSource(kind="rendered", items=36)], margin=0.08, square=True, line=1)
+DRAWING = Drawing(cut=Cut(margin=0.08, square=True), outline=Outline(line=1))
 
 
 def say(request: Request, sample: int) -> str:
@@ -202,7 +202,7 @@ def test_without_decisions_every_byte_of_the_benchmark_is_what_it_was(items: dic
     paths.REVIEWED_ITEMS.touch()
     bench()
     assert bytes_of("data/benchmark", "metrics") == before
-    rendered = {row["item_id"]: row for row in render_items(36, ITEMS, 0)}
+    rendered = {row["item_id"]: row for row in render_items(36, DRAWING, 0)}
     assert {name: row["image"] for name, row in items.items()} == {n: r["image"] for n, r in rendered.items()}
 
 

@@ -41,13 +41,22 @@ class Prompt:
         return "".join(parts) + text
 
 
+def has_prompt(room: str, name: str, style: str) -> bool:
+    """Whether the style has that prompt: some are for some styles alone."""
+    return _path(room, name, style).is_file()
+
+
+def _path(room: str, name: str, style: str) -> Path:
+    return ROOT / room / "prompts" / style / f"{name}.txt"
+
+
 @cache
 def load_prompt(room: str, name: str, style: str) -> Prompt:
     """Read `r2i/<room>/prompts/<style>/<name>.txt`.
 
     Raises ParamsError that names the styles which exist.
     """
-    path = ROOT / room / "prompts" / style / f"{name}.txt"
+    path = _path(room, name, style)
     if not path.is_file():
         known = sorted(p.name for p in (ROOT / room / "prompts").glob("*/"))
         raise ParamsError(f"no prompt {path.relative_to(ROOT)}", f"styles of {room}: {', '.join(known)}")

@@ -101,7 +101,7 @@ def _opened(path: str) -> int:
     return _recent(path).file.fileno()
 
 
-class Done:
+class FinishedImages:
     """The finished images among `wanted` (keys), and a file for those that finish now.
 
     Raises R2IError where the folder can't be written.
