@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from r2i.core.choices import LETTERS
 from r2i.core.text import is_no_answer, same_answer, strip_markup
-from r2i.grading.strict import LONGEST, grade
+from r2i.grading import FORMAT, NONE
+from r2i.grading.strict import LONGEST, grade_strictly
 
 TAG = re.compile(r"<image(?:_?\d+)?>")
 SPECIAL = re.compile(r"<\|[a-z_]+\|>|<video>")  # the processor would take them for pictures or turns of the talk
@@ -60,8 +61,8 @@ def _choice(problem: Problem, answer: str, letter: re.Match[str] | None) -> Prob
         return _left_out(problem, "too_many_options")
     if not strip_markup(answer):
         return _left_out(problem, "no_answer")
-    read = grade(f"<answer>{answer}</answer>", "", options)
-    if read.rule == "none":
+    read = grade_strictly(f"<answer>{answer}</answer>", "", options)
+    if read.rule in (FORMAT, NONE):
         beyond = letter is not None and letter[1].upper() not in LETTERS[: len(options)]
         return _left_out(problem, "letter_beyond_options" if beyond else "no_gold_option")
     right = options[LETTERS.index(read.predicted)]

@@ -27,7 +27,7 @@ Item = tuple[str, Any]
 
 
 class Live:
-    """A sink of the curve (r2i.core.curve.Say) that writes to MLflow from a thread. No method waits or raises."""
+    """A sink of the curve (r2i.core.curve.CurveSink) that writes to MLflow from a thread. No method waits or raises."""
 
     def __init__(self, store: LiveStore | None) -> None:
         self._items: queue.Queue[Item] = queue.Queue(QUEUE)
