@@ -18,7 +18,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "real_vllm")]
 
-from r2i import paths  # noqa: E402 - needs the path
+from r2i.core import paths  # noqa: E402 - needs the path
 from r2i.core.curve import Line, read_curve  # noqa: E402
 from r2i.core.errors import R2IError  # noqa: E402
 from r2i.core.metrics import rounded, write_metrics  # noqa: E402
@@ -99,12 +99,12 @@ def train_it(train: Train, folder: Path) -> tuple[dict[str, Any], Sequence[Line]
 
     times: list[float] = []
 
-    def say(step: int, steps: int, line: Line) -> None:
+    def sink(step: int, steps: int, line: Line) -> None:
         times.append(time.monotonic())
         print(f"step {step}/{steps} reward {line.get('reward', float('nan')):.3f}", file=sys.stderr, flush=True)
 
     log, out = folder / "dapo.json", folder / "distilled"
-    summary = train_openrlhf(train, "mini", paths.TRAIN, 0, log, out, say)
+    summary = train_openrlhf(train, "mini", paths.TRAIN, 0, log, out, sink)
     return summary, read_curve(log), times
 
 
