@@ -18,7 +18,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "real_vllm")]
 
-from r2i import paths  # noqa: E402 - needs the path
+from r2i.core import paths  # noqa: E402 - needs the path
 from r2i.core.curve import Line, read_curve  # noqa: E402
 from r2i.core.errors import R2IError  # noqa: E402
 from r2i.core.metrics import rounded, write_metrics  # noqa: E402
@@ -99,12 +99,12 @@ def train_it(train: Train, folder: Path) -> tuple[dict[str, Any], Sequence[Line]
 
     times: list[float] = []
 
-    def say(step: int, steps: int, line: Line) -> None:
+    def sink(step: int, steps: int, line: Line) -> None:
         times.append(time.monotonic())
         print(f"step {step}/{steps} reward {line.get('reward', float('nan')):.3f}", file=sys.stderr, flush=True)
 
     log, out = folder / "dapo.json", folder / "distilled"
-    summary = train_openrlhf(train, "mini", paths.TRAIN, 0, log, out, say)
+    summary = train_openrlhf(train, "mini", paths.TRAIN, 0, log, out, sink)
     return summary, read_curve(log), times
 
 
@@ -123,15 +123,18 @@ def answers_of(model: Path) -> dict[str, Any]:
     """The result, loaded in process: share of replies to train rows with a closed answer span."""
     from r2i.core.params import Endpoint, Sampling
     from r2i.endpoint import Picture, Request, connect
-    from r2i.grading.strict import grade
+    from r2i.grading import FORMAT
+    from r2i.grading.strict import grade_strictly
 
     rows = ok_rows(read_table(paths.TRAIN, TRAIN, "overlay"), paths.TRAIN, "overlay")[:ANSWERS]
     sampling = Sampling(temperature=0.0, max_tokens=8)
     requests = [Request(row["prompt"], (Picture.of(row["image"]),), sampling, seed=0) for row in rows]
     with connect(Endpoint(kind="local", model=str(model))) as endpoint:
         replies = endpoint.complete(requests)
-    graded = [grade(reply.text, row["label"], row["options"]) for (reply,), row in zip(replies, rows, strict=True)]
-    return {"answers": len(graded), "closed_share": fmean(float(each.format) for each in graded)}
+    verdicts = [
+        grade_strictly(reply.text, row["label"], row["options"]) for (reply,), row in zip(replies, rows, strict=True)
+    ]
+    return {"answers": len(verdicts), "closed_share": fmean(float(verdict.rule != FORMAT) for verdict in verdicts)}
 
 
 def points_in_mlflow(folder: Path) -> int:

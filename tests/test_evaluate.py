@@ -144,10 +144,10 @@ def test_a_row_names_its_draw_and_holds_all_that_scores_it_again(tmp_path: Path)
     draws = [(json.loads(row["sampling"])["seed"], row["reply_key"].split("/")[-1]) for row in rows if row["sample"]]
     assert len({seed for seed, _ in draws}) == 1 and [number for _, number in draws] == ["0", "1", "2"]
     write_table(tmp_path / "table", rows, PREDICTIONS)
-    from r2i.grading import score_reply
+    from r2i.grading.flexible import grade_flexibly
 
     for row in read_table(tmp_path / "table", PREDICTIONS, "evaluate"):
-        verdict = score_reply(row["reply"], row)
+        verdict = grade_flexibly(row["reply"], row)
         assert (verdict.rule, verdict.correct, verdict.predicted) == (row["rule"], row["correct"], row["predicted"])
         assert (row["cluster_id"], row["source"], row["question"]) == ("q0", "made", ITEM["question"])
 

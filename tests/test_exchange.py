@@ -21,7 +21,7 @@ from r2i.core.images import jpeg_bytes, read_image
 from r2i.core.params import Rows
 from r2i.core.records import TRAIN
 from r2i.core.tables import Row, read_table, write_table
-from r2i.grading.strict import grade
+from r2i.grading.strict import grade_strictly
 from r2i.importing.boxes import read_box
 from r2i.importing.digest import checked_folder, table_sha256
 from r2i.importing.pictures import read_picture
@@ -193,7 +193,7 @@ def test_an_answer_that_contradicts_itself_or_says_more_names_no_option(answer: 
 def test_an_open_question_keeps_its_answer_as_label() -> None:
     read = read_problem("<image>How many cups?", " **5 cups** ")
     assert (read.label, read.options) == ("5 cups", [])
-    assert grade("<answer>five cups</answer>", read.label, read.options).correct
+    assert grade_strictly("<answer>five cups</answer>", read.label, read.options).correct
     assert read_problem("How many?", "N/A").reason == "no_answer"
     assert read_problem("How many?", "x" * 301).reason == "answer_too_long"  # a reply's span may hold 300
 

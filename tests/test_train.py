@@ -17,9 +17,12 @@ from r2i.core.params import load_params
 from r2i.core.records import OK, TRAIN
 from r2i.core.tables import write_table
 from r2i.endpoint.vision import attend_in_one_call, encode_repeats_once
+from r2i.grading.strict import grade_strictly
 from r2i.mini.checkpoint import build_model, build_processor
-from r2i.train.reward import Score, group_advantages, is_informative, overlong_penalty, score
-from r2i.train.trl_dapo import _whole_steps, keep_rows, trl_config
+from r2i.train.judge import Undecided
+from r2i.train.reward import RewardFunctions, accuracy_of, format_of, is_informative, overlong_penalty
+from r2i.train.rows import rl_dataset
+from r2i.train.trl_dapo import DapoTrainer, _whole_steps, keep_rows, trl_config
 
 SMOKE = load_params(Path(__file__).parent.parent / "params.yaml").profiles["smoke"]
 OPTIONS = ["red", "blue", "green", "pink"]
@@ -63,24 +66,43 @@ def test_the_penalty_scales_with_its_factor() -> None:
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
-        ("red<answer> A</answer>", Score(True, 1.0, "A")),
-        ("red<answer> B</answer>", Score(True, 0.0, "B")),
-        ("red<answer> A", Score(False, 0.0, "")),  # unclosed: a right letter in it must not pay
-        ("", Score(False, 0.0, "")),
-        ("<answer></answer>", Score(False, 0.0, "")),
-        ("<answer>" + "A" * 301 + "</answer>", Score(False, 0.0, "")),
-        ("<answer>a crimson one</answer>", Score(True, None, "a crimson one")),  # no rule reads it: for the judge
-        ("<answer>A</answer> or <answer>", Score(False, 0.0, "")),
+        ("red<answer> A</answer>", (1.0, 1.0, "A")),
+        ("red<answer> B</answer>", (1.0, 0.0, "B")),
+        ("red<answer> A", (0.0, 0.0, "")),  # unclosed: a right letter in it must not pay
+        ("", (0.0, 0.0, "")),
+        ("<answer></answer>", (0.0, 0.0, "")),
+        ("<answer>" + "A" * 301 + "</answer>", (0.0, 0.0, "")),
+        ("<answer>a crimson one</answer>", (1.0, None, "a crimson one")),  # no rule reads it: for the judge
+        ("<answer>A</answer> or <answer>", (0.0, 0.0, "")),
     ],
 )
-def test_the_score_of_a_reply(reply: str, expected: Score) -> None:
-    assert score(reply, "A", OPTIONS) == expected
+def test_the_reward_of_a_reply(reply: str, expected: tuple[float, float | None, str]) -> None:
+    """Format, accuracy, and what the judge gets where there is no accuracy."""
+    verdict = grade_strictly(reply, "A", OPTIONS)
+    assert (format_of(verdict), accuracy_of(verdict), verdict.predicted) == expected
 
 
-def test_advantages_are_rewards_in_units_of_their_group_s_spread() -> None:
-    """1, 0, 0, 0: mean 0.25, deviation with n - 1: sqrt((0.5625 + 3 * 0.0625) / 3) = 0.5."""
-    assert group_advantages([1, 0, 0, 0]) == pytest.approx([1.4997, -0.4999, -0.4999, -0.4999], abs=1e-4)
-    assert group_advantages([1, 1, 1]) == [0, 0, 0]
+class HalfJudge:
+    """Knows crimson alone."""
+
+    def decide(self, items: list[Undecided]) -> list[bool | None]:
+        assert all(
+            (item.question, item.answer) == ("what color is the dot on the red square?", "red") for item in items
+        )
+        return [True if item.span == "a crimson one" else None for item in items]
+
+
+def test_a_span_that_no_rule_reads_is_wrong_without_a_judge_and_masked_where_the_judge_is_undecided() -> None:
+    replies = ["<answer>a crimson one</answer>", "<answer>A</answer>", "<answer>a wine one</answer>"]
+    completions = [[{"content": reply}] for reply in replies]
+    data = rl_dataset(train_rows(1))[0]
+    columns = {name: [data[name]] * 3 for name in ("label", "options", "question", "answer")}  # as TRL passes them on
+    with RewardFunctions(SMOKE.train.dapo, 0) as rewards:
+        assert rewards.reward_accuracy(completions, **columns) == [0.0, 1.0, 0.0]
+        assert rewards.shares() == {}
+        rewards._judge = HalfJudge()  # type: ignore[assignment]
+        assert rewards.reward_accuracy(completions, **columns) == [1.0, 1.0, None]
+        assert rewards.shares() == {"judged": pytest.approx(1 / 3), "masked": pytest.approx(1 / 3)}
 
 
 @pytest.mark.parametrize(
@@ -170,15 +192,15 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
 
 
-def run(base: Path, folder: Path, name: str, rows: int = 8, steps: int = 2) -> dict:
-    """`steps`: of DAPO; a checkpoint after each."""
+def run(base: Path, folder: Path, name: str, rows: int = 8, steps: int = 2, **dapo: int) -> dict:
+    """`steps`: of DAPO; a checkpoint after each. `dapo`: other params of it."""
     from r2i.train.run import train_run
 
     table = folder / "table"
     nothing = dict.fromkeys(TRAIN.names)
     write_table(table, [{**nothing, **row} for row in train_rows(rows)], TRAIN)
-    dapo = SMOKE.train.dapo.model_copy(update={"max_steps": steps})
-    train = SMOKE.train.model_copy(update={"base": str(base), "threads": 1, "save_every": 1, "dapo": dapo})
+    changed = SMOKE.train.dapo.model_copy(update={"max_steps": steps, **dapo})
+    train = SMOKE.train.model_copy(update={"base": str(base), "threads": 1, "save_every": 1, "dapo": changed})
     return train_run(name, train, "mini", table, 0, folder / f"{name}.json", folder / name)
 
 
@@ -205,6 +227,31 @@ def test_dapo_twice_gives_the_same_bytes_and_a_folder_that_loads(base: Path, tmp
     assert not any((tmp_path / ".r2i" / "train").iterdir())  # a finished run leaves no checkpoint
 
 
+def test_trl_s_advantages_are_rewards_in_units_of_their_group_s_spread(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1, 0, 0, 0: mean 0.25, deviation with n - 1: sqrt((0.5625 + 3 * 0.0625) / 3) = 0.5."""
+    advantages: list[list[float]] = []
+    informative = DapoTrainer._informative
+
+    def one_of_four(self: RewardFunctions, completions: list, **_: object) -> list[float | None]:
+        half = len(completions) // 2  # the second half is all right
+        self.accuracies = [float(i % 4 == 0 or i >= half) for i in range(len(completions))]
+        return self.accuracies
+
+    def watched(self: DapoTrainer, values: torch.Tensor) -> torch.Tensor:
+        advantages.append(values.tolist())
+        return informative(self, values)
+
+    monkeypatch.setattr(DapoTrainer, "_informative", watched)
+    monkeypatch.setattr(RewardFunctions, "reward_accuracy", one_of_four)
+    run(base, tmp_path, "dapo", steps=1, group_size=4, overlong_buffer=0)
+    (values,) = advantages
+    half = len(values) // 2
+    assert values[:half] == pytest.approx([1.4997, -0.4999, -0.4999, -0.4999] * (half // 4), abs=1e-4)
+    assert values[half:] == [0.0] * half
+
+
 @pytest.mark.parametrize("name", ["dapo", "sft"])
 def test_a_run_that_stopped_goes_on_and_ends_with_the_same_bytes(
     base: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
@@ -216,12 +263,12 @@ def test_a_run_that_stopped_goes_on_and_ends_with_the_same_bytes(
     told: list[int] = []
 
     def dying(_: str) -> object:
-        def say(step: int, steps: int, line: Line) -> None:
+        def sink(step: int, steps: int, line: Line) -> None:
             told.append(step)
             if len(told) == (3 if name == "dapo" else 2):
                 raise KeyboardInterrupt
 
-        return say
+        return sink
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "progress_printer", dying)
@@ -263,6 +310,11 @@ def test_sft_changes_the_model_and_lowers_its_loss(base: Path, tmp_path: Path) -
     losses = [line["loss"] for line in read_curve(tmp_path / "sft.json")]
     assert losses[-1] < losses[0]
     assert (tmp_path / "sft" / "model.safetensors").read_bytes() != (base / "model.safetensors").read_bytes()
+
+
+def test_an_objective_without_a_trainer_is_an_error(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(R2IError, match="no training objective 'ppo'"):
+        run(base, tmp_path, "ppo")
 
 
 def test_too_few_rows_are_an_error_with_a_remedy_and_leave_nothing(base: Path, tmp_path: Path) -> None:

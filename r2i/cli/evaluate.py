@@ -1,4 +1,4 @@
-"""`r2i evaluate`: look again at how replies were scored - confirm verdicts, score anew."""
+"""`r2i evaluate`: confirm verdicts, grade stored replies again, export results."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +15,7 @@ from r2i.core.stage import explained
 if TYPE_CHECKING:
     from r2i.core.tables import Row
     from r2i.grading.audit import Agreement
-    from r2i.grading.rescore import Change
+    from r2i.grading.regrade import Change
 
 app = typer.Typer(name="evaluate", no_args_is_help=True, help=__doc__)
 console = Console(soft_wrap=True, highlight=False)
@@ -30,22 +30,22 @@ ParamsPath = Annotated[Path, typer.Option(help="For the seed and the judge.")]
 def audit(
     model: Model = "base",
     n: Annotated[int, typer.Option(min=1, help="How many verdicts.")] = 50,
-    seed: Annotated[int, typer.Option(help="Which ones.")] = 0,
-    rule: Annotated[str | None, typer.Option(help="Only those of one rule, e.g. judge; else of all in turn.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the sample.")] = 0,
+    rule: Annotated[str | None, typer.Option(help="Only this rule, e.g. judge; default: all in turn.")] = None,
     export: Annotated[Path | None, typer.Option(help="Write them to this Markdown file instead of asking.")] = None,
 ) -> None:
-    """Show verdicts for a person to confirm, and say how often they agreed. Goes on where it was left."""
-    from r2i.grading.audit import agreements, choose_rows, log_path, markdown, read_log
+    """Show verdicts for a person to confirm, and how often they agreed. Continues where it was left."""
+    from r2i.grading.audit import choose_rows, log_path, measure_agreement, read_answers, to_markdown
 
     with explained():
         rows = choose_rows(_predictions(model), n, seed, rule)
         if export:
-            export.write_text(markdown(rows, model), encoding="utf-8", errors="replace")
+            export.write_text(to_markdown(rows, model), encoding="utf-8", errors="replace")
             print(f"{len(rows)} verdicts in {export}")
             return
         log = log_path(model)
         _ask_all(rows, log)
-        console.print(agreement_table(agreements(rows, read_log(log))))
+        console.print(agreement_table(measure_agreement(rows, read_answers(log))))
         print(f"kept in {log}")
 
 
@@ -54,29 +54,29 @@ def rescore(
     model: Model = "base",
     params: ParamsPath = Path("params.yaml"),
     show: Annotated[int, typer.Option(min=0, help="How many changed rows to print.")] = 10,
-    write: Annotated[bool, typer.Option("--write", help="Write the table; else only say what would change.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write the table; without it nothing is changed.")] = False,
 ) -> None:
-    """Score the stored predictions anew by today's rules, without any call, and say what changes."""
+    """Grade the stored predictions again by today's rules, without any call, and show what changes."""
     from r2i.core.params import load_params
     from r2i.core.records import PREDICTIONS
     from r2i.core.tables import write_table
-    from r2i.grading.rescore import count_rules, find_changes, headline, rescore_rows
+    from r2i.grading.regrade import accuracy_by_view, count_rules, find_changes, regrade_rows
 
     with explained():
         run = load_params(params)
         before = _predictions(model)
-        after = rescore_rows(before, run.chosen.evaluate.judge, run.seed)
+        after = regrade_rows(before, run.chosen.evaluate.judge, run.seed)
         changes = find_changes(before, after)
         console.print(rule_table(count_rules(before), count_rules(after)))
-        old, new = headline(before), headline(after)
+        old, new = accuracy_by_view(before), accuracy_by_view(after)
         for view in new:
             print(f"{view}: {100 * old[view]:.2f} % -> {100 * new[view]:.2f} %")
-        print(f"{len(changes)} of {len(after)} rows are scored otherwise")
+        print(f"{len(changes)} of {len(after)} rows get another verdict or rule")
         for change in changes[:show]:
             console.print(change_text(change))
         if write and after != before:
             write_table(paths.PREDICTIONS / model, after, PREDICTIONS)
-            print(f"written; its metrics are of before: `dvc repro evaluate@{model}` makes both anew from kept replies")
+            print(f"written; its metrics are older: `dvc repro evaluate@{model}` makes both from the stored replies")
 
 
 def _predictions(model: str) -> "list[Row]":
@@ -87,32 +87,32 @@ def _predictions(model: str) -> "list[Row]":
 
 
 def _ask_all(rows: "list[Row]", log: Path) -> None:
-    """Ask about each row that the log has no word on, until the person has enough."""
-    from r2i.grading.audit import append_word, describe, read_log, verdict_id
+    """Ask about each row that the log has no answer to, until the person quits."""
+    from r2i.grading.audit import append_answer, describe_row, read_answers, verdict_id
 
-    said = read_log(log)
+    answered = read_answers(log)
     for number, row in enumerate(rows, 1):
-        if verdict_id(row) in said:
+        if verdict_id(row) in answered:
             continue
         console.rule(f"{number} of {len(rows)}")
-        for name, text in describe(row):
+        for name, text in describe_row(row):
             console.print(Text.assemble((f"{name}: ", "bold"), Text(text)))
-        word = ""
-        while word not in ("y", "n", "s", "q"):
-            word = typer.prompt("Is this verdict right? y(es), n(o), s(kip), q(uit)").strip().lower()[:1]
-        if word == "q":
+        answer = ""
+        while answer not in ("y", "n", "s", "q"):
+            answer = typer.prompt("Is this verdict right? y(es), n(o), s(kip), q(uit)").strip().lower()[:1]
+        if answer == "q":
             return
-        if word != "s":
-            append_word(log, row, word == "y")
+        if answer != "s":
+            append_answer(log, row, answer == "y")
 
 
-def agreement_table(found: "list[Agreement]") -> Table:
+def agreement_table(agreement: "list[Agreement]") -> Table:
     """One line for each rule."""
     table = Table(title="A person agreed with", title_justify="left")
     table.add_column("rule")
     for name in ("verdicts", "of", "share", "95 % interval"):
         table.add_column(name, justify="right")
-    for line in found:
+    for line in agreement:
         low, high = (100 * end for end in line.interval)
         share = f"{100 * line.share:.1f} %"
         table.add_row(line.rule, str(line.agreed), str(line.asked), share, f"{low:.1f} to {high:.1f}")
@@ -135,7 +135,9 @@ def rule_table(before: "dict[str, int]", after: "dict[str, int]") -> Table:
 
 def change_text(change: "Change") -> Text:
     """`wrong, by exact -> right, by number | 5 people | five persons`."""
-    from r2i.grading.audit import verdict_text
+    from r2i.grading.audit import describe_verdict
 
     reply = " ".join(change.after["reply"].split())[-120:]
-    return Text(f"{verdict_text(change.before)} -> {verdict_text(change.after)} | {change.after['answer']} | {reply}")
+    return Text(
+        f"{describe_verdict(change.before)} -> {describe_verdict(change.after)} | {change.after['answer']} | {reply}"
+    )

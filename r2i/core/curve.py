@@ -10,8 +10,8 @@ from pathlib import Path
 from r2i.core.errors import TableError
 
 Line = Mapping[str, float]
-Say = Callable[[int, int, Line], None]
-"""Is told of each line while training: (step, steps in all, line)."""
+CurveSink = Callable[[int, int, Line], None]
+"""Takes each line while training: (step, number of steps, line)."""
 
 KEYS = {
     "loss": "of the optimizer step",
@@ -33,25 +33,25 @@ KEYS = {
     "seconds_train": "engine openrlhf",
     "seconds_step": "engine openrlhf",
 }
-"""What each number of a line is. A line holds `step` and those of them that the engine gives."""
+"""The numbers of a line, with their meaning. A line holds `step` and those that the engine measures."""
 
 
-def all_of(*sinks: Say) -> Say:
-    """One sink that tells all."""
+def combine_sinks(*sinks: CurveSink) -> CurveSink:
+    """One sink that passes each line to all of `sinks`."""
 
-    def say(step: int, steps: int, line: Line) -> None:
+    def sink_all(step: int, steps: int, line: Line) -> None:
         for sink in sinks:
             sink(step, steps, line)
 
-    return say
+    return sink_all
 
 
-def progress_printer(name: str, every_s: float = 5.0) -> Say:
-    """A sink that prints on stderr, every few seconds, how far a run is and how long it will take."""
+def progress_printer(name: str, every_s: float = 5.0) -> CurveSink:
+    """A sink that prints progress and the remaining time on stderr, at most every `every_s` seconds."""
     started = time.monotonic()
     last = started
 
-    def say(step: int, steps: int, line: Line) -> None:
+    def print_progress(step: int, steps: int, line: Line) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last < every_s and step < steps:
@@ -61,7 +61,7 @@ def progress_printer(name: str, every_s: float = 5.0) -> Say:
         facts = " ".join(f"{key} {line[key]:.3f}" for key in ("loss", "accuracy", "kept_groups") if key in line)
         print(f"{name}: step {step}/{steps}, {facts}, {left:.0f} s left", file=sys.stderr, flush=True)
 
-    return say
+    return print_progress
 
 
 def write_curve(path: Path, lines: Sequence[Line]) -> None:
@@ -73,7 +73,7 @@ def write_curve(path: Path, lines: Sequence[Line]) -> None:
 
 
 def read_curve(path: Path) -> list[dict[str, float]]:
-    """The lines of a curve; [] where there is no file. Raises TableError where it is none."""
+    """The lines of a curve; [] where there is no file. Raises TableError where the file is no curve."""
     if not path.is_file():
         return []
     try:
@@ -83,6 +83,6 @@ def read_curve(path: Path) -> list[dict[str, float]]:
 
 
 def last_mean(lines: Sequence[Line], keys: Sequence[str], window: int = 10) -> dict[str, float]:
-    """Mean of each of `keys` over the last `window` lines that hold it; keys that none holds are left out."""
-    held = {key: [line[key] for line in lines[-window:] if key in line] for key in keys}
-    return {key: sum(values) / len(values) for key, values in held.items() if values}
+    """Mean of each of `keys` over the last `window` lines, of those that hold it; keys in none of them are left out."""
+    values = {key: [line[key] for line in lines[-window:] if key in line] for key in keys}
+    return {key: sum(found) / len(found) for key, found in values.items() if found}

@@ -324,68 +324,74 @@ class Overlay(Section):
 
 
 class Judge(Section):
-    """A language model that decides about answers which no rule can read."""
+    """An LLM judge: decides whether an answer that no rule can read means the same as the right one."""
 
     endpoint: Endpoint
     prompts: str = "paper"
     sampling: Sampling = Sampling(temperature=0.0, max_tokens=512)
     max_calls: Count
-    """Calls that one training run, or one evaluation, may pay for. What is undecided then is masked in training (never
-    graded 0) and unscored in evaluation."""
+    """Budget of calls of one training run or one evaluation. What stays undecided is masked in training (its reward is
+    never 0) and unscored in evaluation."""
 
 
 class Watch(Section):
-    """When a training run is warned about: each is compared between its first and its last `window` steps."""
+    """Thresholds of collapse warnings, each over the mean of the last `window` steps of the training curve."""
 
     window: Count = 10
+    """Steps."""
     format_drop: Share = 0.2
-    """Fall of the share of closed answer spans."""
+    """Drop of the share of closed answer spans since the first `window` steps."""
     length_growth: Annotated[float, Field(gt=1)] = 2.0
-    """Mean response length over that of the start."""
+    """Factor of the mean response length over that of the first `window` steps."""
     truncated: Share = 0.3
-    """Share of replies that the length limit cut."""
+    """Share of replies cut by max_response."""
     silent_groups: Share = 0.8
-    """Share of groups whose rewards are all equal: nothing is learned from them."""
+    """Share of groups that dynamic sampling leaves out: they teach nothing."""
     masked: Share = 0.1
-    """Share of rollouts that could not be graded."""
+    """Share of rollouts without a reward."""
 
 
 class Dapo(Section):
-    """Shared by both engines; DAPO (arXiv 2503.14476) as the reference runs it. docs/training.md maps it to engines."""
+    """DAPO (arXiv 2503.14476), the same for both engines; docs/training.md maps it to their options."""
 
     lr: Annotated[float, Field(gt=0)]
+    """Learning rate of AdamW, constant."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     epochs: Count = 1
     max_steps: int = -1
-    """Optimizer steps; -1: as many as `epochs` take."""
+    """Optimizer steps; -1: those of `epochs`."""
     rollout_prompts: Count
-    """Prompts in one rollout batch."""
+    """Prompts of one rollout batch; a multiple of train_prompts."""
     train_prompts: Count
-    """Prompts in one optimizer step."""
+    """Prompts of one optimizer step."""
     group_size: Annotated[int, Field(ge=2)] = 8
-    """Rollouts of each prompt."""
+    """Rollouts a prompt, over which advantages are normalised."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Of the rollouts."""
     clip_low: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """The probability ratio is clipped to [1 - clip_low, 1 + clip_high] (clip-higher)."""
     clip_high: Annotated[float, Field(gt=0)] = 0.3
     dual_clip: Annotated[float, Field(gt=1)] | None = 3.0
-    """Largest ratio that counts where the advantage is negative (arXiv 1912.09729); null: no bound."""
+    """Upper bound of the ratio where the advantage is negative (arXiv 1912.09729); null: none."""
     kl: Annotated[float, Field(ge=0)] = 0.0
+    """Coefficient of the KL divergence from the base; 0: no reference model is loaded."""
     dynamic_sampling: bool = True
-    """Only groups whose mean accuracy lies strictly within `dynamic_range` are trained on."""
+    """Train only on groups whose mean accuracy lies strictly within `dynamic_range`."""
     dynamic_range: tuple[Share, Share] = (0.0, 1.0)
     max_prompt: Count
-    """Tokens, image tokens counted in. Longer rows are left out and counted."""
+    """Tokens, including image tokens. Longer rows are left out and counted."""
     max_response: Count
-    """Tokens."""
+    """Tokens of a rollout."""
     overlong_buffer: Annotated[int, Field(ge=0)] = 0
-    """Tokens before max_response over which the length penalty grows from 0 to `overlong_factor`; 0: none."""
+    """Tokens before max_response over which the length penalty grows from 0 to overlong_factor; 0: no penalty."""
     overlong_factor: Annotated[float, Field(ge=0)] = 1.0
     min_pixels: Count | None = None
-    """Of an image as the student sees it in training; null: as its processor says."""
+    """Images are scaled to within these numbers of pixels in training; null: the limits of the processor."""
     max_pixels: Count | None = None
     freeze_vision: bool = False
+    """Train the language model alone."""
     judge: Judge | None = None
-    """Asked last, where no rule reads the answer; null: such an answer is wrong."""
+    """Decides answers that no rule reads; null: these are wrong."""
     watch: Watch = Watch()
 
     @model_validator(mode="after")
@@ -404,47 +410,54 @@ class Dapo(Section):
 
 
 class Sft(Section):
-    """The control: supervised fine-tuning on the same rows."""
+    """The control: supervised fine-tuning on the same rows. The target is the voted answer and its letter."""
 
     lr: Annotated[float, Field(gt=0)]
+    """Learning rate of AdamW, constant."""
     steps: Count
+    """Optimizer steps."""
     batch: Count
+    """Rows of one optimizer step."""
 
 
 class Cluster(Section):
-    """engine openrlhf: GPUs and how they are used. None of it is meant to change what is learned."""
+    """GPUs of engine openrlhf and how they are used; meant to change speed and memory, not what is learned."""
 
     nodes: Count = 1
     gpus_per_node: Count = 8
     """GPUs that train, on each node."""
     engines: Count | None = None
-    """vLLM engines; null: as many as the GPUs allow."""
+    """vLLM engines; null: training GPUs / tensor_parallel."""
     tensor_parallel: Count = 1
     """GPUs of one vLLM engine."""
     colocate: bool = True
-    """Rollouts and training take turns on the same GPUs; off: engines have GPUs of their own."""
+    """Rollouts and training share the GPUs in turn; false: engines have their own GPUs."""
     sleep: bool = True
-    """colocate: vLLM and DeepSpeed leave the GPU while the other works."""
+    """With colocate: vLLM and DeepSpeed free the GPU's memory while the other one works."""
     memory_share: Annotated[float, Field(gt=0, lt=1)] = 0.6
-    """Of a GPU's memory, for vLLM."""
+    """Share of a GPU's memory for vLLM (gpu_memory_utilization)."""
     enforce_eager: bool = False
+    """vLLM without CUDA graphs: starts faster, decodes slower."""
     zero_stage: Annotated[int, Field(ge=0, le=3)] = 2
+    """DeepSpeed's ZeRO: what is sharded over the GPUs (1: optimizer, 2: gradients too, 3: weights too)."""
     adam_offload: bool = False
+    """Keep Adam's states in host RAM."""
     gradient_checkpointing: bool = True
+    """Recompute activations in the backward pass: less memory, more time."""
     micro_train: Count = 1
-    """Samples of one forward and backward pass on one GPU."""
+    """Samples of a forward and backward pass on one GPU."""
     micro_rollout: Count = 1
-    """Samples of one forward pass for log-probabilities on one GPU."""
+    """Samples of a forward pass for log-probabilities on one GPU."""
     attention: Literal["auto", "sdpa", "flash_attention_2"] = "auto"
     """auto: flash_attention_2 where flash-attn is installed, else sdpa."""
     gpu_memory_gib: Annotated[float, Field(gt=0)] = 80.0
-    """Of one GPU: for the estimate of what fits."""
+    """Memory of one GPU, for `r2i estimate`."""
     address: str | None = None
-    """Of a running Ray cluster's job server, e.g. http://head:8265; null: this machine alone."""
+    """Job server of a running Ray cluster, e.g. http://head:8265; null: this machine."""
     start_timeout_s: Annotated[float, Field(gt=0)] = 3600.0
-    """Longest silence of the run before it counts as hung and is stopped."""
+    """Stop the run after this many seconds without output."""
     flags: list[str] = []
-    """Further arguments for OpenRLHF, e.g. [--ds.overlap_comm]; none that the `dapo` params set."""
+    """Further arguments of OpenRLHF, e.g. [--ds.overlap_comm]; not those that params set."""
 
 
 class Rows(Section):
@@ -457,21 +470,22 @@ class Rows(Section):
 
 class Train(Section):
     engine: Literal["trl", "openrlhf"]
+    """trl: in this process, on a CPU or one GPU; openrlhf: on a GPU or a cluster."""
     base: str
     """Folder or hub id of the student."""
     rows: Rows | None = None
-    """null: the rows that `overlay` wrote."""
+    """null: the rows of `overlay`."""
     dapo: Dapo
     sft: Sft
     threads: Count = 2
-    """CPU threads; part of the result, since sums depend on it."""
+    """CPU threads of engine trl. The result depends on it: sums are split over threads."""
     save_every: Count = 25
-    """Rollout batches (SFT: steps) between two checkpoints from which a killed run goes on."""
+    """Rollout batches (SFT: steps) between two checkpoints, from which a killed run resumes."""
     keep: Annotated[int, Field(ge=2)] = 2
-    """Checkpoints kept while training; all go when it is done. Two at least: one is there while one is written."""
+    """Newest checkpoints kept while training; at least two, so that one is complete while another is written."""
     tolerance: Share = 0.03
-    """engine openrlhf: most by which an accuracy may differ between two trainings on the same rows. GPU kernels and the
-    order of rollouts are not fixed, so that `make twins` compares scores, not bytes; no part of any result."""
+    """Largest difference of an accuracy between two runs of engine openrlhf on the same rows, for `make twins`: GPU
+    kernels and the order of rollouts are not deterministic."""
     cluster: Cluster = Cluster()
 
 

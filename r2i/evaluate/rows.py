@@ -8,7 +8,8 @@ from r2i.core.provenance import NO_CALL, call_of
 from r2i.core.records import FAILED, OK, REJECTED
 from r2i.endpoint.base import Reply, Request, canonical
 from r2i.evaluate.plan import Ask
-from r2i.grading import NONE, score_reply
+from r2i.grading import NONE
+from r2i.grading.flexible import grade_flexibly
 
 Row = dict[str, Any]
 CAME = frozenset({"truncated", "empty"})  # reasons of replies that the model did give: scored like any other
@@ -59,5 +60,5 @@ def reply_row(
     row |= {"reply": reply.text, "vision_forwards": forwards}
     if tokens:
         row |= {"tokens_in": tokens[0], "tokens_out": tokens[1]}
-    verdict = score_reply(reply.text, row)
+    verdict = grade_flexibly(reply.text, row)
     return row | {"predicted": verdict.predicted, "rule": verdict.rule, "correct": verdict.correct}

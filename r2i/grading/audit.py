@@ -1,6 +1,6 @@
-"""Verdicts for a person to confirm: a sample, what they said of it, and how often they agreed.
+"""Verdicts for a person to confirm: a sample of them, the person's answers, and how often they agreed.
 
-What a person said is kept in `.r2i/audit/<model>.jsonl`, a line each: ids and verdicts alone, no text of the data.
+Answers are kept in `.r2i/audit/<model>.jsonl`, a line each: ids and verdicts alone, no text of the data.
 """
 
 import json
@@ -39,7 +39,7 @@ class Agreement:
 
 
 def log_path(model: str) -> Path:
-    """Where a person's word on `model` is kept, beside the store of replies."""
+    """Where the answers about `model` are kept, beside the store of replies."""
     return default_root().parent / FOLDER / f"{model}.jsonl"
 
 
@@ -66,8 +66,8 @@ def verdict_id(row: Row) -> str:
     return make_id(row["prediction_id"], row["reply"], row["rule"], row["correct"])
 
 
-def read_log(path: Path) -> dict[str, bool]:
-    """Whether the person agreed, by verdict_id; the last word on each counts. A torn line is no word."""
+def read_answers(path: Path) -> dict[str, bool]:
+    """Whether the person agreed, by verdict_id; the last answer to each counts. A torn line is skipped."""
     found: dict[str, bool] = {}
     if not path.is_file():
         return found
@@ -81,7 +81,7 @@ def read_log(path: Path) -> dict[str, bool]:
     return found
 
 
-def append_word(path: Path, row: Row, agrees: bool) -> None:
+def append_answer(path: Path, row: Row, agrees: bool) -> None:
     """Add one line; it starts on a line of its own even where the one before it was torn."""
     path.parent.mkdir(parents=True, exist_ok=True)
     entry = {"verdict_id": verdict_id(row), "prediction_id": row["prediction_id"], "rule": row["rule"],
@@ -91,36 +91,36 @@ def append_word(path: Path, row: Row, agrees: bool) -> None:
         file.write(("\n" if torn else "") + json.dumps(entry, sort_keys=True) + "\n")
 
 
-def agreements(rows: Sequence[Row], said: Mapping[str, bool]) -> list[Agreement]:
-    """By rule, of those of `rows` on which the person has spoken."""
-    words: dict[str, list[bool]] = defaultdict(list)
+def measure_agreement(rows: Sequence[Row], answers: Mapping[str, bool]) -> list[Agreement]:
+    """By rule, over those of `rows` that the person has answered."""
+    by_rule: dict[str, list[bool]] = defaultdict(list)
     for row in rows:
-        if (agrees := said.get(verdict_id(row))) is not None:
-            words[row["rule"]].append(agrees)
-    return [Agreement(rule, sum(given), len(given)) for rule, given in sorted(words.items())]
+        if (agrees := answers.get(verdict_id(row))) is not None:
+            by_rule[row["rule"]].append(agrees)
+    return [Agreement(rule, sum(agreed), len(agreed)) for rule, agreed in sorted(by_rule.items())]
 
 
-def verdict_text(row: Row) -> str:
-    """`right, by judge`; what is unscored counts as wrong."""
+def describe_verdict(row: Row) -> str:
+    """`right, by judge`; a reply without a verdict counts as wrong."""
     verdict = {True: "right", False: "wrong", None: "unscored, counted as wrong"}[row["correct"]]
     return f"{verdict}, by {row['rule']}" if row["correct"] is not None else verdict
 
 
-def describe(row: Row) -> list[tuple[str, str]]:
+def describe_row(row: Row) -> list[tuple[str, str]]:
     """What a person needs to see of a row: name and text of each part."""
     options = [f"{letter}. {text}" for letter, text in zip(LETTERS, row["options"] or (), strict=False)]
     gold = f"{row['label']}. {row['answer']}" if options else row["answer"]
     parts = [("question", row["question"]), ("options", "\n".join(options)), ("right answer", gold),
-             ("reply", row["reply"]), ("read as", row["predicted"]), ("verdict", verdict_text(row))]  # fmt: skip
+             ("reply", row["reply"]), ("read as", row["predicted"]), ("verdict", describe_verdict(row))]  # fmt: skip
     return [(name, text) for name, text in parts if text]
 
 
-def markdown(rows: Sequence[Row], model: str) -> str:
+def to_markdown(rows: Sequence[Row], model: str) -> str:
     """A page to fill in: every row with a box to tick."""
     lines = [f"# Verdicts on {model}: {len(rows)} to confirm", ""]
     for number, row in enumerate(rows, 1):
         lines += [f"## {number}. `{row['prediction_id']}` ({row['view']}, sample {row['sample']})", ""]
-        for name, text in describe(row):
+        for name, text in describe_row(row):
             fence = "`" * max(3, 1 + max((len(run) for run in _ticks(text)), default=0))
             lines += [f"**{name}**", "", fence + "text", text, fence, ""]
         lines += ["- [ ] agree", "- [ ] disagree", ""]

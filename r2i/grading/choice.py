@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from r2i.core.choices import LETTERS
 from r2i.core.text import normalise, same_answer
-from r2i.grading.conclusion import Statement, trim
 from r2i.grading.mathematics import same_mathematics
 from r2i.grading.numbers import compare_numbers
 from r2i.grading.phrases import negates, polarity
+from r2i.grading.statements import Statement, trim
 
 LONGEST = 30  # words of a statement in which an option's text is looked for
 _WORD = r"(?:the\s+)?(?:(?:correct|right|best|final)\s+)?(?:option|choice|answer|letter|选项|选)"

@@ -1,4 +1,4 @@
-"""Asks a language model about the replies that no rule could read (prompt and parser: r2i.grading.verdict)."""
+"""The LLM judge of evaluation: asked about the replies that no rule could read (prompt: r2i.grading.verdict)."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from r2i.endpoint.base import Model, Request
 from r2i.endpoint.flow import Job, run_jobs
 from r2i.endpoint.ledger import Ledger
 from r2i.grading import JUDGE
-from r2i.grading.spans import find_answer, plain
+from r2i.grading.statements import find_answer, plain
 from r2i.grading.verdict import VERDICT_FORM, fill_judge, judge_prompt, parse_verdict
 
 LONGEST = 1000  # characters of a reply that the judge gets: of an answer that is longer, its end
 
 
 @dataclass(frozen=True)
-class Opinion:
+class Judgement:
     """What the judge said of one reply. `correct`: None where its call or its reply failed (`fault`: why).
 
     `call`: columns of r2i.core.provenance.CALL. `repaired`: its JSON had slips that were mended.
@@ -58,25 +58,25 @@ def judge_rows(
             asking[name].append(place)
     chosen = sorted(asks)[: params.max_calls]
     jobs = [judge_job(asks[name], judge, params) for name in chosen]
-    opinions = dict(zip(chosen, run_jobs(jobs, ledger, len(jobs)), strict=True))
+    judgements = dict(zip(chosen, run_jobs(jobs, ledger, len(jobs)), strict=True))
     judged = list(rows)
-    for name, opinion in opinions.items():
+    for name, judgement in judgements.items():
         for place in asking[name]:
-            judged[place] = apply_opinion(rows[place], opinion)
+            judged[place] = apply_judgement(rows[place], judgement)
     found = {place: name for name, places in asking.items() for place in places}
     return judged, {
         "open": len(left),
         "silent": len(left) - len(found),
-        "over_budget": sum(name not in opinions for name in found.values()),
-        "judged": sum(name in opinions and opinions[name].correct is not None for name in found.values()),
-        "undecided": sum(name in opinions and opinions[name].correct is None for name in found.values()),
-        "calls": len(opinions),
-        "repaired": sum(opinion.repaired for opinion in opinions.values()),
-        "fault": dict(sorted(Counter(opinion.fault for opinion in opinions.values() if opinion.fault).items())),
+        "over_budget": sum(name not in judgements for name in found.values()),
+        "judged": sum(name in judgements and judgements[name].correct is not None for name in found.values()),
+        "undecided": sum(name in judgements and judgements[name].correct is None for name in found.values()),
+        "calls": len(judgements),
+        "repaired": sum(judgement.repaired for judgement in judgements.values()),
+        "fault": dict(sorted(Counter(judgement.fault for judgement in judgements.values() if judgement.fault).items())),
     }
 
 
-def judge_job(request: Request, judge: Model, params: Judge) -> Job[Opinion]:
+def judge_job(request: Request, judge: Model, params: Judge) -> Job[Judgement]:
     """One question to the judge, for r2i.endpoint.flow.run_jobs."""
     ((reply,),) = yield [(judge, request)]
     call = call_of(params.endpoint.kind, request, reply)
@@ -85,8 +85,8 @@ def judge_job(request: Request, judge: Model, params: Judge) -> Job[Opinion]:
             raise ReplyError(reply.reason)
         correct, repaired = parse_verdict(reply.text)
     except ReplyError as error:
-        return Opinion(None, call, str(error))
-    return Opinion(correct, call, "", repaired)
+        return Judgement(None, call, str(error))
+    return Judgement(correct, call, "", repaired)
 
 
 def ask_judge(row: Row, params: Judge, seed: int) -> Request:
@@ -107,11 +107,11 @@ def ask_judge(row: Row, params: Judge, seed: int) -> Request:
 
 def quote_reply(reply: str) -> str:
     """What of a reply the judge gets: its span or box, else its prose, without thinking; empty: nothing was said."""
-    text = plain(find_answer(reply).text)[-LONGEST:].strip()
+    text = plain(find_answer(reply))[-LONGEST:].strip()
     return text if any(char.isalnum() for char in text) else ""
 
 
-def apply_opinion(row: Row, opinion: Opinion) -> Row:
+def apply_judgement(row: Row, judgement: Judgement) -> Row:
     """`row` as the judge decided it, its call beside it; still open where it did not."""
-    decided = {"rule": JUDGE, "correct": opinion.correct} if opinion.correct is not None else {}
-    return {**row, **decided, "verdict": opinion.call}
+    decided = {"rule": JUDGE, "correct": judgement.correct} if judgement.correct is not None else {}
+    return {**row, **decided, "verdict": judgement.call}

@@ -1,44 +1,34 @@
-"""The grader of short answers: one comparison for the difficulty check, the reward and the evaluation.
+"""The grader of training, of the difficulty filter and of imported answers: one closed answer span, compared by rules.
 
 No model is asked: a letter is compared as a letter, a text as a text, a number as a number.
 """
 
 import re
-from dataclasses import dataclass
 
 from r2i.core.choices import LETTERS
 from r2i.core.parse import last_span
 from r2i.core.text import normalise, same_answer, strip_markup
+from r2i.grading import FORMAT, NONE, Verdict
 
 LONGEST = 300  # characters of an answer span
 
 
-@dataclass(frozen=True)
-class Grade:
-    """`format`: a closed, non-empty span of at most LONGEST characters. `predicted`: the letter that
-    was chosen, or the answer's text where no option was. `rule`: letter | option_text | exact |
-    number | none, the rule that read it."""
-
-    format: bool
-    correct: bool
-    predicted: str
-    rule: str
-
-
-def grade(reply_text: str, label: str, options: list[str]) -> Grade:
+def grade_strictly(reply: str, label: str, options: list[str]) -> Verdict:
     """Grade the last `<answer>...</answer>` span of a reply; everything outside of it is ignored.
 
-    With `options`, `label` is the letter of the right one, and the span may hold a letter, a letter
-    with its option's text, an option's text or its number; a span that names two options is wrong.
-    Without options, `label` is the right answer's text. An unclosed span is wrong, never searched.
+    With `options`, `label` is the letter of the right one, and the span may hold a letter, a letter with its option's
+    text, an option's text or its number; no rule reads a span that names two options. Without options, `label` is the
+    right answer's text, and no rule calls another text wrong. An unclosed, empty or longer span than LONGEST is wrong
+    by `format`, never searched. `predicted` of a span that no rule reads is its text without markup.
     """
-    span = last_span(reply_text)
+    span = last_span(reply)
     text = strip_markup(span) if span is not None and len(span.strip()) <= LONGEST else ""
     if not text:
-        return Grade(False, False, "", "none")
+        return Verdict(FORMAT, False, "")
     predicted, rule = _read_choice(text, options) if options else _read_open(text, label)
-    correct = rule != "none" and (predicted == label if options else True)
-    return Grade(True, correct, predicted, rule)
+    if rule == NONE:
+        return Verdict(NONE, None, predicted)
+    return Verdict(rule, predicted == label if options else True, predicted)
 
 
 def _read_choice(text: str, options: list[str]) -> tuple[str, str]:
@@ -52,13 +42,13 @@ def _read_choice(text: str, options: list[str]) -> tuple[str, str]:
         hits = [letter for letter, option in zip(letters, options, strict=True) if same(text, option)]
         if len(hits) == 1:
             return hits[0], rule
-    return text, "none"
+    return text, NONE
 
 
 def _read_open(text: str, answer: str) -> tuple[str, str]:
     if same_answer(text, answer):
         return text, "exact"
-    return text, "number" if _same_number(text, answer) else "none"
+    return text, "number" if _same_number(text, answer) else NONE
 
 
 def _same_number(a: str, b: str) -> bool:

@@ -1,7 +1,7 @@
-"""The last resort of a grader: a language model is asked whether an answer means the same as the right one.
+"""The LLM judge's prompt, and the parser of its verdict: does an answer mean the same as the right one?
 
-Shared by the reward of `train` and by `evaluate`. Rules come first (r2i/grading/strict.py); what they read is never
-asked about.
+Shared by training (r2i.train.judge) and evaluation (r2i.grading.judged). The judge is asked only about what the rules
+leave open.
 """
 
 from typing import Any
@@ -25,8 +25,8 @@ def fill_judge(prompt: Prompt, question: str, answer: str, reply: str) -> str:
 def parse_verdict(text: str) -> Parsed[bool]:
     """Whether the reply is correct, from the last JSON object in `text` that says so.
 
-    Only a JSON boolean counts. Raises r2i.core.parse.ReplyError where there is none: no verdict, which is neither
-    right nor wrong.
+    Only a JSON boolean counts. Raises r2i.core.parse.ReplyError where there is none: without a verdict a
+    reply is neither right nor wrong.
     """
     value, repaired = read_json(text, "{", _is_verdict)
     return Parsed(value["correct"], repaired)

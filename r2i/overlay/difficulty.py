@@ -10,7 +10,7 @@ from r2i.core.provenance import call_of
 from r2i.core.records import FAILED, OK, REJECTED
 from r2i.endpoint.base import Model, Picture, Reply, Request
 from r2i.endpoint.flow import Job
-from r2i.grading.strict import grade
+from r2i.grading.strict import grade_strictly
 from r2i.overlay.item import Item
 
 
@@ -42,7 +42,8 @@ def score_tries(item: Item, replies: Sequence[Reply], drop_at: int) -> None:
     """
     lost = [reply.reason for reply in replies if reply.status != OK and reply.reason != "truncated"]
     item.tries = len(replies) - len(lost)
-    item.right = sum(grade(reply.text, item.label, item.options).correct for reply in replies if reply.status == OK)
+    verdicts = [grade_strictly(reply.text, item.label, item.options) for reply in replies if reply.status == OK]
+    item.right = sum(verdict.correct is True for verdict in verdicts)
     if lost:
         item.drop(FAILED, f"student_{min(lost)}")
     elif item.right >= drop_at:

@@ -44,7 +44,7 @@ def _of_hours(train: Train, model: ModelFacts, images: int, rows: int | None) ->
 def _of_memory(train: Train, model: ModelFacts) -> Iterator[str]:
     attention = FLASH if _uses_flash(train) else SDPA
     memory = estimate_memory(train, model, attention)
-    verdict = "fits" if memory.fits else "does NOT fit (docs/training.md, What it takes)"
+    verdict = "fits" if memory.fits else "does NOT fit (docs/training.md, Cost and memory)"
     yield (
         f"  GPU memory with {attention}: {memory.total / GIB:.0f} of {memory.limit / GIB:.0f} GiB, {verdict}; "
         f"fullest while {_moment(memory)}: {_list(memory.parts)}"

@@ -1,6 +1,6 @@
-"""The judge of rewards: asked about closed answer spans that no rule could read, within a budget.
+"""The LLM judge of training: asked about closed answer spans that no rule could read, within a budget.
 
-What it can't decide (an outage, a verdict that can't be parsed, a spent budget) is undecided and never wrong: such a
+What it does not decide (an outage, a verdict that can't be parsed, a spent budget) is undecided, never wrong: the
 rollout is masked. Both engines use it; retries, limits and the store of replies are the endpoint's.
 """
 
@@ -20,13 +20,13 @@ from r2i.core.records import OK
 from r2i.endpoint.base import Model, Reply, Request
 from r2i.grading.verdict import VERDICT_FORM, fill_judge, judge_prompt, parse_verdict
 
-TRIES = 2  # a verdict that can't be parsed is asked for once more, with another seed
-PAUSE_S = 60.0  # after an outage: undecided at once, so that training goes on
-UNREADABLE = frozenset({"unparsable", "truncated", "empty"})  # another draw may be better
+TRIES = 2  # requests for a verdict: one that can't be parsed is requested again with another seed
+PAUSE_S = 60.0  # without calls after an outage, so that training does not wait
+UNREADABLE = frozenset({"unparsable", "truncated", "empty"})  # another sample may be better
 
 
 class JudgeError(R2IError):
-    """The judge never gave a verdict: its address, key or model is wrong, and training would learn nothing from it."""
+    """The judge never gave a verdict: its address, key or model is wrong."""
 
 
 class Undecided(NamedTuple):
@@ -56,10 +56,10 @@ class RewardJudge:
         self._asking: dict[Undecided, asyncio.Task[bool | None]] = {}
         self._in_flight = 0
         self._down_until: float | None = None  # monotonic
-        self._one = threading.Lock()  # models in process take one request at a time
+        self._in_process = threading.Lock()  # models in process take one request at a time
 
     def decide(self, items: Sequence[Undecided]) -> list[bool | None]:
-        """Whether each span is right; None: undecided. Not within a running event loop. Raises JudgeError."""
+        """Whether each span is right; None: undecided. Call it outside of event loops. Raises JudgeError."""
         return asyncio.run(self._decide_all(items))
 
     async def _decide_all(self, items: Sequence[Undecided]) -> list[bool | None]:
@@ -70,7 +70,7 @@ class RewardJudge:
                 await self.model.settle(0.0)
 
     async def decide_async(self, item: Undecided) -> bool | None:
-        """As `decide`, for one. Rollouts that say the same at the same time share one call."""
+        """As `decide`, for one. Equal items at the same time share one call."""
         task = self._asking.get(item)
         if task is None:
             task = asyncio.get_running_loop().create_task(self._decide(item))
@@ -91,7 +91,7 @@ class RewardJudge:
         return None
 
     def _request(self, item: Undecided, attempt: int) -> Request:
-        """The same for the same words, whoever said them: the store then has the verdict."""
+        """Equal items give equal requests, so that the store answers the second one."""
         return Request(
             fill_judge(self.prompt, item.question, item.answer, item.span), (), self.params.sampling,
             seed_of(self.seed, "reward judge", attempt), prompt_sha256=self.prompt.sha256, form=VERDICT_FORM,
@@ -132,7 +132,7 @@ class RewardJudge:
             self._in_flight -= 1
 
     def _ask_in_process(self, request: Request) -> Reply:
-        with self._one:
+        with self._in_process:
             return self.model.complete([request])[0][0]
 
     async def _is_up(self) -> bool:

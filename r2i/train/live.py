@@ -1,7 +1,7 @@
-"""A training run in MLflow while it trains: a convenience that never delays training and never fails it.
+"""A training run in MLflow while it trains; it never delays the training and never makes it fail.
 
-Lines of the curve go into a bounded queue; a thread sends them in batches. Where the server is down, or goes
-down, it is said once, the rest is dropped, and the curve's file still has everything. $R2I_LIVE=0 switches it off.
+Lines of the curve go into a bounded queue; a thread sends them in batches. Where the server is or goes down, one
+warning is printed and the rest is dropped; the curve's file has all lines. $R2I_LIVE=0 switches it off.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ Item = tuple[str, Any]
 
 
 class Live:
-    """A sink of the curve (r2i.core.curve.Say) that writes to MLflow from a thread. No method waits or raises."""
+    """A sink of the curve (r2i.core.curve.CurveSink) that writes to MLflow from a thread. No method waits or raises."""
 
     def __init__(self, store: LiveStore | None) -> None:
         self._items: queue.Queue[Item] = queue.Queue(QUEUE)

@@ -1,7 +1,7 @@
-"""Checkpoints of the TRL engines: a run that was killed goes on, and ends with the bytes of an undisturbed one.
+"""Checkpoints of engine trl: a killed run resumes, and ends with the bytes of an undisturbed one.
 
-They lie in `.r2i/train/<fingerprint>/`. A checkpoint counts when its `complete` file is there, which is written
-last; what a kill left half done is thrown away. A finished run removes its folder.
+They lie in `.r2i/train/<fingerprint>/`. A checkpoint is complete when its `complete` file is there, which is written
+last; others, left by a kill, are removed. A finished run removes its folder.
 """
 
 import hashlib
@@ -21,21 +21,21 @@ from r2i.core.tables import Row
 MARK = "complete"
 LIBRARIES = ("accelerate", "numpy", "pillow", "torch", "torchvision", "transformers", "trl")
 
-ENGINE = "r2i.train.trl"  # what makes the model, with all that it imports
-
 
 def workspace(fingerprint: str) -> Path:
-    """Where a run keeps what it needs to go on; absolute, and the main workspace's under `dvc exp run --temp`."""
+    """The folder of a run's checkpoints; absolute, and the main workspace's under `dvc exp run --temp`."""
     return paths.state_folder().absolute() / "train" / fingerprint
 
 
-def run_fingerprint(run: str, train: Train, style: str, rows: Iterable[Row], seed: int) -> str:
-    """32 hex digits that change with anything that may change the trained model: rows with their pictures, base,
-    params, seed, code, libraries. Not with `save_every`, `keep` or the cluster."""
-    params = train.model_dump(mode="json", include={"engine", "base", "threads", run})
-    found = hashlib.sha256(
-        json.dumps([run, params, style, seed, code_digests(ENGINE), library_versions(LIBRARIES)]).encode()
-    )
+def run_fingerprint(objective: str, module: str, train: Train, style: str, rows: Iterable[Row], seed: int) -> str:
+    """32 hex digits that change with anything that may change the trained model: rows with their images, base, params,
+    seed, libraries, code. Not with `save_every`, `keep` or the cluster.
+
+    `module`: name of the trainer's; the code is that module and all that it imports.
+    """
+    params = train.model_dump(mode="json", include={"engine", "base", "threads", objective})
+    code = code_digests(module)
+    found = hashlib.sha256(json.dumps([objective, params, style, seed, code, library_versions(LIBRARIES)]).encode())
     for path in sorted(Path(train.base).glob("*")) if Path(train.base).is_dir() else []:
         found.update(path.name.encode() + path.read_bytes())
     for row in rows:
@@ -45,7 +45,7 @@ def run_fingerprint(run: str, train: Train, style: str, rows: Iterable[Row], see
 
 
 class MarkComplete(TrainerCallback):
-    """Writes the mark into each checkpoint, once the trainer has written all of it."""
+    """Marks each checkpoint as complete once the trainer has written all of it."""
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"

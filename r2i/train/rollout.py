@@ -1,8 +1,8 @@
-"""Rollouts for TRL: each prompt and image is read once for its whole group.
+"""Rollouts for TRL: each prompt and image is prefilled once for its whole group.
 
-TRL's own path repeats every prompt and its image `group_size` times before it reads them. This one
-goes through the same decoding loop as the teachers' (r2i/endpoint/decode.py): draws depend on the
-seed, the step and the prompt alone, and marks of images and videos are never sampled.
+TRL's own path repeats every prompt and its image `group_size` times. This one uses the decoding loop of the teachers
+(r2i/endpoint/decode.py): samples depend on the seed, the step and the prompt alone, and special tokens of images
+and videos are never sampled.
 """
 
 from typing import Any
@@ -14,8 +14,8 @@ from r2i.endpoint.base import Request
 from r2i.endpoint.local import LocalModel
 
 
-class Rollouts:
-    """TRL's `rollout_func`: conversations in, token ids out."""
+class GroupSampler:
+    """TRL's `rollout_func`: conversations in, `group_size` completions of each out, as token ids."""
 
     def __init__(self, model: Any, processor: Any, dapo: Dapo, seed: int) -> None:
         self.policy = LocalModel("policy", loaded=(model, processor))
@@ -26,20 +26,20 @@ class Rollouts:
     def __call__(self, prompts: list[Any], trainer: Any) -> dict[str, Any]:
         """`prompts`: conversations of one image each, every one `group_size` times in a row."""
         group = self.dapo.group_size
-        asked = [_read(prompt) for prompt in prompts[::group]]
-        views = self.policy.eyes.encode([picture for _, picture in asked])
+        conversations = [_read(prompt) for prompt in prompts[::group]]
+        views = self.policy.eyes.encode([picture for _, picture in conversations])
         step = trainer.state.global_step
         pairs = [
             (Request(text, (), self.sampling, self._seed(step, text, picture), group), [view])
-            for (text, picture), view in zip(asked, views, strict=True)
+            for (text, picture), view in zip(conversations, views, strict=True)
         ]
-        said = self.policy.sample(pairs)
+        completions = self.policy.sample(pairs)
         texts = [self.policy.text(request, seen) for request, seen in pairs]
         ids = self.policy.processor.tokenizer(texts)["input_ids"]
         self.policy.texts.clear()
         return {
             "prompt_ids": [row for row in ids for _ in range(group)],
-            "completion_ids": [[*tokens, self.end] if ended else tokens for tokens, ended in said],
+            "completion_ids": [[*tokens, self.end] if ended else tokens for tokens, ended in completions],
             "logprobs": None,
         }
 

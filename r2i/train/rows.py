@@ -19,7 +19,8 @@ def in_training_order(rows: list[Row], seed: int) -> list[Row]:
 
 
 def rl_dataset(rows: list[Row]) -> Dataset:
-    """Columns `prompt` (conversation), `images`, `label`, `options`, `row_id`; one row per prompt."""
+    """One row a prompt: `prompt` (conversation), `images`, `row_id`, and the columns that rewards read: `label`,
+    `options`, `question`, `answer`."""
     message = [{"role": Value("string"), "content": Value("string")}]
     features = Features(
         {
@@ -27,6 +28,8 @@ def rl_dataset(rows: list[Row]) -> Dataset:
             "images": List(Image()),
             "label": Value("string"),
             "options": List(Value("string")),
+            "question": Value("string"),
+            "answer": Value("string"),
             "row_id": Value("string"),
         }
     )
@@ -36,6 +39,8 @@ def rl_dataset(rows: list[Row]) -> Dataset:
             "images": [{"bytes": row["image"], "path": None}],
             "label": row["label"],
             "options": row["options"],
+            "question": row["question"],
+            "answer": row["answer"],
             "row_id": row["row_id"],
         }
         for row in rows

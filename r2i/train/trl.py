@@ -1,56 +1,124 @@
-"""DAPO or SFT in this process, through TRL: from train rows to a Hugging Face folder."""
+"""Training in this process through TRL: what its trainers share, from train rows to a Hugging Face folder."""
 
 import json
 import os
 import re
 import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from r2i.core.curve import all_of, progress_printer
+import torch
+from transformers import TrainerCallback
+
+from r2i.core.curve import CurveSink, Line, combine_sinks, progress_printer, write_curve
 from r2i.core.disk import DiskError, clear_remains, disk_error, replace_folder, writing
 from r2i.core.params import Train
 from r2i.core.records import TRAIN
-from r2i.core.tables import ok_rows, read_table
+from r2i.core.tables import Row, ok_rows, read_table
+from r2i.endpoint.local import load_local
+from r2i.train.fit import fitting_rows, pixels_within
+from r2i.train.live import live_run
+from r2i.train.resume import run_fingerprint, workspace
+from r2i.train.watch import Watcher, warnings
 
 
-def train_trl(run: str, train: Train, style: str, table: Path, seed: int, log: Path, out: Path) -> dict[str, Any]:
-    """See r2i.train.run.train_run."""
-    import torch
+@dataclass(frozen=True)
+class TrlRun:
+    """What a trainer needs beside the model, its processor and the rows.
 
-    from r2i.endpoint.local import load_local
-    from r2i.train.fit import fitting_rows, pixels_within
-    from r2i.train.live import live_run
-    from r2i.train.resume import run_fingerprint, workspace
-    from r2i.train.watch import Watcher, warnings
+    `style`: of the prompts. `log`: the file of the curve; `sink` takes each line while training. `checkpoints`: the
+    folder to save them to, and to resume from where it holds one.
+    """
 
+    train: Train
+    style: str
+    seed: int
+    log: Path
+    checkpoints: Path
+    sink: CurveSink
+
+
+Trainer = Callable[[Any, Any, list[Row], TrlRun], dict[str, Any]]
+"""Trains a model in place, given its processor and rows (records.TRAIN, ok only); returns a summary for metrics."""
+
+
+def train_trl(
+    objective: str, trainer: Trainer, train: Train, style: str, table: Path, seed: int, log: Path, out: Path
+) -> dict[str, Any]:
+    """See r2i.train.run.train_run. `trainer`: of the objective."""
     rows = ok_rows(read_table(table, TRAIN, "overlay"), table, "overlay")
     torch.set_num_threads(train.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     model, processor = load_local(train.base)
-    fingerprint = run_fingerprint(run, train, style, rows, seed)
-    folder = workspace(fingerprint)
-    with live_run(f"train@{run}", train.model_dump(mode="json"), fingerprint) as live:
+    fingerprint = run_fingerprint(objective, trainer.__module__, train, style, rows, seed)
+    checkpoints = workspace(fingerprint)
+    with live_run(f"train@{objective}", train.model_dump(mode="json"), fingerprint) as live:
         watcher = Watcher(train.dapo.watch, live.warn)
-        say = all_of(progress_printer(f"train {run}"), live, watcher)
+        sink = combine_sinks(progress_printer(f"train {objective}"), live, watcher)
         with pixels_within(processor, train.dapo):
             rows, left_out = fitting_rows(rows, processor, train.dapo)
-            if run == "dapo":
-                from r2i.train.trl_dapo import train_dapo
-
-                summary = train_dapo(model, processor, rows, train, seed, log, folder, say)
-            else:
-                from r2i.train.trl_sft import train_sft
-
-                summary = train_sft(model, processor, rows, style, train, seed, log, folder, say)
+            summary = trainer(model, processor, rows, TrlRun(train, style, seed, log, checkpoints, sink))
         save_model(model, processor, out)
         live.tag_curve(log)
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(checkpoints, ignore_errors=True)
     return {**summary, **left_out, "warnings": [str(w) for w in warnings(watcher.lines, train.dapo.watch)]}
 
 
+def trl_defaults(seed: int, save_steps: int, keep: int) -> dict[str, Any]:
+    """Of both trainers: constant learning rate, clipped gradients, no reporters; float32 on a CPU.
+
+    A checkpoint every `save_steps` optimizer steps, the newest `keep` of which stay.
+    """
+    return {
+        "lr_scheduler_type": "constant",
+        "max_grad_norm": 1.0,
+        "seed": seed,
+        "data_seed": seed,
+        "use_cpu": not torch.cuda.is_available(),
+        "bf16": torch.cuda.is_available(),
+        "gradient_checkpointing": False,
+        "save_strategy": "steps",
+        "save_steps": save_steps,
+        "save_total_limit": keep,
+        "report_to": [],
+        "logging_steps": 1,
+        "disable_tqdm": True,
+    }
+
+
+class CurveLog(TrainerCallback):
+    """One line a step: numbers only, no time, so that the same run writes the same bytes.
+
+    `keys` maps the trainer's names to those of r2i.core.curve. `sink` takes each line. A resumed run takes the lines up
+    to its checkpoint from the trainer's own log.
+    """
+
+    def __init__(self, path: Path, keys: Mapping[str, str], sink: CurveSink) -> None:
+        self.path, self.keys, self.sink = path, keys, sink
+        self.lines: list[Line] = []
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.lines = [line for logs in state.log_history if (line := self._line(logs["step"], logs))]
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        if line := self._line(state.global_step, logs or {}):
+            self.lines.append(line)
+            self.sink(state.global_step, state.max_steps, line)
+
+    def _line(self, step: int, logs: Mapping[str, float]) -> Line | None:
+        line = {ours: round(float(logs[theirs]), 6) for theirs, ours in self.keys.items() if theirs in logs}
+        if "train_runtime" in logs or not line:  # the closing summary holds times
+            return None
+        return {"step": step, **line}
+
+    def write(self) -> None:
+        write_curve(self.path, self.lines)
+
+
 def save_model(model: Any, processor: Any, out: Path) -> None:
-    """Write beside `out`, then move: a folder that exists is complete. Raises DiskError."""
+    """Write model and processor beside `out`, then move: a folder that exists is complete. Raises DiskError."""
     from safetensors import SafetensorError
 
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
@@ -59,7 +127,7 @@ def save_model(model: Any, processor: Any, out: Path) -> None:
         with writing(out):
             model.save_pretrained(part)
             processor.save_pretrained(part)
-            forget_loading(part / "tokenizer_config.json")
+            remove_loading_facts(part / "tokenizer_config.json")
             replace_folder(part, out)
     except SafetensorError as error:
         raise _full_disk(error, out) or error from error
@@ -68,13 +136,13 @@ def save_model(model: Any, processor: Any, out: Path) -> None:
 
 
 def _full_disk(error: Exception, out: Path) -> DiskError | None:
-    """safetensors tells the system's error in its text alone: `... (os error 28)`."""
+    """safetensors gives the system's error in its text alone: `... (os error 28)`."""
     number = re.search(r"os error (\d+)", str(error))
     return disk_error(OSError(int(number[1]), str(error)), f"while writing {out}", out) if number else None
 
 
-def forget_loading(config: Path) -> None:
-    """Remove what Transformers notes of how the tokenizer was loaded: it differs with HF_HUB_OFFLINE."""
+def remove_loading_facts(config: Path) -> None:
+    """Remove how the tokenizer was loaded, which Transformers records and which differs with HF_HUB_OFFLINE."""
     values = json.loads(config.read_text(encoding="utf-8"))
     kept = {name: value for name, value in values.items() if name not in ("is_local", "local_files_only")}
     config.write_text(json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,9 +1,9 @@
-"""DAPO on the CPU (or one GPU) through TRL's GRPOTrainer.
+"""DAPO on a CPU or one GPU through TRL's GRPOTrainer.
 
-TRL has the clip-higher, dual clip (`delta`), the token-level loss, no KL and the group advantage; it lacks dynamic
-sampling. That is done here by leaving groups whose mean accuracy is outside of `dynamic_range` out of the batch
-*and* of the loss's denominator; they are not replaced by fresh prompts, so a batch shrinks instead (recorded as
-`kept_groups`). A group in which a rollout could not be graded is left out in any case.
+TRL has clip-higher, dual clip (`delta`), the token-level loss, no KL and the group advantage, not dynamic sampling.
+Here groups whose mean accuracy is not within `dynamic_range` are left out of the batch *and* of the loss's denominator.
+They are not replaced by fresh prompts, so the batch shrinks (logged as `kept_groups`). A group with a masked rollout is
+left out in any case.
 """
 
 import os
@@ -16,22 +16,58 @@ import torch
 from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from r2i.core.curve import Say, last_mean
+from r2i.core.curve import last_mean
 from r2i.core.ids import seed_of
-from r2i.core.params import Dapo, Train
+from r2i.core.params import Dapo
 from r2i.core.tables import Row
 from r2i.endpoint.vision import encode_repeats_once
-from r2i.train.grader import Grader
-from r2i.train.log import CurveLog, trl_defaults
 from r2i.train.resume import MarkComplete, last_checkpoint
-from r2i.train.reward import is_informative
-from r2i.train.rollout import Rollouts
+from r2i.train.reward import RewardFunctions, is_informative
+from r2i.train.rollout import GroupSampler
 from r2i.train.rows import in_training_order, rl_dataset
-from r2i.train.trl_options import recorded, trl_options
+from r2i.train.trl import CurveLog, TrlRun, trl_defaults
+
+
+def trl_options(dapo: Dapo) -> dict[str, Any]:
+    """The `dapo` params as options of TRL's GRPOConfig (docs/training.md has the table).
+
+    Batch sizes in params are prompts, in TRL samples. Rows come in an order of our own, so TRL does not shuffle.
+    `delta` bounds the ratio from above before the minimum of the clipped and the plain objective is taken: for a
+    negative advantage that is dual clip, for a positive one the upper clip is lower and it never acts.
+    Dynamic sampling, the overlong penalty and the pixel limits have no option: DapoTrainer, RewardFunctions and the
+    processor apply them.
+    """
+    return {
+        "learning_rate": dapo.lr,
+        "weight_decay": dapo.weight_decay,
+        "num_train_epochs": dapo.epochs,
+        "max_steps": dapo.max_steps,
+        "per_device_train_batch_size": dapo.train_prompts * dapo.group_size,
+        "gradient_accumulation_steps": 1,
+        "steps_per_generation": dapo.rollout_prompts // dapo.train_prompts,
+        "num_generations": dapo.group_size,
+        "temperature": dapo.temperature,
+        "max_completion_length": dapo.max_response,
+        "loss_type": "dapo",
+        "epsilon": dapo.clip_low,
+        "epsilon_high": dapo.clip_high,
+        "delta": dapo.dual_clip,
+        "beta": dapo.kl,
+        "scale_rewards": "group",
+        "shuffle_dataset": False,
+    }
+
+
+def list_deviations(dapo: Dapo) -> dict[str, str]:
+    """Where TRL deviates from DAPO, for the metrics."""
+    return {
+        "dual_clip": "none" if dapo.dual_clip is None else "delta",
+        "dynamic_sampling": "groups dropped, batch not refilled" if dapo.dynamic_sampling else "off",
+    }
 
 
 def trl_config(dapo: Dapo, seed: int, folder: Path, save_every: int = 25, keep: int = 2) -> GRPOConfig:
-    """TRL's config. Checkpoints come at the end of a rollout batch: TRL can't go on from the midst of one."""
+    """TRL's config. Checkpoints come at the end of a rollout batch: TRL can't resume within one."""
     options = trl_options(dapo)
     return GRPOConfig(
         output_dir=str(folder),
@@ -46,7 +82,7 @@ class DapoTrainer(GRPOTrainer):
     """GRPOTrainer that trains on the groups which carry a signal."""
 
     args: GRPOConfig
-    grader: Grader
+    rewards: RewardFunctions
     dapo: Dapo
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -54,7 +90,7 @@ class DapoTrainer(GRPOTrainer):
         if not self.model.training:  # type: ignore[union-attr]
             return batch
         informative = self._informative(batch["advantages"])
-        for name, value in [("kept_groups", informative.float().mean().item()), *self.grader.shares().items()]:
+        for name, value in [("kept_groups", informative.float().mean().item()), *self.rewards.shares().items()]:
             self._metrics["train"][name].append(value)
         batch["advantages"].view(-1, self.dapo.group_size)[~informative] = 0.0
         if bool(informative.all()) or not bool(informative.any()):
@@ -63,9 +99,9 @@ class DapoTrainer(GRPOTrainer):
 
     def _informative(self, advantages: torch.Tensor) -> torch.Tensor:
         """(groups,) of booleans."""
-        size, graded = self.dapo.group_size, self.grader.accuracies
+        size, accuracies = self.dapo.group_size, self.rewards.accuracies
         low, high = self.dapo.dynamic_range if self.dapo.dynamic_sampling else (-1.0, 2.0)
-        groups = [graded[i : i + size] for i in range(0, len(graded), size)]
+        groups = [accuracies[i : i + size] for i in range(0, len(accuracies), size)]
         return torch.tensor([is_informative(group, low, high) for group in groups])
 
 
@@ -104,7 +140,7 @@ def _pixels_of(batch: dict[str, Any], row: int) -> torch.Tensor:
     return batch["pixel_values"][start : start + int(sizes[row])]
 
 
-KEYS = {
+CURVE_KEYS = {
     "loss": "loss",
     "grad_norm": "grad_norm",
     "learning_rate": "learning_rate",
@@ -120,39 +156,34 @@ KEYS = {
     "judged": "judged",
     "masked": "masked",
 }
+"""TRL's names and ours (r2i.core.curve.KEYS)."""
 
 
-def train_dapo(
-    model: Any, processor: Any, rows: list[Row], train: Train, seed: int, log: Path, folder: Path, say: Say
-) -> dict[str, Any]:
-    """Train `model` in place on `rows` (records.TRAIN, ok only). Returns a summary for metrics.
-
-    Goes on from the newest checkpoint in `folder`, where there is one. Raises EndpointError where the judge can't
-    be called at all.
-    """
-    dapo = train.dapo
-    curve = CurveLog(log, KEYS, say)
+def train_dapo(model: Any, processor: Any, rows: list[Row], run: TrlRun) -> dict[str, Any]:
+    """The Trainer of `dapo`. Raises EndpointError where the judge can't be called at all."""
+    train, dapo = run.train, run.train.dapo
+    curve = CurveLog(run.log, CURVE_KEYS, run.sink)
     encode_repeats_once(model)
     if dapo.freeze_vision:
         model.model.visual.requires_grad_(False)
-    with Grader(dapo, seed) as grader:
+    with RewardFunctions(dapo, run.seed) as rewards:
         trainer = DapoTrainer(
             model=model,
-            reward_funcs=grader.functions(),
-            args=trl_config(dapo, seed_of(seed, "dapo"), folder, train.save_every, train.keep),
-            train_dataset=rl_dataset(in_training_order(rows, seed)),
+            reward_funcs=rewards.functions(),
+            args=trl_config(dapo, seed_of(run.seed, "dapo"), run.checkpoints, train.save_every, train.keep),
+            train_dataset=rl_dataset(in_training_order(rows, run.seed)),
             processing_class=processor,
             callbacks=[curve, MarkComplete()],
-            rollout_func=Rollouts(model, processor, dapo, seed),
+            rollout_func=GroupSampler(model, processor, dapo, run.seed),
         )
         trainer.remove_callback(PrinterCallback)
-        trainer.grader, trainer.dapo = grader, dapo
-        trainer.train(resume_from_checkpoint=last_checkpoint(folder))
+        trainer.rewards, trainer.dapo = rewards, dapo
+        trainer.train(resume_from_checkpoint=last_checkpoint(run.checkpoints))
     curve.write()
     return {
         "steps": trainer.state.global_step,
         "rows": len(rows),
-        **recorded(dapo),
-        **grader.summary(),
+        **list_deviations(dapo),
+        **rewards.summary(),
         "last_10_steps": last_mean(curve.lines, ("accuracy", "format", "response_length", "kept_groups")),
     }

@@ -4,21 +4,18 @@ Same rows, same number of optimizer steps and prompts a step; the target is the 
 its letter. The loss counts the reply's tokens only.
 """
 
-from pathlib import Path
 from typing import Any
 
 from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
-from r2i.core.curve import Say
 from r2i.core.ids import seed_of
-from r2i.core.params import Train
 from r2i.core.tables import Row
-from r2i.train.log import CurveLog, trl_defaults
 from r2i.train.resume import MarkComplete, last_checkpoint
 from r2i.train.rows import in_training_order, sft_dataset
+from r2i.train.trl import CurveLog, TrlRun, trl_defaults
 
-KEYS = {
+CURVE_KEYS = {
     "loss": "loss",
     "grad_norm": "grad_norm",
     "learning_rate": "learning_rate",
@@ -26,33 +23,28 @@ KEYS = {
 }
 
 
-def train_sft(
-    model: Any, processor: Any, rows: list[Row], style: str, train: Train, seed: int, log: Path, folder: Path, say: Say
-) -> dict[str, Any]:
-    """Train `model` in place on `rows` (records.TRAIN, ok only). Returns a summary for metrics.
-
-    Goes on from the newest checkpoint in `folder`, where there is one.
-    """
-    sft = train.sft
+def train_sft(model: Any, processor: Any, rows: list[Row], run: TrlRun) -> dict[str, Any]:
+    """The Trainer of `sft`."""
+    train, sft = run.train, run.train.sft
     config = SFTConfig(
-        output_dir=str(folder),
+        output_dir=str(run.checkpoints),
         learning_rate=sft.lr,
         weight_decay=0.01,
         max_steps=sft.steps,
         per_device_train_batch_size=sft.batch,
         max_length=None,
-        **trl_defaults(seed_of(seed, "sft"), train.save_every, train.keep),
+        **trl_defaults(seed_of(run.seed, "sft"), train.save_every, train.keep),
     )
-    curve = CurveLog(log, KEYS, say)
+    curve = CurveLog(run.log, CURVE_KEYS, run.sink)
     trainer = SFTTrainer(
         model=model,
         args=config,
-        train_dataset=sft_dataset(in_training_order(rows, seed), style),
+        train_dataset=sft_dataset(in_training_order(rows, run.seed), run.style),
         processing_class=processor,
         callbacks=[curve, MarkComplete()],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=last_checkpoint(folder))
+    trainer.train(resume_from_checkpoint=last_checkpoint(run.checkpoints))
     curve.write()
     return {
         "steps": trainer.state.global_step,

@@ -1,8 +1,8 @@
 """Signs that a training run is collapsing, read off its curve.
 
-The window at the start and the window at the end are compared (params: `dapo.watch`). A format that falls and
-replies that grow without end are how reward hacking and collapse show first; groups whose rewards are all equal
-and rollouts that were not graded teach nothing.
+The first and the last steps are compared (params: `dapo.watch`). A falling share of closed answer spans and growing
+replies are the first signs of reward hacking and collapse; groups with equal rewards and masked rollouts teach
+nothing.
 """
 
 import sys
@@ -38,7 +38,7 @@ class _Window:
 
 
 def warnings(lines: Sequence[Line], watch: Watch) -> list[CollapseWarning]:
-    """What is wrong at the end of `lines`. Shares need `watch.window` lines, comparisons twice as many."""
+    """The warnings at the end of `lines`. Shares need `watch.window` lines, comparisons twice as many."""
     found = [_falling_format(lines, watch), _growing_length(lines, watch)]
     found += [
         _large_share(lines, watch.window, key, limit, kind, what, remedy)
@@ -110,11 +110,11 @@ def print_warning(warning: CollapseWarning) -> None:
 
 
 class Watcher:
-    """A sink of the curve that warns while training: of each kind once, and again only after `watch.window` steps
-    without it. It is printed on stderr and given to each `tell`."""
+    """A sink of the curve that warns while training: once a kind, and again only after `watch.window` steps without it.
+    A warning is printed on stderr and passed to each of `handlers`."""
 
-    def __init__(self, watch: Watch, *tell: Callable[[CollapseWarning], None]) -> None:
-        self.watch, self.tell = watch, (print_warning, *tell)
+    def __init__(self, watch: Watch, *handlers: Callable[[CollapseWarning], None]) -> None:
+        self.watch, self.handlers = watch, (print_warning, *handlers)
         self.lines: list[Line] = []
         self._quiet: dict[str, int] = {}  # kind -> steps since it was last seen
 
@@ -123,6 +123,6 @@ class Watcher:
         self._quiet = {kind: n + 1 for kind, n in self._quiet.items() if n + 1 < self.watch.window}
         for warning in warnings(self.lines, self.watch):
             if warning.kind not in self._quiet:
-                for tell in self.tell:
-                    tell(warning)
+                for handle in self.handlers:
+                    handle(warning)
             self._quiet[warning.kind] = 0

@@ -26,8 +26,7 @@ from r2i.core.records import TRAIN
 from r2i.core.tables import Row, write_table
 from r2i.tools.exchange.export import export_table
 from r2i.tools.exchange.hf import export_dataset
-from r2i.train.openrlhf.executor import Prompt
-from r2i.train.openrlhf.prompt import load_picture, prepare, training_inputs
+from r2i.train.openrlhf.prompt import Prompt, load_picture, prepare, training_inputs
 from r2i.train.openrlhf.view import read_reference, write_view
 from r2i.train.rows import rl_dataset
 from r2i.train.tokens import token_counter

@@ -35,11 +35,9 @@ from r2i.core.images import jpeg_bytes
 from r2i.core.params import Dapo, Endpoint, Judge
 from r2i.core.records import TRAIN
 from r2i.core.tables import Row, write_table
-from r2i.train.openrlhf.executor import BROKEN
-from r2i.train.openrlhf.files import Files
-from r2i.train.openrlhf.settings import VARIABLE, counts_folder, write_settings
-from r2i.train.openrlhf.tally import read_tallies
+from r2i.train.openrlhf.executor import MOST_BROKEN, read_tallies
 from r2i.train.openrlhf.view import read_reference, write_view
+from r2i.train.openrlhf.workspace import SETTINGS_VARIABLE, Files, write_settings
 from r2i.train.tokens import conversation, token_counter
 
 MINI = Path(__file__).parents[2] / "models" / "mini"
@@ -107,7 +105,7 @@ class Setup:
     def __init__(self, tmp_path: Path, processor: Any, monkeypatch: pytest.MonkeyPatch, params: Dapo) -> None:
         self.processor, self.files, self.params = processor, Files.under(tmp_path / "run"), params
         write_settings(self.files, params, engines=1, seed=0)
-        monkeypatch.setenv(VARIABLE, str(self.files.agent_settings))
+        monkeypatch.setenv(SETTINGS_VARIABLE, str(self.files.agent_settings))
         rows = [train_row(i) for i in range(6)]
         write_table(tmp_path / "train", rows, TRAIN, shards=2)
         write_view(tmp_path / "train", rows, params, 0, token_counter(processor), self.files.prompts)
@@ -176,7 +174,7 @@ def test_a_group_of_good_unclosed_wrong_and_huge_replies_is_graded_on_its_reply_
         (start, end) = output["action_ranges"][0]
         assert output["observation_tokens"][:start] == run.engine.asked[0][0]
         assert end == len(output["observation_tokens"])
-    assert read_tallies(counts_folder(run.files)) == {
+    assert read_tallies(run.files.rollout_counts) == {
         "groups": 1, "rollouts": 4, "judged": 0, "masked": 0, "masked_groups": 0,
     }  # fmt: skip
 
@@ -237,7 +235,7 @@ def test_one_rollout_that_cannot_be_graded_masks_its_group(setup: Any, server: S
     assert all(is_masked(output) for output in outputs)
     assert [output["extra_logs"]["masked"] for output in outputs] == [0.0, 0.0, 0.0, 1.0]
     assert [output["extra_logs"]["accuracy"] for output in outputs] == [1.0, 1.0, 0.0, 0.0]
-    tally = read_tallies(counts_folder(run.files))
+    tally = read_tallies(run.files.rollout_counts)
     assert (tally["masked"], tally["masked_groups"]) == (1, 1)
     assert all(6 not in output["observation_tokens"][output["action_ranges"][0][0] :] for output in outputs)
 
@@ -265,16 +263,16 @@ def test_a_picture_that_cannot_be_read_masks_its_group_with_a_blank_one(
 def test_a_rollout_that_fails_masks_its_group_and_many_in_a_row_end_the_run(setup: Any) -> None:
     run = setup()
     dead = [RuntimeError("engine is dead")] * GROUP
-    for _ in range(BROKEN - 1):
+    for _ in range(MOST_BROKEN - 1):
         assert all(is_masked(output) for output in run.run(*dead))
-    with pytest.raises(R2IError, match=f"{BROKEN} groups of rollouts in a row failed.*engine is dead"):
+    with pytest.raises(R2IError, match=f"{MOST_BROKEN} groups of rollouts in a row failed.*engine is dead"):
         run.run(*dead)
 
 
 def test_a_group_that_works_starts_the_count_of_failures_anew(setup: Any) -> None:
     run = setup()
     for _ in range(2):
-        for _ in range(BROKEN - 1):
+        for _ in range(MOST_BROKEN - 1):
             run.run(RIGHT, RuntimeError("once"), RIGHT, OTHER)
         assert run.run(RIGHT, RIGHT, RIGHT, OTHER)[0]["reward"] == 1.0
 

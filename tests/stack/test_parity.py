@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from pathlib import Path
+from statistics import fmean, stdev
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,8 @@ from openrlhf.trainer.ppo_utils.experience_maker import RemoteExperienceMaker
 from openrlhf.trainer.ppo_utils.kl_controller import FixedKLController
 from trl import GRPOTrainer
 
-from r2i.train.reward import group_advantages, overlong_penalty, score
+from r2i.grading.strict import grade_strictly
+from r2i.train.reward import accuracy_of, overlong_penalty
 
 OPTIONS = ["red", "blue", "green", "pink"]
 LIMIT, BUFFER, GROUP = 40, 16, 4
@@ -67,12 +69,14 @@ def of_openrlhf(groups: list[list[tuple[float, int]]], factor: float) -> tuple[l
 @pytest.mark.parametrize("factor", [0.0, 1.0, 0.5])
 def test_rewards_and_advantages_are_those_of_the_other_engine(factor: float) -> None:
     """TRL divides by the deviation + 1e-4 and OpenRLHF by it + 1e-9: less than 1e-3 apart from a spread of 0.1 on."""
-    graded = [[(score(text, "A", OPTIONS).accuracy or 0.0, n) for text, n in group] for group in REPLIES.values()]
+    graded = [
+        [(accuracy_of(grade_strictly(text, "A", OPTIONS)) or 0.0, n) for text, n in group] for group in REPLIES.values()
+    ]
     buffer = BUFFER if factor else 0
     ours = [[accuracy + overlong_penalty(n, LIMIT, buffer, factor) for accuracy, n in group] for group in graded]
     rewards, advantages = of_openrlhf(graded, factor)
     assert rewards == pytest.approx([reward for group in ours for reward in group], abs=1e-6)
-    expected = [advantage for group in ours for advantage in group_advantages(group)]
+    expected = [(reward - fmean(group)) / (stdev(group) + 1e-4) for group in ours for reward in group]
     assert advantages == pytest.approx(expected, abs=1e-3)
     assert any(advantage > 0.5 for advantage in advantages)
 

@@ -15,8 +15,8 @@ from openrlhf.cli import train_ppo_ray as cli
 
 from r2i.core.params import Cluster, Train, load_params
 from r2i.train.openrlhf.checks import violations, world
-from r2i.train.openrlhf.files import Files
 from r2i.train.openrlhf.flags import engines, openrlhf_flags
+from r2i.train.openrlhf.workspace import Files
 
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
 FILES = Files.under(Path("/workspace/run"))

@@ -113,11 +113,11 @@ def test_a_crash_is_an_error_with_its_cause_and_no_key_and_the_next_run_goes_on(
     said: list[int] = []
     resumed: dict = {}
 
-    def say(step: int, steps: int, line: object) -> None:
+    def sink(step: int, steps: int, line: object) -> None:
         said.append(step)
         resumed.update(told(folder), log=(workspaces(folder)[0] / "train.log").read_text())
 
-    assert train(folder, say)["rollout_batches"] == 4
+    assert train(folder, sink)["rollout_batches"] == 4
     assert sorted(set(said)) == [1, 2, 3, 4]
     assert "--ckpt.load_enable" in resumed["arguments"] and "begins after step 2" in resumed["log"]
 

@@ -22,7 +22,7 @@ TRAIN: dict[str, Any] = {
 }
 
 
-def train(folder: Path, say: Any = None, **cluster: Any) -> dict[str, Any]:
+def train(folder: Path, sink: Any = None, **cluster: Any) -> dict[str, Any]:
     """Train on the rows in `folder`, which is also the current directory."""
     params = Train.model_validate({**TRAIN, "cluster": {**TRAIN["cluster"], **cluster}})
     launch.TRAINER = "fake_trainer"
@@ -31,7 +31,7 @@ def train(folder: Path, say: Any = None, **cluster: Any) -> dict[str, Any]:
     os.environ["PYTHONPATH"] = f"{HERE}{os.pathsep}{known}"
     table, log, out = Path("data/overlay/train"), Path("data/train/dapo.json"), folder / "models" / "distilled"
     try:
-        return train_openrlhf(params, "mini", table, 0, log, out, say or print_line)
+        return train_openrlhf(params, "mini", table, 0, log, out, sink or print_line)
     finally:
         os.environ["PYTHONPATH"] = known
 

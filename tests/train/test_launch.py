@@ -17,11 +17,10 @@ from r2i.core.params import Cluster, Train
 from r2i.train.openrlhf import environment, launch
 from r2i.train.openrlhf.checkpoints import refuse_other_layout, refuse_small_disk, usable
 from r2i.train.openrlhf.environment import Environment, link_libraries, training_environment
-from r2i.train.openrlhf.files import Files
-from r2i.train.openrlhf.follow import WithMasked
+from r2i.train.openrlhf.follow import AddMaskedShare
 from r2i.train.openrlhf.launch import LocalTraining, gpus_there, refuse_too_few_gpus, wait_while_alive
 from r2i.train.openrlhf.log_tail import Silence, find_cause, last_words, remedy_for
-from r2i.train.openrlhf.workspace import open_workspace
+from r2i.train.openrlhf.workspace import Files, open_workspace
 
 ROOT = str(Path(__file__).parents[2])
 PARAMS = {
@@ -190,11 +189,11 @@ def test_too_few_gpus_are_refused_and_unknown_ones_are_not() -> None:
 
 def test_rollouts_masked_since_the_last_line_are_told_with_it(tmp_path: Path) -> None:
     told: list[Line] = []
-    say = WithMasked(lambda step, steps, line: told.append(line), tmp_path)
-    say(1, 3, {"loss": 1.0})  # nothing was counted yet
+    sink = AddMaskedShare(lambda step, steps, line: told.append(line), tmp_path)
+    sink(1, 3, {"loss": 1.0})  # nothing was counted yet
     for step, (rollouts, masked) in enumerate([(100, 0), (200, 50)], 2):
         (tmp_path / "engine.json").write_text(json.dumps({"rollouts": rollouts, "masked": masked}))
-        say(step, 3, {"loss": 1.0, "masked": 0.0})
+        sink(step, 3, {"loss": 1.0, "masked": 0.0})
     assert told == [{"loss": 1.0}, {"loss": 1.0, "masked": 0.0}, {"loss": 1.0, "masked": 0.5}]  # 50 of the last 100
 
 

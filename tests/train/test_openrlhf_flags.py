@@ -10,9 +10,9 @@ from r2i.core.errors import R2IError
 from r2i.core.params import Cluster, Train, load_params
 from r2i.train.openrlhf.attention import choose_attention, flash_attn_installed, shim_path
 from r2i.train.openrlhf.checks import violations
-from r2i.train.openrlhf.files import Files
 from r2i.train.openrlhf.flags import engines, notes, openrlhf_flags
 from r2i.train.openrlhf.model import KNOWN, ModelFacts, read_model_facts
+from r2i.train.openrlhf.workspace import Files
 
 ROOT = Path(__file__).parents[2]
 PARAMS = load_params(ROOT / "params.yaml")

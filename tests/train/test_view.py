@@ -14,10 +14,9 @@ from r2i.core.images import jpeg_bytes
 from r2i.core.params import Dapo, Endpoint, Judge
 from r2i.core.records import TRAIN
 from r2i.core.tables import Row, write_table
-from r2i.train.openrlhf.files import Files
-from r2i.train.openrlhf.settings import VARIABLE, read_settings, write_settings
 from r2i.train.openrlhf.student import base_folder, prepare_student, restore_processor
 from r2i.train.openrlhf.view import lines_of, read_reference, write_view
+from r2i.train.openrlhf.workspace import SETTINGS_VARIABLE, Files, read_settings, write_settings
 from r2i.train.rows import in_training_order
 from r2i.train.tokens import conversation, token_counter
 
@@ -213,12 +212,12 @@ def test_settings_come_back_as_they_were_written(tmp_path: Path, monkeypatch: py
     params = dapo(judge=judge, overlong_buffer=8)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     write_settings(files, params, engines=3, seed=5)
-    monkeypatch.setenv(VARIABLE, str(files.agent_settings))
+    monkeypatch.setenv(SETTINGS_VARIABLE, str(files.agent_settings))
     settings = read_settings()
     assert (settings.dapo, settings.engines, settings.seed) == (params, 3, 5)
     assert settings.workspace == tmp_path.resolve()
-    monkeypatch.setenv(VARIABLE, str(tmp_path / "gone.json"))
-    with pytest.raises(R2IError, match=VARIABLE):
+    monkeypatch.setenv(SETTINGS_VARIABLE, str(tmp_path / "gone.json"))
+    with pytest.raises(R2IError, match=SETTINGS_VARIABLE):
         read_settings()
 
 

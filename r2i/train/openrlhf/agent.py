@@ -1,6 +1,6 @@
 """The file that OpenRLHF loads (`--train.agent_func_path`): its executor, with r2i's rollouts.
 
-Imported by nothing else: it needs OpenRLHF at once.
+Nothing else imports it, since it needs OpenRLHF installed.
 """
 
 import os
@@ -11,9 +11,9 @@ from openrlhf.utils.agent import SingleTurnAgentExecutor
 
 from r2i.endpoint import connect
 from r2i.train.judge import RewardJudge
-from r2i.train.openrlhf.executor import Prompt, Rollouts
-from r2i.train.openrlhf.settings import Settings, read_settings
-from r2i.train.openrlhf.tally import Tally
+from r2i.train.openrlhf.executor import RolloutExecutor, Tally
+from r2i.train.openrlhf.prompt import Prompt
+from r2i.train.openrlhf.workspace import AgentSettings, read_settings
 
 
 class AgentExecutor(SingleTurnAgentExecutor):
@@ -23,17 +23,17 @@ class AgentExecutor(SingleTurnAgentExecutor):
         super().__init__()
         settings = read_settings()
         os.environ.setdefault("DVC_ROOT", str(settings.workspace))  # where the store of replies is
-        self.held = ExitStack()
+        self.contexts = ExitStack()
         tally = Tally(settings.counts)
-        self.rollouts = Rollouts(settings, self._judge(settings, tally), tally)
+        self.rollouts = RolloutExecutor(settings, self._judge(settings, tally), tally)
 
-    def _judge(self, settings: Settings, tally: Tally) -> RewardJudge | None:
-        """With its share of what the budget still holds."""
+    def _judge(self, settings: AgentSettings, tally: Tally) -> RewardJudge | None:
+        """The judge, with this engine's share of the remaining budget."""
         params = settings.dapo.judge
         if params is None:
             return None
         left = max(0, params.max_calls - tally.earlier["judge_calls"])
-        model = self.held.enter_context(connect(params.endpoint))
+        model = self.contexts.enter_context(connect(params.endpoint))
         return RewardJudge(model, params, settings.seed, left // settings.engines)
 
     async def execute(
@@ -52,5 +52,5 @@ class AgentExecutor(SingleTurnAgentExecutor):
         async def generate(processor: Any, pictures: list[Any], sampling: Any) -> dict[str, Any]:
             return await base(prompt, label, sampling, max_length, processor, llm_engine, pictures)
 
-        asked = Prompt(prompt, label, images, sampling_params, max_length, hf_tokenizer)
-        return await self.rollouts.execute(asked, generate)
+        request = Prompt(prompt, label, images, sampling_params, max_length, hf_tokenizer)
+        return await self.rollouts.execute(request, generate)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from r2i.core.errors import R2IError
 from r2i.core.params import Cluster
-from r2i.train.openrlhf.files import Files
+from r2i.train.openrlhf.workspace import Files
 
 BYTES_OF_A_PARAMETER = 14  # bf16 weight 2; float32 master weight, and Adam's two moments: 4 each
 LATEST = "latest"

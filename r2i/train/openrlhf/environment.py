@@ -9,9 +9,8 @@ from pathlib import Path
 
 import r2i
 from r2i.core.params import Train
-from r2i.train.openrlhf.files import Files
+from r2i.train.openrlhf.workspace import SETTINGS_VARIABLE, Files
 
-SETTINGS = "R2I_AGENT_SETTINGS"
 UNWANTED = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF")  # vLLM's sleep can't do with expandable segments
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "VLLM_NO_USAGE_STATS": "1"}  # they report to their makers otherwise
 PASSED_ON = ("HF_HUB_OFFLINE", "HF_HOME", "HF_HUB_CACHE", "TOKENIZERS_PARALLELISM", "NCCL_DEBUG", "R2I_STORE")
@@ -43,7 +42,7 @@ def training_environment(train: Train, files: Files, shim: Path | None, given: M
     root = Path(r2i.__file__).resolve().parents[1]
     paths = [str(shim)] if shim else []
     paths += [str(root), *filter(None, given.get("PYTHONPATH", "").split(os.pathsep))]
-    ours = {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), SETTINGS: str(files.agent_settings)}
+    ours = {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), SETTINGS_VARIABLE: str(files.agent_settings)}
     ours["DVC_ROOT"] = str(Path(given.get("DVC_ROOT") or ".").resolve())  # the judge's replies go where ours do
     ours |= _toolkit(files, given)
     judge = train.dapo.judge

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from r2i.core.errors import R2IError
 from r2i.core.params import Cluster, Dapo, Train
-from r2i.train.openrlhf.files import Files
+from r2i.train.openrlhf.workspace import Files
 
 BETAS = ("0.9", "0.999")  # of the reference and of TRL; OpenRLHF's own are 0.9, 0.95
 MAX_NORM = "1.0"  # gradients are clipped to it, as in TRL and EasyR1

@@ -1,7 +1,7 @@
 """One DAPO run through OpenRLHF, from train rows to a Hugging Face folder.
 
-Prepare, check, launch, follow, collect. What a killed run needs to go on lies in `.r2i/train/<fingerprint>/`, which
-goes when the run is done.
+Prepare, check, launch, follow, collect. What a killed run needs to resume lies in `.r2i/train/<fingerprint>/`, which is
+removed when the run is done.
 """
 
 import os
@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from r2i.core.curve import Line, Say, all_of, last_mean, write_curve
+from r2i.core.curve import CurveSink, Line, combine_sinks, last_mean, write_curve
 from r2i.core.errors import R2IError
 from r2i.core.fingerprint import library_versions
 from r2i.core.params import Train
@@ -19,25 +19,25 @@ from r2i.core.records import TRAIN
 from r2i.core.tables import ok_rows, read_table
 from r2i.train.live import live_run
 from r2i.train.openrlhf.checkpoints import refuse_other_layout, refuse_small_disk, usable
-from r2i.train.openrlhf.files import Files
+from r2i.train.openrlhf.executor import read_tallies
 from r2i.train.openrlhf.flags import engines, notes, openrlhf_flags
 from r2i.train.openrlhf.scalars import Scalars
-from r2i.train.openrlhf.settings import counts_folder
-from r2i.train.openrlhf.tally import read_tallies
-from r2i.train.openrlhf.workspace import ENGINES, fingerprint_of, open_workspace
+from r2i.train.openrlhf.workspace import ENGINES, Files, fingerprint_of, open_workspace, write_settings
 from r2i.train.watch import Watcher, warnings
 
 COLUMNS = ["row_id", "prompt", "question", "options", "answer", "label", "view", "status", "reason"]
 DONE = "trained"  # in the workspace: OpenRLHF has ended well, its result is whole
 
 
-def train_openrlhf(train: Train, style: str, table: Path, seed: int, log: Path, out: Path, say: Say) -> dict[str, Any]:
+def train_openrlhf(
+    train: Train, style: str, table: Path, seed: int, log: Path, out: Path, sink: CurveSink
+) -> dict[str, Any]:
     """Train `train.base` on the rows of `table` (records.TRAIN) and save it to `out`, model and processor.
 
-    `say` is told of each rollout batch while it trains, and so is MLflow. `out` and the curve in `log` appear only
-    when the run is complete; one that was killed goes on from its last checkpoint. Returns a summary.
-    `style`: that of the prompts in the rows, which say all themselves. Raises R2IError where the GPU packages or
-    GPUs are missing, where params don't fit the engine, and, with the cause from its log, where OpenRLHF fails.
+    `sink` and MLflow get a line for each rollout batch while it trains. `out` and the curve in `log` appear only when
+    the run is complete; a killed run resumes from its last checkpoint. Returns a summary. `style` is not used: the rows
+    hold their whole prompts. Raises R2IError where the GPU packages or GPUs are missing, where params don't fit the
+    engine, and, with the cause from its log, where OpenRLHF fails.
     """
     refuse_missing_packages()
     fingerprint = fingerprint_of(train, table, seed)
@@ -45,15 +45,15 @@ def train_openrlhf(train: Train, style: str, table: Path, seed: int, log: Path, 
         open_workspace(fingerprint) as files,
         live_run("train@dapo", train.model_dump(mode="json"), fingerprint) as live,
     ):
-        everyone = all_of(say, live, Watcher(train.dapo.watch, live.warn))
+        sink = combine_sinks(sink, live, Watcher(train.dapo.watch, live.warn))
         view = prepare(train, table, seed, files)
         if not (files.root / DONE).exists():
-            train_in(files, train, view, seed, fingerprint, everyone)
+            train_in(files, train, view, seed, fingerprint, sink)
         lines = Scalars(files.tensorboard, train.dapo.group_size).read()
         collect(train.base, files, out)
         write_curve(log, lines)
         live.tag_curve(log)
-        rollouts = dict(read_tallies(counts_folder(files)))
+        rollouts = dict(read_tallies(files.rollout_counts))
         shutil.rmtree(files.root)
     return {**view, **summary_of(train, lines), "rollouts": rollouts}
 
@@ -73,7 +73,6 @@ def prepare(train: Train, table: Path, seed: int, files: Files) -> dict[str, int
 
     from transformers import AutoProcessor
 
-    from r2i.train.openrlhf.settings import write_settings
     from r2i.train.openrlhf.student import prepare_student
     from r2i.train.openrlhf.view import write_view
     from r2i.train.tokens import token_counter
@@ -86,11 +85,11 @@ def prepare(train: Train, table: Path, seed: int, files: Files) -> dict[str, int
     return {"rows": len(rows), **asdict(facts)}
 
 
-def train_in(files: Files, train: Train, view: dict[str, int], seed: int, fingerprint: str, say: Say) -> None:
+def train_in(files: Files, train: Train, view: dict[str, int], seed: int, fingerprint: str, sink: CurveSink) -> None:
     """Check, launch and follow OpenRLHF; when this returns, `files.result` is whole."""
     from r2i.train.openrlhf.attention import choose_attention, flash_attn_installed, shim_path
     from r2i.train.openrlhf.environment import training_environment
-    from r2i.train.openrlhf.follow import WithMasked, follow
+    from r2i.train.openrlhf.follow import AddMaskedShare, follow
     from r2i.train.openrlhf.launch import launch
 
     cluster = train.cluster
@@ -108,8 +107,8 @@ def train_in(files: Files, train: Train, view: dict[str, int], seed: int, finger
     scalars = Scalars(files.tensorboard, train.dapo.group_size)
     steps = view["prompts"] // train.dapo.rollout_prompts
     secrets = tuple(environment.secrets.values())
-    say = WithMasked(say, counts_folder(files))
-    follow(training, scalars, steps, say, files.log, cluster.start_timeout_s, secrets)
+    sink = AddMaskedShare(sink, files.rollout_counts)
+    follow(training, scalars, steps, sink, files.log, cluster.start_timeout_s, secrets)
     refuse_half_a_result(files)
     (files.root / DONE).touch()
 
@@ -163,7 +162,7 @@ def collect(base: str, files: Files, out: Path) -> None:
 
 
 def summary_of(train: Train, lines: list[Line]) -> dict[str, Any]:
-    """What was done, in the words of the other engine's summary, and what this engine does in its own way."""
+    """The summary for metrics: the keys of engine trl, and what is particular to this engine."""
     dapo, cluster = train.dapo, train.cluster
     batches = len(lines)
     return {

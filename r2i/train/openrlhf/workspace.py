@@ -1,47 +1,90 @@
-"""The folder of one run with OpenRLHF: whose it is, and what goes on in it."""
+"""The folder of one run with OpenRLHF: its files, whose it is, and the settings that the agent executors read there."""
 
 import hashlib
 import json
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 from filelock import FileLock, Timeout
+from pydantic import ValidationError
 
 from r2i.core import paths
 from r2i.core.errors import R2IError
 from r2i.core.fingerprint import library_versions
-from r2i.core.params import Train
+from r2i.core.params import Dapo, Train
 from r2i.core.records import TRAIN
 from r2i.core.tables import table_parts
-from r2i.train.openrlhf.files import Files
 
 ENGINES = ("openrlhf", "vllm", "deepspeed", "ray", "torch", "transformers")
+SETTINGS_VARIABLE = "R2I_AGENT_SETTINGS"  # environment variable: the path of Files.agent_settings
+
+
+@dataclass(frozen=True)
+class Files:
+    """Absolute paths in one run's workspace: a folder for each base, rows, params and seed.
+
+    Every process that trains must see them under the same paths: on a cluster the workspace is on a shared disk.
+    """
+
+    root: Path
+    student: Path
+    """Folder: the base with the pixel limits of this run in its processor."""
+    prompts: Path
+    """What OpenRLHF reads: one line for each prompt, images by reference."""
+    agent_settings: Path
+    """AgentSettings, as JSON."""
+    rollout_counts: Path
+    """Folder: what each agent executor counts (r2i.train.openrlhf.executor.Tally)."""
+    checkpoints: Path
+    """DeepSpeed's checkpoints, to resume from."""
+    result: Path
+    """Folder: the trained model and its processor, written at the end."""
+    tensorboard: Path
+    log: Path
+    """What OpenRLHF prints."""
+
+    @classmethod
+    def under(cls, root: Path) -> Self:
+        """The workspace `root`; nothing is made."""
+        root = root.resolve()
+        return cls(
+            root=root,
+            student=root / "student",
+            prompts=root / "prompts.parquet",
+            agent_settings=root / "agent.json",
+            rollout_counts=root / "rollouts",
+            checkpoints=root / "checkpoints",
+            result=root / "result",
+            tensorboard=root / "tensorboard",
+            log=root / "train.log",
+        )
 
 
 def fingerprint_of(train: Train, table: Path, seed: int) -> str:
-    """32 hex digits that change with the rows and their pictures, the base, the dapo params, the seed and
-    OpenRLHF's version. Not with the cluster, the judge's address, or r2i's code: days of training are not thrown
-    away for those."""
+    """32 hex digits that change with the rows and their images, the base, the dapo params, the seed and OpenRLHF's
+    version. Not with the cluster, the judge's address, or r2i's code: these don't discard days of training."""
     where: Any = {"max_calls": True, "endpoint": {"base_url", "api_key_env", "concurrency", "rpm", "tpm"}}
     dapo = train.dapo.model_dump(mode="json", exclude={"watch": True, "judge": where})
-    told = [train.base, dapo, seed, library_versions(ENGINES[:1])]
-    found = hashlib.sha256(json.dumps(told).encode())
+    inputs = [train.base, dapo, seed, library_versions(ENGINES[:1])]
+    digest = hashlib.sha256(json.dumps(inputs).encode())
     base = Path(train.base)
     weights = sorted(path for path in base.iterdir() if path.is_file()) if base.is_dir() else []
     for path in [*weights, *table_parts(table, TRAIN, "overlay")]:
         with path.open("rb") as file:
-            found.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
-    return found.hexdigest()[:32]
+            digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:32]
 
 
 @contextmanager
 def open_workspace(fingerprint: str) -> Iterator[Files]:
-    """Its files, for this process alone. Raises R2IError where another one trains in it."""
+    """The workspace of a run, locked for this process. Raises R2IError where another process trains in it."""
     files = Files.under(paths.state_folder() / "train" / fingerprint)
     files.root.mkdir(parents=True, exist_ok=True)
     try:
@@ -49,13 +92,13 @@ def open_workspace(fingerprint: str) -> Iterator[Files]:
             yield files
     except Timeout:
         raise R2IError(
-            f"another process trains this very run in {files.root}", "wait for its end, or stop it"
+            f"another process trains this very run in {files.root}", "wait until it ends, or stop it"
         ) from None
 
 
 @contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """SIGTERM is a KeyboardInterrupt meanwhile: schedulers send it before they take the machine away."""
+    """SIGTERM raises KeyboardInterrupt meanwhile: schedulers send it before they take the machine away."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -68,3 +111,52 @@ def sigterm_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@dataclass(frozen=True)
+class AgentSettings:
+    """What an agent executor needs to know; OpenRLHF builds it without arguments, in processes of its own.
+
+    `engines`: vLLM engines that share the judge's budget, each with its own executor. `counts`: Files.rollout_counts.
+    `workspace`: the main workspace, which holds the store of replies.
+    """
+
+    dapo: Dapo
+    engines: int
+    seed: int
+    counts: Path
+    workspace: Path
+
+
+def write_settings(files: Files, dapo: Dapo, engines: int, seed: int) -> None:
+    """Write `files.agent_settings`. Raises R2IError for a judge that would run in the executor's process."""
+    if dapo.judge and dapo.judge.endpoint.kind != "openai":
+        raise R2IError(
+            f"the judge of engine openrlhf can't be of kind {dapo.judge.endpoint.kind}: each vLLM engine would load it",
+            "serve it on GPUs of its own and use `kind: openai` with its base_url",
+        )
+    values = {
+        "dapo": dapo.model_dump(mode="json"),
+        "engines": engines,
+        "seed": seed,
+        "counts": str(files.rollout_counts),
+        "workspace": str(paths.main_workspace().resolve()),
+    }
+    files.root.mkdir(parents=True, exist_ok=True)
+    part = files.agent_settings.with_name(f".{files.agent_settings.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    os.replace(part, files.agent_settings)
+
+
+def read_settings() -> AgentSettings:
+    """Read the file that $R2I_AGENT_SETTINGS names. Raises R2IError where it is missing or no settings."""
+    name = os.environ.get(SETTINGS_VARIABLE, "")
+    try:
+        values = json.loads(Path(name).read_text(encoding="utf-8"))
+        dapo = Dapo.model_validate(values["dapo"])
+        return AgentSettings(dapo, values["engines"], values["seed"], Path(values["counts"]), Path(values["workspace"]))
+    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+        raise R2IError(
+            f"no agent settings in ${SETTINGS_VARIABLE} ({name or 'unset'}): {error}",
+            "start the training by r2i, with the workspace on a disk that all nodes share",
+        ) from error

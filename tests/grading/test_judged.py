@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from scoring.rows import open_question, prediction
+from grading.rows import open_question, prediction
 from teacher_fakes import FakeModel, failed
 
 from r2i.core.params import Judge
@@ -98,7 +98,7 @@ def test_the_budget_takes_whole_items_by_a_hash_and_not_by_their_order() -> None
     assert [row["rule"] for row in other] != [row["rule"] for row in forward]
 
 
-def test_the_judge_hears_the_span_and_no_thinking() -> None:
+def test_the_judge_gets_the_span_and_no_thinking() -> None:
     assert quote_reply("<think>maybe red</think>I see it. <answer>navy, I think</answer>") == "navy, I think"
     assert quote_reply("<think>red</think>It looks navy to me") == "It looks navy to me"
     assert len(quote_reply("word " * 5000)) <= 1000

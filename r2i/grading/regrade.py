@@ -1,5 +1,7 @@
-"""Scores stored predictions anew by today's rules. No model is called: what the judge said stands where it was asked
-just what it would be asked today."""
+"""Grades stored predictions again by today's rules, without a model call.
+
+A judge's verdict stands where the judge would get the same request today.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -8,13 +10,14 @@ from dataclasses import dataclass
 from r2i.core.params import Judge
 from r2i.core.records import OK
 from r2i.core.tables import Row
-from r2i.grading import JUDGE, NONE, score_reply
+from r2i.grading import JUDGE, NONE
+from r2i.grading.flexible import grade_flexibly
 from r2i.grading.judged import ask_judge, quote_reply
 
 
 @dataclass(frozen=True)
 class Change:
-    """A row that is scored otherwise than before."""
+    """A row whose rule or verdict differs from before."""
 
     before: Row
     after: Row
@@ -24,24 +27,24 @@ class Change:
         return self.before["correct"], self.after["correct"]
 
 
-def rescore_rows(rows: Iterable[Row], judge: Judge | None, seed: int) -> list[Row]:
+def regrade_rows(rows: Iterable[Row], judge: Judge | None, seed: int) -> list[Row]:
     """`rows` of PREDICTIONS by today's rules. `judge`: params' `evaluate.judge`; without one nothing stays judged."""
-    return [_rescore(row, judge, seed) for row in rows]
+    return [_regrade(row, judge, seed) for row in rows]
 
 
-def _rescore(row: Row, judge: Judge | None, seed: int) -> Row:
+def _regrade(row: Row, judge: Judge | None, seed: int) -> Row:
     if row["status"] != OK:
         return row
-    found = score_reply(row["reply"], row)
-    new = {"rule": found.rule, "correct": found.correct, "predicted": found.predicted, "verdict": None}
-    if found.rule == NONE and row["verdict"] and judge and _was_asked_so(row, judge, seed):
+    verdict = grade_flexibly(row["reply"], row)
+    new = {"rule": verdict.rule, "correct": verdict.correct, "predicted": verdict.predicted, "verdict": None}
+    if verdict.rule == NONE and row["verdict"] and judge and _same_request(row, judge, seed):
         new["verdict"] = row["verdict"]
         if row["rule"] == JUDGE:
             new |= {"rule": JUDGE, "correct": row["correct"]}
     return {**row, **new}
 
 
-def _was_asked_so(row: Row, judge: Judge, seed: int) -> bool:
+def _same_request(row: Row, judge: Judge, seed: int) -> bool:
     """Whether the judge would get the same request today, word for word, from the same model."""
     if not quote_reply(row["reply"]):
         return False
@@ -51,7 +54,7 @@ def _was_asked_so(row: Row, judge: Judge, seed: int) -> bool:
 
 
 def find_changes(before: Sequence[Row], after: Sequence[Row]) -> list[Change]:
-    """Rows whose verdict or rule is another, in order."""
+    """Rows whose verdict or rule differs, in order."""
     pairs = zip(before, after, strict=True)
     return [Change(old, new) for old, new in pairs if any(old[name] != new[name] for name in ("rule", "correct"))]
 
@@ -61,7 +64,7 @@ def count_rules(rows: Iterable[Row]) -> Counter[str]:
     return Counter(row["rule"] for row in rows if row["status"] == OK)
 
 
-def headline(rows: Iterable[Row]) -> dict[str, float]:
+def accuracy_by_view(rows: Iterable[Row]) -> dict[str, float]:
     """Accuracy of the greedy replies in each view, unscored counted as wrong; calls that failed are no replies."""
     views: dict[str, list[bool]] = {}
     for row in rows:

@@ -4,15 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
+from grading.rows import open_question, prediction
 from scipy.stats import binomtest
-from scoring.rows import open_question, prediction
 from typer.testing import CliRunner
 
 from r2i.cli.main import app
 from r2i.core.errors import TableError
 from r2i.core.records import PREDICTIONS
 from r2i.core.tables import Row, write_table
-from r2i.grading.audit import agreements, append_word, choose_rows, markdown, read_log, verdict_id
+from r2i.grading.audit import append_answer, choose_rows, measure_agreement, read_answers, to_markdown, verdict_id
 
 ROWS = [prediction(f"letter-{number}", "B") for number in range(40)]
 ROWS += [prediction(f"text-{number}", "green") for number in range(3)]
@@ -41,12 +41,12 @@ def test_one_rule_alone_can_be_asked_for_and_failed_calls_are_no_verdicts() -> N
 
 def test_the_log_holds_no_text_of_the_data_and_survives_a_torn_line(tmp_path: Path) -> None:
     path = tmp_path / "audit/base.jsonl"
-    append_word(path, ROWS[0], True)
-    append_word(path, ROWS[1], True)
+    append_answer(path, ROWS[0], True)
+    append_answer(path, ROWS[1], True)
     with path.open("a") as file:
         file.write('{"verdict_id": "torn", "agr')
-    append_word(path, ROWS[1], False)  # a change of mind
-    assert read_log(path) == {verdict_id(ROWS[0]): True, verdict_id(ROWS[1]): False}
+    append_answer(path, ROWS[1], False)  # a change of mind
+    assert read_answers(path) == {verdict_id(ROWS[0]): True, verdict_id(ROWS[1]): False}
     assert "coat" not in path.read_text()
     assert set(json.loads(path.read_text().splitlines()[0])) == {
         "verdict_id",
@@ -65,7 +65,7 @@ def test_a_verdict_that_changed_has_to_be_confirmed_anew() -> None:
 
 def test_agreement_is_by_rule_with_wilsons_interval() -> None:
     said = {verdict_id(row): number > 0 for number, row in enumerate(ROWS[:10])}  # 9 of 10
-    (found,) = agreements(ROWS, said)
+    (found,) = measure_agreement(ROWS, said)
     assert (found.rule, found.agreed, found.asked) == ("letter", 9, 10)
     expected = binomtest(9, 10).proportion_ci(method="wilson")
     assert found.interval == pytest.approx((expected.low, expected.high))
@@ -114,5 +114,5 @@ def test_the_export_asks_nothing_and_shows_all_that_decides(workspace: Path) -> 
 
 def test_a_reply_with_fences_does_not_break_out_of_its_block() -> None:
     row: Row = open_question("a", "```json\n{}\n```\n# heading")
-    text = markdown([row], "base")
+    text = to_markdown([row], "base")
     assert "````text\n```json\n{}\n```\n# heading\n````" in text

@@ -1,11 +1,16 @@
-"""The statement in which a reply says its answer. What was thought on the way there does not count."""
+"""What a reply states as its answer: where in it the answer stands, and the sentence that gives it.
+
+Reasoning on the way there is never searched. The flexible grader reads more than the strict one: a span that was never
+closed, a bare letter, a sentence.
+"""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
+from r2i.core.parse import last_boxed
 from r2i.grading.phrases import CONNECTOR, CONTRAST, ENDORSED, ENDORSED_TEXT, LEAD, LIKELIEST, MARK, WITHDRAWN
-from r2i.grading.spans import find_answer, plain
 
 Form = Literal["alone", "marked", "last"]
 _END = re.compile(r"(?<![^A-Za-z0-9][A-Ja-j])(?<!^[A-Ja-j])(?<!\b\d)[.!?]+[\"')\]]*(?=\s)|[。!?]|\n+|</")
@@ -14,6 +19,52 @@ _PREDICATE = re.compile(
     r"\s*:?\s*(\S.*)",
     re.IGNORECASE | re.DOTALL,
 )
+LONGEST = 20_000  # characters of a reply that are read, from its end
+
+_THINKING = (("<think>", "</think>"), ("<thinking>", "</thinking>"), ("◁think▷", "◁/think▷"))
+_CLOSED = (
+    re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.IGNORECASE | re.DOTALL),
+    re.compile(r"<\|begin_of_box\|>((?:(?!<\|begin_of_box\|>).)*?)<\|end_of_box\|>", re.DOTALL),  # GLM-4.5V
+)
+_OPEN = re.compile(r"<answer>|<\|begin_of_box\|>", re.IGNORECASE)
+_TOKENS = re.compile(r"<\|[a-z_]{1,30}\|>|</?s>|</?answer>", re.IGNORECASE)
+
+
+def find_answer(reply: str) -> str:
+    """The part of `reply` that answers: the last closed `<answer>` span; else the last `\\boxed{}`; else what follows
+    an unclosed `<answer>`; else the whole prose. Thinking is removed first; unfinished thinking leaves nothing.
+
+    Text is in Unicode's NFKC form (full-width letters and digits are plain ones).
+    """
+    text = re.sub(r"(?<=\d)(?=[¼½¾⅐-⅞])", " ", drop_thinking(reply))  # 5½ is not 51/2
+    text = unicodedata.normalize("NFKC", text).replace("⁄", "/")[-LONGEST:]
+    spans = [match for pattern in _CLOSED for match in pattern.finditer(text)]
+    if spans:
+        inside = max(spans, key=lambda match: match.end()).group(1)
+        return last_boxed(inside) or inside
+    boxed = last_boxed(text)
+    if boxed is not None:
+        return boxed
+    opened = list(_OPEN.finditer(text))
+    return _TOKENS.sub(" ", text[opened[-1].end() :] if opened else text)
+
+
+def drop_thinking(reply: str) -> str:
+    """`reply` without its thinking: from each opening tag to its end, and up to an end whose start was prefilled."""
+    for opening, closing in _THINKING:
+        reply = reply.rpartition(closing)[2]
+        reply = reply.partition(opening)[0]
+    return reply
+
+
+def plain(text: str) -> str:
+    """`text` without Markdown marks and the LaTeX that only sets type; its lines and words stay."""
+    text = re.sub(r"```\w*", "", re.sub(r"[“”「」『』]", '"', re.sub(r"[‘’]", "'", text)))
+    text = re.sub(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|fbox|boxed)\s*\{([^{}]*)\}", r"\1", text)
+    text = re.sub(r"\\[()\[\]]|\$\$", " ", text)
+    text = re.sub(r"\*\*|__|`", "", text)
+    text = re.sub(r"^[ \t]*(?:#+|>|[-*•])[ \t]+", "", text, flags=re.MULTILINE)
+    return re.sub(r"(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)", "", text).strip()
 
 
 @dataclass(frozen=True)
@@ -62,7 +113,7 @@ def find_statements(reply: str) -> list[Statement]:
     An enclosed answer or a reply of one sentence: all of it. Of several sentences: the last one that is marked as
     the answer, unless a later one takes it back; else the last sentence, then a first line that answers up front.
     """
-    text = plain(find_answer(reply).text)
+    text = plain(find_answer(reply))
     sentences = split(text)
     if not sentences:
         return []

@@ -1,14 +1,14 @@
-"""Every rule of the scorer is needed: with any one of them off, or out of order, some case of the table fails."""
+"""Every rule of the flexible grader is needed: with one of them off, or out of order, some case of the table fails."""
 
 import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from scoring.cases import CASES
+from grading.cases import CASES
 
-import r2i.grading
-from r2i.grading import CHOICE_RULES, SHORT_RULES, choice, conclusion, mathematics, numbers, score_reply, short, spans
+from r2i.grading import choice, flexible, mathematics, numbers, statements
+from r2i.grading.flexible import CHOICE_RULES, OPEN_RULES, grade_flexibly
 
 NEVER = re.compile(r"(?!)")
 
@@ -25,55 +25,55 @@ def failures() -> list[str]:
     mathematics._compare.cache_clear()
     wrong = []
     for case in CASES:
-        verdict = score_reply(case.reply, case.item)
+        verdict = grade_flexibly(case.reply, case.item)
         if (verdict.correct, verdict.rule) != (case.correct, case.rule):
             wrong.append(case.reply)
     return wrong
 
 
-def test_the_scorer_as_it_is_fails_no_case() -> None:
+def test_the_grader_as_it_is_fails_no_case() -> None:
     assert failures() == []
 
 
 @pytest.mark.parametrize("place", range(len(CHOICE_RULES)))
 def test_every_rule_of_choice_is_needed(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(r2i.grading, "CHOICE_RULES", CHOICE_RULES[:place] + CHOICE_RULES[place + 1 :])
+    monkeypatch.setattr(flexible, "CHOICE_RULES", CHOICE_RULES[:place] + CHOICE_RULES[place + 1 :])
     assert failures()
 
 
-@pytest.mark.parametrize("place", range(len(SHORT_RULES)))
+@pytest.mark.parametrize("place", range(len(OPEN_RULES)))
 def test_every_rule_of_open_questions_is_needed(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(r2i.grading, "SHORT_RULES", SHORT_RULES[:place] + SHORT_RULES[place + 1 :])
+    monkeypatch.setattr(flexible, "OPEN_RULES", OPEN_RULES[:place] + OPEN_RULES[place + 1 :])
     assert failures()
 
 
-@pytest.mark.parametrize("rules", ["CHOICE_RULES", "SHORT_RULES"])
+@pytest.mark.parametrize("rules", ["CHOICE_RULES", "OPEN_RULES"])
 def test_the_order_of_the_rules_matters(rules: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(r2i.grading, rules, getattr(r2i.grading, rules)[::-1])
+    monkeypatch.setattr(flexible, rules, getattr(flexible, rules)[::-1])
     assert failures()
 
 
 MUTATIONS: list[tuple[Any, str, Any]] = [
-    (r2i.grading, "declines", no),
-    (spans, "drop_thinking", same),
-    (spans, "_CLOSED", ()),
-    (spans, "last_boxed", lambda _: None),
-    (spans, "_OPEN", NEVER),
-    (spans, "_TOKENS", NEVER),
-    (conclusion, "plain", same),
-    (conclusion, "MARK", NEVER),
-    (conclusion, "ENDORSED", NEVER),
-    (conclusion, "ENDORSED_TEXT", NEVER),
-    (conclusion, "CONNECTOR", NEVER),
-    (conclusion, "CONTRAST", NEVER),
-    (conclusion, "LIKELIEST", NEVER),
-    (conclusion, "WITHDRAWN", NEVER),
-    (conclusion, "LEAD", NEVER),
-    (conclusion, "_PREDICATE", NEVER),
-    (conclusion, "_is_list", no),
-    (conclusion, "_is_bare", no),
-    (conclusion.Statement, "finished", True),
-    (conclusion.Statement, "quoted", ""),
+    (flexible, "declines", no),
+    (statements, "drop_thinking", same),
+    (statements, "_CLOSED", ()),
+    (statements, "last_boxed", lambda _: None),
+    (statements, "_OPEN", NEVER),
+    (statements, "_TOKENS", NEVER),
+    (statements, "plain", same),
+    (statements, "MARK", NEVER),
+    (statements, "ENDORSED", NEVER),
+    (statements, "ENDORSED_TEXT", NEVER),
+    (statements, "CONNECTOR", NEVER),
+    (statements, "CONTRAST", NEVER),
+    (statements, "LIKELIEST", NEVER),
+    (statements, "WITHDRAWN", NEVER),
+    (statements, "LEAD", NEVER),
+    (statements, "_PREDICATE", NEVER),
+    (statements, "_is_list", no),
+    (statements, "_is_bare", no),
+    (statements.Statement, "finished", True),
+    (statements.Statement, "quoted", ""),
     (choice, "_HEAD", NEVER),
     (choice, "_SPACED", NEVER),
     (choice, "_LISTED", NEVER),
@@ -84,7 +84,7 @@ MUTATIONS: list[tuple[Any, str, Any]] = [
     (choice, "_with_text", same),
     (choice, "negates", no),
     (choice, "polarity", lambda *_, **__: None),
-    (short, "negates", no),
+    (flexible, "negates", no),
     (numbers, "spell_digits", same),
     (numbers, "_names_range", no),
     (numbers, "_is_code", no),

@@ -1,16 +1,17 @@
-"""The scorer gives the verdict that a careful person gives, whatever the reply looks like."""
+"""The flexible grader gives the verdict that a careful person gives, whatever the reply looks like."""
 
 import threading
 import time
 
 import pytest
+from grading.cases import CASES, Case
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scoring.cases import CASES, Case
 
-from r2i.grading import JUDGE, RULES, score_reply
+from r2i.grading import JUDGE, RULES
+from r2i.grading.flexible import grade_flexibly
 from r2i.grading.mathematics import same_mathematics
-from r2i.grading.strict import grade
+from r2i.grading.strict import grade_strictly
 
 BARE = [case for case in CASES if case.rule != "none" and len(case.reply) < 12 and case.reply[0].isalnum()]
 PIECES = [
@@ -38,7 +39,7 @@ def test_the_table_is_large_and_no_reply_is_in_it_twice() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=name)
 def test_a_reply_gets_the_verdict_of_a_careful_person(case: Case) -> None:
-    verdict = score_reply(case.reply, case.item)
+    verdict = grade_flexibly(case.reply, case.item)
     assert (verdict.correct, verdict.rule) == (case.correct, case.rule), verdict
 
 
@@ -52,14 +53,14 @@ def test_a_reply_that_no_rule_reads_is_unscored_and_never_wrong() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=name)
 def test_white_space_around_a_reply_changes_nothing(case: Case) -> None:
-    plain = score_reply(case.reply, case.item)
+    plain = grade_flexibly(case.reply, case.item)
     for around in ("\n", "  ", "\r\n\t", "\u3000"):
-        assert score_reply(around + case.reply + around, case.item) == plain
+        assert grade_flexibly(around + case.reply + around, case.item) == plain
 
 
 @pytest.mark.parametrize("case", BARE, ids=name)
 def test_markdown_around_an_answer_changes_nothing(case: Case) -> None:
-    right = score_reply(case.reply, case.item).correct
+    right = grade_flexibly(case.reply, case.item).correct
     for before, after in (
         ("**", "**"),
         ("`", "`"),
@@ -69,15 +70,15 @@ def test_markdown_around_an_answer_changes_nothing(case: Case) -> None:
         ("> ", ""),
         ("```\n", "\n```"),
     ):
-        assert score_reply(before + case.reply + after, case.item).correct == right, before
+        assert grade_flexibly(before + case.reply + after, case.item).correct == right, before
 
 
 @pytest.mark.parametrize("case", BARE, ids=name)
 def test_a_span_around_an_answer_changes_nothing(case: Case) -> None:
-    right = score_reply(case.reply, case.item).correct
+    right = grade_flexibly(case.reply, case.item).correct
     thought = "<think>It could be A, or 3.</think>It could be C, or 4.\n"
-    assert score_reply(f"{thought}<answer>{case.reply}</answer>", case.item).correct == right
-    assert score_reply(f"{thought}\\boxed{{{case.reply}}}", case.item).correct == right
+    assert grade_flexibly(f"{thought}<answer>{case.reply}</answer>", case.item).correct == right
+    assert grade_flexibly(f"{thought}\\boxed{{{case.reply}}}", case.item).correct == right
 
 
 def test_what_training_rewards_evaluation_counts_as_right_but_for_seven_replies() -> None:
@@ -86,8 +87,8 @@ def test_what_training_rewards_evaluation_counts_as_right_but_for_seven_replies(
         case.reply
         for case in CASES
         for reply in (case.reply, f"<answer>{case.reply}</answer>")
-        if grade(reply, case.item["label"] or case.item["answer"], case.options).correct
-        and score_reply(reply, case.item).correct is not True
+        if grade_strictly(reply, case.item["label"] or case.item["answer"], case.options).correct
+        and grade_flexibly(reply, case.item).correct is not True
     }
     assert kinder == {"Blue (A)", "blue A", "5+", "more than 5", "at least 5", "472", "not 7"}
 
@@ -97,21 +98,21 @@ def test_what_training_rewards_evaluation_counts_as_right_but_for_seven_replies(
     reply=st.one_of(st.text(max_size=200), st.lists(st.sampled_from(PIECES), max_size=12).map("".join)),
     case=st.sampled_from(CASES),
 )
-def test_no_text_makes_the_scorer_raise(reply: str, case: Case) -> None:
-    verdict = score_reply(reply, case.item)
+def test_no_text_makes_the_grader_raise(reply: str, case: Case) -> None:
+    verdict = grade_flexibly(reply, case.item)
     assert verdict.rule in RULES
     assert (verdict.correct is None) == (verdict.rule == "none")
 
 
 def test_a_lone_surrogate_is_text_like_any_other() -> None:
-    assert score_reply("\ud83d B", CASES[0].item).correct is True
+    assert grade_flexibly("\ud83d B", CASES[0].item).correct is True
 
 
 @pytest.mark.parametrize("reply", LONG)
 def test_a_very_long_reply_takes_little_time(reply: str) -> None:
     start = time.monotonic()
-    score_reply(reply, CASES[0].item)
-    score_reply(reply, Case([], "5", "", None, "none").item)
+    grade_flexibly(reply, CASES[0].item)
+    grade_flexibly(reply, Case([], "5", "", None, "none").item)
     assert time.monotonic() - start < 5  # some 0.1 s; a pattern that backtracks would take minutes
 
 

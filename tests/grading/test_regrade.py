@@ -1,9 +1,9 @@
-"""Scoring anew calls no model, and keeps of the judge's word what still holds."""
+"""Grading again calls no model, and keeps the judge's verdicts that still hold."""
 
 from pathlib import Path
 
 import pytest
-from scoring.rows import prediction
+from grading.rows import prediction
 from teacher_fakes import FakeModel
 from typer.testing import CliRunner
 
@@ -12,7 +12,7 @@ from r2i.core.params import Judge, load_params
 from r2i.core.records import PREDICTIONS
 from r2i.core.tables import Row, read_table, write_table
 from r2i.grading.judged import judge_rows
-from r2i.grading.rescore import count_rules, find_changes, headline, rescore_rows
+from r2i.grading.regrade import accuracy_by_view, count_rules, find_changes, regrade_rows
 
 CFG = Judge.model_validate({"endpoint": {"kind": "openai", "model": "fake", "base_url": "http://none"}, "max_calls": 9})
 ROOT = Path(__file__).parents[2]
@@ -25,37 +25,37 @@ def judged(*rows: Row) -> list[Row]:
 def test_rows_of_todays_rules_are_left_as_they_are() -> None:
     rows = judged(prediction("a", "B"), prediction("b", "navy"), prediction("c", ""))
     assert [row["rule"] for row in rows] == ["letter", "judge", "none"]
-    assert rescore_rows(rows, CFG, 0) == rows
+    assert regrade_rows(rows, CFG, 0) == rows
 
 
 def test_a_row_that_a_rule_reads_today_needs_no_judge() -> None:
     (old,) = judged(prediction("a", "navy"))
-    (new,) = rescore_rows([{**old, "reply": "It is B"}], CFG, 0)
+    (new,) = regrade_rows([{**old, "reply": "It is B"}], CFG, 0)
     assert (new["rule"], new["correct"], new["verdict"]) == ("letter", True, None)
 
 
 def test_a_judges_word_falls_with_what_it_was_asked() -> None:
     (old,) = judged(prediction("a", "navy"))
     for changed in ({"question": "what color is the hat?"}, {"reply": "azure"}, {"answer": "green", "label": "C"}):
-        (new,) = rescore_rows([{**old, **changed}], CFG, 0)
+        (new,) = regrade_rows([{**old, **changed}], CFG, 0)
         assert (new["rule"], new["correct"], new["verdict"]) == ("none", None, None), changed
     warm = CFG.model_copy(update={"sampling": CFG.sampling.model_copy(update={"temperature": 0.5})})
     other = CFG.model_copy(update={"endpoint": CFG.endpoint.model_copy(update={"model": "another"})})
     for judge in (warm, other, None):
-        assert rescore_rows([old], judge, 0)[0]["rule"] == "none"
+        assert regrade_rows([old], judge, 0)[0]["rule"] == "none"
 
 
 def test_a_failed_call_stays_failed() -> None:
     row = prediction("a", "", status="failed", reason="timeout", rule="none", correct=None)
-    assert rescore_rows([row], CFG, 0) == [row]
+    assert regrade_rows([row], CFG, 0) == [row]
 
 
-def test_changes_and_headline_count_unscored_as_wrong() -> None:
+def test_changes_and_accuracy_count_unscored_as_wrong() -> None:
     old = [prediction("a", "B"), prediction("b", "B", rule="none", correct=None), prediction("c", "navy")]
-    new = rescore_rows(old, None, 0)
+    new = regrade_rows(old, None, 0)
     assert [change.verdicts for change in find_changes(old, new)] == [(None, True)]
-    assert headline(old) == {"full": pytest.approx(1 / 3)}
-    assert headline(new) == {"full": pytest.approx(2 / 3)}
+    assert accuracy_by_view(old) == {"full": pytest.approx(1 / 3)}
+    assert accuracy_by_view(new) == {"full": pytest.approx(2 / 3)}
     assert count_rules(new) == {"letter": 2, "none": 1}
 
 
@@ -67,7 +67,7 @@ def test_the_command_is_dry_unless_told(tmp_path: Path, monkeypatch: pytest.Monk
     command = ["evaluate", "rescore", "--params", str(ROOT / "params.yaml")]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
-    assert "1 of 2 rows are scored otherwise" in done.output
+    assert "1 of 2 rows get another verdict or rule" in done.output
     assert "full: 0.00 % -> 50.00 %" in done.output
     assert (folder / "part-00000-of-00001.parquet").read_bytes() == before
     assert CliRunner().invoke(app, [*command, "--write"]).exit_code == 0
