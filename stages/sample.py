@@ -15,7 +15,7 @@ PARAMS = ("seed", "sample")
 
 def main(params: Path = Path("params.yaml")) -> None:
     """Choose images from the pools; the truth of rendered ones goes to a table of its own."""
-    from r2i.core.tar_spool import TarSpool
+    from r2i.core.spool import TarSpool
     from r2i.sample.choose import choose_images, summarise
     from r2i.sample.hashes import KnownHashes, default_path
     from r2i.sample.pools import list_offers

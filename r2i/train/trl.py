@@ -1,14 +1,12 @@
 """DAPO or SFT in this process, through TRL: from train rows to a Hugging Face folder."""
 
 import json
-import os
-import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 from r2i.core.curve import all_of, progress_printer
-from r2i.core.disk import DiskError, clear_remains, disk_error, replace_folder, writing
+from r2i.core.disk import new_folder
 from r2i.core.params import Train
 from r2i.core.records import TRAIN
 from r2i.core.tables import ok_rows, read_table
@@ -50,27 +48,11 @@ def train_trl(run: str, train: Train, style: str, table: Path, seed: int, log: P
 
 
 def save_model(model: Any, processor: Any, out: Path) -> None:
-    """Write beside `out`, then move: a folder that exists is complete. Raises DiskError."""
-    from safetensors import SafetensorError
-
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    clear_remains(out)
-    try:
-        with writing(out):
-            model.save_pretrained(part)
-            processor.save_pretrained(part)
-            forget_loading(part / "tokenizer_config.json")
-            replace_folder(part, out)
-    except SafetensorError as error:
-        raise _full_disk(error, out) or error from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _full_disk(error: Exception, out: Path) -> DiskError | None:
-    """safetensors tells the system's error in its text alone: `... (os error 28)`."""
-    number = re.search(r"os error (\d+)", str(error))
-    return disk_error(OSError(int(number[1]), str(error)), f"while writing {out}", out) if number else None
+    """Write a Hugging Face folder: one that exists is complete. Raises DiskError."""
+    with new_folder(out) as part:
+        model.save_pretrained(part)
+        processor.save_pretrained(part)
+        forget_loading(part / "tokenizer_config.json")
 
 
 def forget_loading(config: Path) -> None:

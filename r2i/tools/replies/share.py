@@ -1,9 +1,9 @@
 """The archive among labs: `replies/` as DVC tracks it, by `replies.dvc`."""
 
-import os
 from pathlib import Path
 from typing import Any
 
+from r2i.core.disk import new_file
 from r2i.core.errors import R2IError
 from r2i.endpoint.archive import open_archive
 from r2i.endpoint.store import Store, default_archive
@@ -59,12 +59,10 @@ def segments_named() -> set[str]:
 def fetch_segments(names: set[str]) -> None:
     """Put `names`, which the pointer holds, into the archive's folder; what is there stays. Raises R2IError."""
     run_dvc("fetch", "--quiet", str(POINTER))
-    ARCHIVE.mkdir(exist_ok=True)
     files = _files()
     for name in sorted(names):
-        part = ARCHIVE / f".{name}.part"
-        files.get_file(f"{ARCHIVE.name}/{name}", str(part))
-        os.replace(part, ARCHIVE / name)
+        with new_file(ARCHIVE / name) as part:
+            files.get_file(f"{ARCHIVE.name}/{name}", str(part))
 
 
 def _files() -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from r2i.core import paths
+from r2i.core.disk import new_file
 from r2i.core.errors import R2IError
 from r2i.core.params import Dapo
 from r2i.train.openrlhf.files import Files
@@ -46,10 +47,8 @@ def write_settings(files: Files, dapo: Dapo, engines: int, seed: int) -> None:
         "counts": str(counts_folder(files)),
         "workspace": str(paths.main_workspace().resolve()),
     }
-    files.root.mkdir(parents=True, exist_ok=True)
-    part = files.agent_settings.with_name(f".{files.agent_settings.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(part, files.agent_settings)
+    with new_file(files.agent_settings) as part:
+        part.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def read_settings() -> Settings:

@@ -1,11 +1,12 @@
 """What the executors count: groups that dynamic sampling filters out are not in OpenRLHF's own scalars."""
 
 import json
-import os
 import socket
 import uuid
 from collections import Counter
 from pathlib import Path
+
+from r2i.core.disk import new_file
 
 
 class Tally:
@@ -20,10 +21,8 @@ class Tally:
         self.counts: Counter[str] = Counter()
 
     def write(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_suffix(".part")
-        part.write_text(json.dumps(self.counts, sort_keys=True) + "\n", encoding="utf-8")
-        os.replace(part, self.path)
+        with new_file(self.path) as part:
+            part.write_text(json.dumps(self.counts, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def read_tallies(folder: Path) -> Counter[str]:
