@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from r2i.core import paths
 from r2i.core.ids import make_id
 from r2i.core.params import Crop
 from r2i.core.progress import track
-from r2i.crop.done import Done, default_state, remove_unused
+from r2i.crop.done import Done, remove_unused
 from r2i.crop.fingerprint import fingerprint
 from r2i.crop.worker import Stored, Task, Worker
 
@@ -31,7 +32,7 @@ def regions_of_all(
     """
     pictures = open_pictures()
     tasks = [Task(name, _key(name, listings), (listings or {}).get(name)) for name in pictures]
-    root = (state or default_state()) / "crop"
+    root = (state or paths.state_folder().absolute()) / "crop"
     with Done(root / fingerprint(cfg), (task.key for task in tasks)) as done:
         missing = [task for task in tasks if task.key not in done]
         if len(missing) < len(tasks):

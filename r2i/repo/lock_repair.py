@@ -25,7 +25,7 @@ def mend_lock() -> Path | None:
     """
     if not LOCK.is_file() or is_whole(LOCK.read_text(encoding="utf-8", errors="replace")):
         return None
-    aside = paths.state_folder() / "dvc.lock.torn"
+    aside = paths.torn_lock()
     aside.parent.mkdir(parents=True, exist_ok=True)
     os.replace(LOCK, aside)
     if committed := git("show", f"HEAD:./{LOCK}"):

@@ -91,8 +91,7 @@ def describe_change(pinned: str, found: Listing) -> str:
 
 
 def _listing_file(version: str) -> Path:
-    """In the main workspace, also from `dvc exp run --temp`."""
-    return paths.state_folder() / "pools" / f"{hashlib.sha256(version.encode()).hexdigest()[:32]}.npy"
+    return paths.pool_listings() / f"{hashlib.sha256(version.encode()).hexdigest()[:32]}.npy"
 
 
 def keep_listing(listing: Listing) -> None:

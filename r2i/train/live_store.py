@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from r2i.core import tracking
+from r2i.core import paths, tracking
 from r2i.core.curve import Line
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class LiveStore:
         """Find the run that goes on, or make one."""
         with self._call():
             tracking.check_server(self.uri)
-        folder = tracking.state_folder()
+        folder = paths.state_folder().resolve()
         folder.mkdir(parents=True, exist_ok=True)
         client = tracking.connect(self.uri)  # imports mlflow: seconds that are not the server's
         with FileLock(folder / "mlflow.lock"), self._call():  # a fresh database takes one process

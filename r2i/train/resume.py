@@ -26,7 +26,7 @@ ENGINE = "r2i.train.trl"  # what makes the model, with all that it imports
 
 def workspace(fingerprint: str) -> Path:
     """Where a run keeps what it needs to go on; absolute, and the main workspace's under `dvc exp run --temp`."""
-    return paths.state_folder().absolute() / "train" / fingerprint
+    return paths.training_state(fingerprint).absolute()
 
 
 def run_fingerprint(run: str, train: Train, style: str, rows: Iterable[Row], seed: int) -> str:

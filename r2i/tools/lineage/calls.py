@@ -8,11 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from r2i.core import paths
 from r2i.core.errors import R2IError
 from r2i.core.prompts import ROOT
 from r2i.core.tables import Row
 from r2i.endpoint.archive import open_archive
-from r2i.endpoint.store import Store, default_archive, default_root
+from r2i.endpoint.store import Store
 from r2i.repo.lock import git
 from r2i.tools.replies.show import find_record
 
@@ -58,7 +59,7 @@ def reply_of(key: str, endpoint: str) -> Row:
     """What the store or the archive holds under `key`. `kept`: where; "" where it does not, then `why`."""
     if endpoint == "local":
         return {"kept": "", "why": "in process: not kept, it is made again by running the stage"}
-    store, folder = Store(default_root(), default_archive()), default_archive()
+    store, folder = Store(paths.reply_store(), paths.reply_archive()), paths.reply_archive()
     try:
         found, sample = find_record(store, open_archive(folder), key)
     except R2IError as error:

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from r2i.core import paths
 from r2i.core.disk import new_file
 from r2i.core.errors import R2IError
 from r2i.endpoint.archive import open_archive
-from r2i.endpoint.store import Store, default_archive
+from r2i.endpoint.store import Store
 from r2i.repo.commands import run_dvc
 from r2i.tools.replies.pack import Packed, pack
 
@@ -20,7 +21,7 @@ def pack_replies() -> Packed | None:
     `dvc add` writes what it finds: a segment that was shared before and is not here would be dropped from the
     pointer, so those are fetched first. Raises R2IError.
     """
-    archive = default_archive()
+    archive = paths.reply_archive()
     if archive.resolve() != ARCHIVE.resolve():
         return None
     missing = segments_named() - segments_here()

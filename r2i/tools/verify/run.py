@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from r2i.core import paths
 from r2i.core.errors import R2IError
-from r2i.endpoint.store import Store, default_archive, default_root
+from r2i.endpoint.store import Store
 from r2i.repo.lock import Entry, Lock, read_lock
 from r2i.tools.replies.verify import verify as verify_replies
 from r2i.tools.verify import Finding
@@ -86,8 +87,8 @@ def _check_cache(entries: list[Entry], cache: Path | None) -> list[Finding]:
 
 
 def _check_replies(verdict: Verdict) -> None:
-    folder = default_archive()
-    replies = verify_replies(Store(default_root(), folder), folder)
+    folder = paths.reply_archive()
+    replies = verify_replies(Store(paths.reply_store(), folder), folder)
     verdict.records, verdict.segments = replies.records, replies.segments
     for fault in replies.faults:
         where = f"{fault.path}{' ' + fault.key if fault.key and not fault.live else ''}"

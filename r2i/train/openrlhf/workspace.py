@@ -42,7 +42,7 @@ def fingerprint_of(train: Train, table: Path, seed: int) -> str:
 @contextmanager
 def open_workspace(fingerprint: str) -> Iterator[Files]:
     """Its files, for this process alone. Raises R2IError where another one trains in it."""
-    files = Files.under(paths.state_folder() / "train" / fingerprint)
+    files = Files.under(paths.training_state(fingerprint))
     files.root.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(files.root.with_suffix(".lock"), timeout=0), sigterm_as_interrupt():
