@@ -13,6 +13,7 @@ app = typer.Typer(help=__doc__)
 def push() -> None:
     """Pack replies; send data, run-cache and archive to the default remote."""
     from r2i.repo.commands import require_remote
+    from r2i.repo.git import uncommitted_files
     from r2i.tools import labs
     from r2i.tools.replies.share import pack_replies
     from r2i.tools.replies.text import packed_text
@@ -22,7 +23,7 @@ def push() -> None:
         packed = pack_replies()
         print(packed_text(packed) if packed else "replies are kept in $R2I_REPLIES: not shared by DVC", flush=True)
         labs.push()
-        if open_files := labs.uncommitted():
+        if open_files := uncommitted_files():
             print(f"commit, so that others find it: {' '.join(open_files)}")
 
 
@@ -41,10 +42,10 @@ def pull(
 def fresh() -> None:
     """Say whether dvc.lock is of this commit and whether the remote has what it names; brings nothing."""
     from r2i.core.errors import R2IError
-    from r2i.tools import labs
+    from r2i.repo.commands import check_fresh
 
     with explained():
-        if lacking := labs.check_fresh():
+        if lacking := check_fresh():
             raise R2IError(
                 f"the remote lacks {len(lacking)} outputs that dvc.lock names: {', '.join(lacking[:3])}",
                 "the lab that committed it runs `make push`",

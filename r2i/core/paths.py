@@ -17,6 +17,7 @@ PREDICTIONS = Path("data/evaluate")  # <model>/ is a table
 ATTENTION = Path("data/attention")  # <model>/ is a table
 REVIEWED_QUESTIONS = Path("data/review/questions.jsonl")  # people's decisions, kept in git; read by `overlay`
 REVIEWED_ITEMS = Path("data/review/items.jsonl")  # the same of benchmark items; read by `benchmark`
+ACCEPTED = Path("data/accepted.jsonl")  # new code that was accepted for old outputs, kept in git (r2i.repo.accept)
 BENCHMARKS = Path("data/benchmarks")  # <name>/ is a benchmark that `r2i benchmark build` made
 REPORT = Path("data/report/report.html")
 MODELS = Path("models")

@@ -7,7 +7,6 @@ when it is down nothing of the pipeline fails.
 import os
 import re
 import socket
-import subprocess
 import threading
 import urllib.error
 import urllib.request
@@ -98,16 +97,6 @@ def numbers(value: Any) -> dict[str, float]:
         for name, leaf in flatten(value).items()
         if isinstance(leaf, int | float) and not isinstance(leaf, bool)
     }
-
-
-def git_commit() -> str:
-    """The commit that is checked out; `none` outside of a repository or before its first commit."""
-    try:
-        command = ["git", "rev-parse", "--verify", "-q", "HEAD"]
-        found = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return "none"
-    return found.stdout.strip() or "none"
 
 
 def store_errors() -> tuple[type[Exception], ...]:

@@ -10,6 +10,7 @@ from filelock import FileLock
 
 from r2i.core import paths, tracking
 from r2i.core.curve import Line
+from r2i.repo.git import head_commit
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -69,7 +70,7 @@ class LiveStore:
                 self._known = {}
                 client.update_run(run.info.run_id, status="RUNNING")
                 return str(run.info.run_id)
-        shown = {tracking.COMMIT_TAG: tracking.git_commit(), tracking.NAME_TAG: f"{self.tags[tracking.STAGE_TAG]} live"}
+        shown = {tracking.COMMIT_TAG: head_commit(), tracking.NAME_TAG: f"{self.tags[tracking.STAGE_TAG]} live"}
         made = str(client.create_run(experiment, tags={**self.tags, **shown}).info.run_id)
         tracking.log_params(client, made, tracking.flatten(self.params))
         return made

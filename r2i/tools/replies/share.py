@@ -8,7 +8,8 @@ from r2i.core.disk import new_file
 from r2i.core.errors import R2IError
 from r2i.endpoint.archive import open_archive
 from r2i.endpoint.store import Store
-from r2i.repo.commands import run_dvc
+from r2i.repo.commands import open_tree, run_dvc
+from r2i.repo.lock import read_dvc_file
 from r2i.tools.replies.pack import Packed, pack
 
 ARCHIVE = Path("replies")
@@ -40,11 +41,9 @@ def segments_here() -> set[str]:
 
 def segments_named() -> set[str]:
     """Names of the segments that the pointer holds; their listing comes from the remote if need be. Raises R2IError."""
-    import yaml
-
     if not POINTER.is_file():
         return set()
-    count = yaml.safe_load(POINTER.read_text(encoding="utf-8"))["outs"][0]["nfiles"]
+    count = read_dvc_file(POINTER)[0].files
     try:
         names = {Path(name).name for name in _files().ls(ARCHIVE.name, detail=False, dvc_only=True)}
     except Exception as error:  # whatever the remote's client raises
@@ -67,6 +66,4 @@ def fetch_segments(names: set[str]) -> None:
 
 
 def _files() -> Any:
-    from dvc.api import DVCFileSystem
-
-    return DVCFileSystem(".")
+    return open_tree()[1]
