@@ -1,4 +1,4 @@
-"""`r2i push`, `r2i pull`, `r2i fresh`: what this lab has for the others, and what they have for it."""
+"""What this lab has for the others and they for it, and whether dvc.lock is true: push, pull, fresh, mend, accept."""
 
 from typing import Annotated
 
@@ -61,6 +61,21 @@ def mend() -> None:
     with explained():
         if aside := mend_lock():
             print(f"dvc.lock was cut off by a kill: it is {aside} now; `dvc repro` goes on from the run-cache")
+
+
+@app.command()
+def accept(
+    stage: Annotated[str, typer.Argument(help="As `dvc stage list` names it: answer, train@dapo.")],
+    why: Annotated[str, typer.Option(help="What was changed, and how the outputs were proven to be the same.")],
+) -> None:
+    """Take changed code over into dvc.lock for a stage whose outputs stay as they are, and keep the reason in git."""
+    from r2i.core import paths
+    from r2i.repo.accept import accept
+
+    with explained():
+        accepted = accept(stage, why)
+    counts = ", ".join(f"{len(names)} {what}" for what, names in (accepted.files or {}).items())
+    print(f"{stage} is up to date{f' (code: {counts})' if counts else ''}; commit dvc.lock and {paths.ACCEPTED}")
 
 
 if __name__ == "__main__":
