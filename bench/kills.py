@@ -33,6 +33,7 @@ from smoke_run import clone, run  # noqa: E402
 from twins import outs, repro  # noqa: E402
 
 from r2i.core.metrics import write_metrics  # noqa: E402
+from r2i.repo.lock import read_lock  # noqa: E402
 
 RESULT = ROOT / "bench" / "results" / "kills.json"
 SEED = 7
@@ -115,8 +116,7 @@ def kill_once(scratch: Path, calm: Path, stage: str, after: float, kind: str) ->
 
 
 def lock(folder: Path) -> dict[str, Any]:
-    stages: dict[str, Any] = yaml.safe_load((folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]
-    return stages
+    return dict(read_lock(folder / "dvc.lock").stages)
 
 
 def wait_for_stage(folder: Path, process: "subprocess.Popen[str]", stage: str) -> None:

@@ -15,9 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from r2i.core.metrics import rounded, write_metrics
+from r2i.repo.lock import read_lock
 
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "bench" / "results" / "pipeline.json"
@@ -65,8 +64,8 @@ def _resident(pid: int) -> int:
 
 
 def outs(folder: Path) -> dict[str, Any]:
-    stages = yaml.safe_load((folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]
-    return {name: stage.get("outs") for name, stage in stages.items() if name != "pretrain"}
+    lock = read_lock(folder / "dvc.lock")
+    return {name: lock.outs(name) for name in lock.stages if name != "pretrain"}
 
 
 def main() -> None:

@@ -17,10 +17,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bench.remote_servers import SERVERS, configure
 from r2i.core.metrics import write_metrics
+from r2i.repo.lock import read_lock
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results" / "remotes.json"
@@ -124,8 +123,7 @@ def write_docs(result: dict[str, Any]) -> None:
 
 
 def main(cache: Path, results: Path, names: list[str]) -> None:
-    stages = yaml.safe_load((ROOT / "dvc.lock").read_text(encoding="utf-8"))["stages"]
-    result: dict[str, Any] = {"stages": len(stages), "cores": os.cpu_count()}
+    result: dict[str, Any] = {"stages": len(read_lock(ROOT / "dvc.lock").stages), "cores": os.cpu_count()}
     with tempfile.TemporaryDirectory(prefix="r2i-remotes-") as made:
         at = Path(made)
         at.chmod(0o755)

@@ -15,15 +15,15 @@ PARAMS = ("seed", "sample")
 
 def main(params: Path = Path("params.yaml")) -> None:
     """Choose images from the pools; the truth of rendered ones goes to a table of its own."""
-    from r2i.core.tar_spool import TarSpool
+    from r2i.core.spool import TarSpool
     from r2i.sample.choose import choose_images, summarise
-    from r2i.sample.hashes import KnownHashes, default_path
+    from r2i.sample.hashes import KnownHashes
     from r2i.sample.pools import list_offers
     from r2i.sample.version import require_versions
 
     loaded = load_params(params)
     cfg, seed = loaded.chosen.sample, loaded.seed
-    with KnownHashes(default_path()) as known:
+    with KnownHashes(paths.pool_hashes()) as known:
         listed = {pool.name: list(track(list_offers(pool, seed, known), f"sample {pool.name}")) for pool in cfg.pools}
     versions = require_versions(cfg.pools, listed)
     offers = list(chain.from_iterable(listed.values()))

@@ -2,14 +2,17 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from r2i.core.disk import DiskError, disk_error, writing
+from r2i.core.disk import DiskError, disk_error, new_file, new_folder, writing
+from r2i.core.errors import TableError
 from r2i.core.metrics import write_metrics
 from r2i.core.stage import explained
 from r2i.core.tables import read_table, write_table
@@ -55,6 +58,56 @@ def test_free_space_is_told(tmp_path: Path) -> None:
 def test_other_errors_stay_what_they_are() -> None:
     with pytest.raises(FileNotFoundError), writing(Path("t")):
         raise FileNotFoundError(errno.ENOENT, "gone")
+
+
+def test_an_error_with_a_cause_of_its_own_stays_what_it_is() -> None:
+    with pytest.raises(TableError), writing(Path("t")):
+        raise TableError(f"x can't be read: {PermissionError(errno.EACCES, 'x')}", "look")
+
+
+@pytest.mark.parametrize("new", [new_file, new_folder])
+def test_a_block_that_fails_leaves_what_was_there_and_nothing_else(tmp_path: Path, new: Any) -> None:
+    path = tmp_path / "made" / "x"
+    with pytest.raises(ValueError), new(path):
+        raise ValueError
+    assert os.listdir(tmp_path / "made") == []  # noqa: PTH208 - hidden ones too
+    with new(path) as part:
+        write_into(part, "old")
+    with pytest.raises(DiskError, match=r"no space left while writing .*x: [\d,]+ MiB free"), new(path) as part:
+        write_into(part, "new")
+        fail(errno.ENOSPC)
+    assert os.listdir(tmp_path / "made") == ["x"]  # noqa: PTH208
+    assert read_from(path) == "old"
+    with new(path) as part:
+        write_into(part, "new")
+        assert read_from(path) == "old"
+    assert read_from(path) == "new"
+
+
+def write_into(part: Path, text: str) -> None:
+    (part / "text" if part.is_dir() else part).write_text(text)
+
+
+def read_from(path: Path) -> str:
+    return (path / "text" if path.is_dir() else path).read_text()
+
+
+def test_what_killed_processes_left_of_a_file_goes_with_the_next_write(tmp_path: Path) -> None:
+    dead, alive = (tmp_path / f".[m].json.{pid}.part" for pid in (dead_pid(), os.getppid()))
+    dead.touch()
+    alive.touch()
+    write_metrics(tmp_path / "[m].json", {})
+    assert {path.name for path in tmp_path.iterdir()} == {"[m].json", alive.name}
+
+
+def test_a_copy_that_the_disk_does_not_take_is_a_disk_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`shutil.copytree` tells the system's error in its text alone."""
+    (tmp_path / "from").mkdir()
+    (tmp_path / "from" / "weights").touch()
+    monkeypatch.setattr(shutil, "copy2", lambda *_: fail(errno.EDQUOT))
+    with pytest.raises(DiskError, match="the disk quota is used up"), new_folder(tmp_path / "to") as part:
+        shutil.copytree(tmp_path / "from", part, dirs_exist_ok=True, copy_function=shutil.copy2)
+    assert [path.name for path in tmp_path.iterdir()] == ["from"]
 
 
 def test_metrics_on_a_full_disk_leave_no_part_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +178,7 @@ def test_a_model_that_the_disk_does_not_take_is_an_error_with_a_remedy(tmp_path:
 
     class Full:
         def save_pretrained(self, folder: Path) -> None:
-            folder.mkdir()
+            (folder / "config.json").touch()
             raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     with pytest.raises(DiskError, match=r"no space left while writing .*distilled"):

@@ -18,8 +18,7 @@ NOTE = """
 import json, os
 from pathlib import Path
 from r2i.core import paths
-from r2i.endpoint.store import default_root
-told = {"here": os.getcwd(), "state": str(paths.state_folder().resolve()), "store": str(default_root().resolve())}
+told = {"here": os.getcwd(), "state": str(paths.state_folder().resolve()), "store": str(paths.reply_store().resolve())}
 Path("data/told.json").write_text(json.dumps(told))
 """
 

@@ -15,7 +15,8 @@ from bench.remote_servers import Remote, configure
 from r2i.core.errors import R2IError
 from r2i.endpoint.archive import Archive
 from r2i.endpoint.store import Store
-from r2i.repo.commands import require_remote
+from r2i.repo.commands import check_fresh, require_remote
+from r2i.repo.git import uncommitted_files
 from r2i.tools import labs
 from r2i.tools.replies.pack import pack
 from r2i.tools.replies.share import pack_replies
@@ -95,14 +96,14 @@ def test_push_and_pull_again_change_nothing(pair: tuple[Path, Path], monkeypatch
     monkeypatch.chdir(pair[0])
     pay(0)
     share()
-    assert labs.uncommitted() == ["replies.dvc"]
+    assert uncommitted_files() == ["replies.dvc"]
     commit(pair[0], "reply")
     before = sorted((pair[0].parent / "remote").rglob("*"))
     share()
     labs.pull()
     labs.pull()
     assert sorted((pair[0].parent / "remote").rglob("*")) == before
-    assert labs.uncommitted() == [] and known() == {0}
+    assert uncommitted_files() == [] and known() == {0}
 
 
 def test_a_pull_does_not_remove_segments_that_nobody_else_has(
@@ -149,12 +150,12 @@ def test_a_lock_that_is_not_of_this_commit_is_named_and_so_is_what_was_not_pushe
     run(a, "git", "push", "--quiet", "origin", "main")
     run(b, "git", "pull", "--quiet")
     monkeypatch.chdir(b)
-    assert sorted(labs.check_fresh()) == ["mid", "out"]
+    assert sorted(check_fresh()) == ["mid", "out"]
     run(a, "dvc", "push")
-    assert labs.check_fresh() == [] and not Path("mid").exists()
+    assert check_fresh() == [] and not Path("mid").exists()
     Path("in").write_text("2")
     with pytest.raises(R2IError, match="would run mid"):
-        labs.check_fresh()
+        check_fresh()
 
 
 def test_a_remote_that_is_missing_or_has_no_address_is_an_error_that_says_how_to_set_it(

@@ -17,8 +17,8 @@ from r2i.core import paths, records
 from r2i.core.errors import R2IError
 from r2i.core.images import read_image, sha256
 from r2i.core.params import Pool, Sample
+from r2i.core.spool import TarSpool
 from r2i.core.tables import Row, read_table
-from r2i.core.tar_spool import TarSpool
 from r2i.mini.world import SIZE
 from r2i.sample.choose import Choice, choose_images
 from r2i.sample.pools import Offer, list_offers

@@ -19,6 +19,7 @@ import yaml
 from smoke_run import ROOT, clone, run
 
 from r2i.core.params import Train, load_params
+from r2i.repo.lock import read_lock
 
 INEXACT = ("train@dapo", "train@sft", "evaluate@distilled", "evaluate@sft", "score", "report")  # where a GPU trains
 HOURS = 8
@@ -47,8 +48,8 @@ def repro_elsewhere(folder: Path, profile: str) -> Path:
 
 def outs(folder: Path) -> dict[str, dict[str, str]]:
     """By stage, then by path: the hashes in dvc.lock."""
-    stages = yaml.safe_load((folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]
-    return {name: {out["path"]: out["md5"] for out in stage.get("outs", [])} for name, stage in stages.items()}
+    lock = read_lock(folder / "dvc.lock")
+    return {name: {entry.path: entry.md5 for entry in lock.outs(name)} for name in lock.stages}
 
 
 def unlike_outs(one: Path, other: Path) -> list[tuple[str, str]]:

@@ -17,9 +17,9 @@ from r2i.core import paths, records
 from r2i.core.boxes import Box
 from r2i.core.catalogue import IMAGES, REGIONS, TRAIN, VOTES, Listed
 from r2i.core.choices import is_open
+from r2i.core.disk import new_folder
 from r2i.core.drawing import make_boxed, make_crop
 from r2i.core.errors import R2IError
-from r2i.core.folders import new_folder
 from r2i.core.images import read_image
 from r2i.core.metrics import histogram, write_metrics
 from r2i.core.params import Drawing, Params

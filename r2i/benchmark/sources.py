@@ -1,6 +1,5 @@
 """A list of benchmarks -> the rows of one common table."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,6 +85,4 @@ def _counts(counts: dict[str, int]) -> str:
 
 def source_path(source: BenchmarkSource) -> Path:
     """Where a source lies; relative to the main workspace where `dvc exp run --temp` runs in another."""
-    path = Path(source.path or "")
-    main = os.environ.get("DVC_ROOT")
-    return Path(main) / path if main and not path.exists() and (Path(main) / path).exists() else path
+    return paths.here_or_main(Path(source.path or ""))

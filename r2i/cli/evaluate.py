@@ -10,6 +10,7 @@ from rich.text import Text
 
 from r2i.cli.evaluate_export import export as export_results
 from r2i.core import paths
+from r2i.core.disk import new_file
 from r2i.core.stage import explained
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def audit(
     with explained():
         rows = choose_rows(_predictions(model), n, seed, rule)
         if export:
-            export.write_text(to_markdown(rows, model), encoding="utf-8", errors="replace")
+            with new_file(export) as part:
+                part.write_text(to_markdown(rows, model), encoding="utf-8", errors="replace")
             print(f"{len(rows)} verdicts in {export}")
             return
         log = log_path(model)

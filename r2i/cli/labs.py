@@ -1,4 +1,4 @@
-"""`r2i push`, `r2i pull`, `r2i fresh`: what this lab has for the others, and what they have for it."""
+"""What this lab has for the others and they for it, and whether dvc.lock is true: push, pull, fresh, mend, accept."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +14,7 @@ app = typer.Typer(help=__doc__)
 def push() -> None:
     """Pack replies; send data, run-cache and archive to the default remote."""
     from r2i.repo.commands import require_remote
+    from r2i.repo.git import uncommitted_files
     from r2i.tools import labs
     from r2i.tools.replies.share import pack_replies
     from r2i.tools.replies.text import packed_text
@@ -23,7 +24,7 @@ def push() -> None:
         packed = pack_replies()
         print(packed_text(packed) if packed else "replies are kept in $R2I_REPLIES: not shared by DVC", flush=True)
         labs.push()
-        if open_files := labs.uncommitted():
+        if open_files := uncommitted_files():
             print(f"commit, so that others find it: {' '.join(open_files)}")
 
 
@@ -42,10 +43,10 @@ def pull(
 def fresh() -> None:
     """Say whether dvc.lock is of this commit and whether the remote has what it names; brings nothing."""
     from r2i.core.errors import R2IError
-    from r2i.tools import labs
+    from r2i.repo.commands import check_fresh
 
     with explained():
-        if lacking := labs.check_fresh():
+        if lacking := check_fresh():
             raise R2IError(
                 f"the remote lacks {len(lacking)} outputs that dvc.lock names: {', '.join(lacking[:3])}",
                 "the lab that committed it runs `make push`",
@@ -56,11 +57,11 @@ def fresh() -> None:
 @app.command("merge-lock", hidden=True)
 def merge_lock(ancestor: Path, ours: Path, theirs: Path) -> None:
     """Merge dvc.lock stage by stage: git's merge driver, set up by `make repro` and `make pull`."""
-    from r2i.repo.lock import frozen_stages
+    from r2i.repo.lock import DAG, frozen_stages
     from r2i.repo.lock_merge import merge_files
 
     with explained():
-        if again := merge_files(ancestor, ours, theirs, frozen_stages()):
+        if again := merge_files(ancestor, ours, theirs, frozen_stages(DAG.read_text(encoding="utf-8"))):
             print(f"dvc.lock: both sides ran {', '.join(again)}: `dvc repro` runs them again")
 
 
@@ -76,13 +77,28 @@ def reproduced() -> None:
 @app.command()
 def mend() -> None:
     """Put a dvc.lock aside that a kill cut off; `dvc repro` then goes on from the committed one and the run-cache."""
+    from r2i.repo.git import install_merge_driver
     from r2i.repo.lock_repair import mend_lock
-    from r2i.tools.labs import install_merge_driver
 
     with explained():
         install_merge_driver()
         if aside := mend_lock():
             print(f"dvc.lock was cut off by a kill: it is {aside} now; `dvc repro` goes on from the run-cache")
+
+
+@app.command()
+def accept(
+    stage: Annotated[str, typer.Argument(help="As `dvc stage list` names it: answer, train@dapo.")],
+    why: Annotated[str, typer.Option(help="What was changed, and how the outputs were proven to be the same.")],
+) -> None:
+    """Take changed code over into dvc.lock for a stage whose outputs stay as they are, and keep the reason in git."""
+    from r2i.core import paths
+    from r2i.repo.accept import accept
+
+    with explained():
+        accepted = accept(stage, why)
+    counts = ", ".join(f"{len(names)} {what}" for what, names in (accepted.files or {}).items())
+    print(f"{stage} is up to date{f' (code: {counts})' if counts else ''}; commit dvc.lock and {paths.ACCEPTED}")
 
 
 if __name__ == "__main__":

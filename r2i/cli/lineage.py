@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from r2i.core.disk import new_file
 from r2i.core.errors import R2IError
 from r2i.core.names import OBJECTIVES
 from r2i.core.stage import explained
@@ -100,8 +101,8 @@ def _give(text: str, out: Path | None) -> None:
         print(text, end="")
         return
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8")
+        with new_file(out) as part:
+            part.write_text(text, encoding="utf-8")
     except OSError as error:
         raise R2IError(f"{out} can't be written: {error}", "name another file") from error
     print(out)

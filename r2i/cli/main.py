@@ -141,7 +141,6 @@ def estimate_run(
 ) -> None:
     """Print the calls, tokens, cost, time and GPUs that the chosen profile will take, before it takes them."""
     from r2i.core.params import load_params
-    from r2i.endpoint.store import default_root
     from r2i.tools.cost import estimate, read_metrics
     from r2i.tools.replies.stats import HISTORY, read_history
     from r2i.train.estimate import estimate_training
@@ -149,7 +148,7 @@ def estimate_run(
     with explained():
         profile = load_params(params).chosen
         count = images or profile.sample.images
-        history = read_history(default_root().parent / HISTORY)
+        history = read_history(paths.reply_store().parent / HISTORY)
         lines = estimate(profile, count, read_metrics(), history)
         Console().print(estimate_table(lines, count))
         for line in estimate_training(profile.train, count, rows):

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from r2i.core import paths
 from r2i.core.stage import explained
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
@@ -26,12 +27,12 @@ def version(
     """Print the version of a pool: a digest of its images' places, sizes and contents. Unchanged files aren't read."""
     from r2i.core.errors import R2IError
     from r2i.core.params import load_params
-    from r2i.sample.hashes import KnownHashes, default_path
+    from r2i.sample.hashes import KnownHashes
     from r2i.sample.pin import write_version
     from r2i.sample.pools import list_offers
     from r2i.sample.version import describe_change, keep_listing, list_pool
 
-    with explained(), KnownHashes(default_path()) as known:
+    with explained(), KnownHashes(paths.pool_hashes()) as known:
         loaded = load_params(params)
         pools = {pool.name: pool for pool in loaded.chosen.sample.pools if pool.kind != "rendered"}
         if unknown := set(names or ()) - pools.keys():

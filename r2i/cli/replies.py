@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from r2i.core import paths
 from r2i.core.errors import R2IError
 from r2i.core.stage import explained
 
@@ -120,11 +121,11 @@ def gc(
 def _open(store: Path | None, archive: Path | None) -> "Iterator[tuple[Store, Archive]]":
     """The store and the archive; errors are told as cause and remedy, exit code 1."""
     from r2i.endpoint.archive import open_archive
-    from r2i.endpoint.store import Store, default_archive, default_root
+    from r2i.endpoint.store import Store
 
     with explained():
-        folder = archive or default_archive()
-        live = Store(store or default_root(), folder)
+        folder = archive or paths.reply_archive()
+        live = Store(store or paths.reply_store(), folder)
         try:
             yield live, open_archive(folder)
         except OSError as error:

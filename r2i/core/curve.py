@@ -1,12 +1,12 @@
 """The training curve: one line a step, with the same names whichever engine trains."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from r2i.core.disk import new_file
 from r2i.core.errors import TableError
 
 Line = Mapping[str, float]
@@ -65,11 +65,9 @@ def progress_printer(name: str, every_s: float = 5.0) -> CurveSink:
 
 
 def write_curve(path: Path, lines: Sequence[Line]) -> None:
-    """Write `lines` as a JSON list, one line a step, which `dvc plots` reads; whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text("[\n" + ",\n".join(json.dumps(line) for line in lines) + "\n]\n", encoding="utf-8")
-    os.replace(part, path)
+    """Write `lines` as a JSON list, one line a step, which `dvc plots` reads; whole or not at all. Raises DiskError."""
+    with new_file(path) as part:
+        part.write_text("[\n" + ",\n".join(json.dumps(line) for line in lines) + "\n]\n", encoding="utf-8")
 
 
 def read_curve(path: Path) -> list[dict[str, float]]:

@@ -5,9 +5,11 @@ A disk that takes nothing more is an error with its cause and what to do, never 
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 
 from r2i.core.errors import R2IError
@@ -34,23 +36,35 @@ class DiskError(R2IError):
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """An OSError of the disk, while `path` is written, becomes a DiskError that names `path`."""
+    """An error of the disk, while `path` is written, becomes a DiskError that names `path`."""
     try:
         yield
-    except OSError as error:
+    except R2IError:
+        raise
+    except Exception as error:
         if (found := disk_error(error, f"while writing {path}", path)) is None:
             raise
         raise found from error
 
 
-def disk_error(error: OSError, doing: str = "", path: Path | None = None) -> DiskError | None:
+def disk_error(error: Exception, doing: str = "", path: Path | None = None) -> DiskError | None:
     """`error` with cause and remedy, None where it is none of WHAT. `path`: where the free space is looked up."""
-    if error.errno not in WHAT:
+    number = _errno_of(error)
+    if number not in WHAT:
         return None
-    where = path or (Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else Path())
-    said = " ".join(part for part in (WHAT[error.errno], doing or (f"at {where}" if error.filename else "")) if part)
-    free = free_mib(where) if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
-    return DiskError(said + (f": {free:,} MiB free" if free is not None else ""), REMEDY.get(error.errno, RIGHTS))
+    name = getattr(error, "filename", None)
+    where = path or (Path(os.fsdecode(name)) if isinstance(name, str | bytes) else Path())
+    said = " ".join(part for part in (WHAT[number], doing or (f"at {where}" if name else "")) if part)
+    free = free_mib(where) if number in (errno.ENOSPC, errno.EDQUOT) else None
+    return DiskError(said + (f": {free:,} MiB free" if free is not None else ""), REMEDY.get(number, RIGHTS))
+
+
+def _errno_of(error: Exception) -> int | None:
+    """safetensors and `shutil.copytree` give the system's number in their text alone."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    in_text = re.search(r"(?:os error |\[Errno )(\d+)", str(error))
+    return int(in_text[1]) if in_text else None
 
 
 def free_mib(path: Path) -> int | None:
@@ -61,12 +75,48 @@ def free_mib(path: Path) -> int | None:
     return None
 
 
-def replace_folder(part: Path, folder: Path) -> None:
-    """Move `part` to `folder`; what was there goes once the new one is in its place.
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A file to write, which takes the place of `path` when the block ends well: a reader sees the old or the new one.
 
-    Of several processes that do so at once the last one stays. One that is killed between its two moves leaves
-    the old folder as `.<name>.<pid>.old`, which `clear_remains` puts back.
+    It lies beside `path`, in folders that are made. When the block fails, or its process is killed, `path` stays as it
+    was; what a killed process left goes with the next write. Raises DiskError where it can't be written.
     """
+    part = _part_of(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _clear_remains(path)
+        try:
+            yield part
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder to write into, which takes the place of `folder` when the block ends well; as `new_file`.
+
+    For a moment there is neither: a process killed just then leaves the old one beside its place, and the next write
+    puts it back first. Of several processes that write at once the last one stays.
+    """
+    part = _part_of(folder)
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _clear_remains(folder)
+        try:
+            part.mkdir()
+            yield part
+            _replace_folder(part, folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _part_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def _replace_folder(part: Path, folder: Path) -> None:
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     try:
         while True:
@@ -85,16 +135,19 @@ def replace_folder(part: Path, folder: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def clear_remains(folder: Path) -> None:
-    """Remove what killed processes left beside `folder`; an old folder is put back where there is no other."""
-    for left in sorted(folder.parent.glob(f".{folder.name}.*.*")):
-        pid, _, what = left.name.removeprefix(f".{folder.name}.").partition(".")
+def _clear_remains(path: Path) -> None:
+    """Remove what killed processes left beside `path`; an old folder is put back where there is no other."""
+    for left in sorted(path.parent.glob(f".{escape(path.name)}.*.*")):
+        pid, _, what = left.name.removeprefix(f".{path.name}.").partition(".")
         if what not in ("part", "old") or not pid.isdecimal() or (int(pid) != os.getpid() and _lives(int(pid))):
             continue
-        if what == "old" and not folder.exists():
+        if what == "old" and not path.exists():
             with suppress(OSError):
-                os.replace(left, folder)
-        shutil.rmtree(left, ignore_errors=True)
+                os.replace(left, path)
+        elif left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def _lives(pid: int) -> bool:

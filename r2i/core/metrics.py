@@ -1,13 +1,12 @@
 """Metrics files: sorted JSON with rounded floats, without time, path or run id."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from r2i.core.disk import writing
+from r2i.core.disk import new_file
 from r2i.core.errors import TableError
 
 
@@ -23,16 +22,10 @@ def rounded(value: Any, digits: int = 6) -> Any:
 
 
 def write_metrics(path: Path, values: Mapping[str, Any]) -> None:
-    """Write `values` in one step: a reader sees the old file or the new one, never half."""
+    """Write `values` whole or not at all. Raises DiskError."""
     text = json.dumps(rounded(values), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_text(text, encoding="utf-8")
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+    with new_file(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def count_statuses(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ PREDICTIONS = Path("data/evaluate")  # <model>/ is a table
 ATTENTION = Path("data/attention")  # <model>/ is a table
 REVIEWED_QUESTIONS = Path("data/review/questions.jsonl")  # people's decisions, kept in git; read by `overlay`
 REVIEWED_ITEMS = Path("data/review/items.jsonl")  # the same of benchmark items; read by `benchmark`
+ACCEPTED = Path("data/accepted.jsonl")  # new code that was accepted for old outputs, kept in git (r2i.repo.accept)
 BENCHMARKS = Path("data/benchmarks")  # <name>/ is a benchmark that `r2i benchmark build` made
 REPORT = Path("data/report/report.html")
 MODELS = Path("models")
@@ -31,6 +32,47 @@ def main_workspace() -> Path:
     return Path(os.environ.get("DVC_ROOT") or ".")
 
 
+def here_or_main(path: Path) -> Path:
+    """`path`, or the same in the main workspace where it is there alone: what users put beside the repository."""
+    main = main_workspace() / path
+    return main if not path.exists() and main.exists() else path
+
+
 def state_folder() -> Path:
-    """What no commit holds and all runs share: replies, logs, hashes, finished images, the MLflow database."""
+    """What no commit holds and all runs share: replies, logs, hashes, finished images, audits, the MLflow database."""
     return main_workspace() / ".r2i"
+
+
+def reply_store() -> Path:
+    """Live replies of models, which were paid for: `$R2I_STORE`, else in the state folder."""
+    return Path(os.environ.get("R2I_STORE") or state_folder() / "store")
+
+
+def reply_archive() -> Path:
+    """Packed replies, which labs share through DVC: `$R2I_REPLIES`, else `replies/` of the main workspace."""
+    return Path(os.environ.get("R2I_REPLIES") or main_workspace() / "replies")
+
+
+def pool_hashes() -> Path:
+    """What the pools' files hold (r2i.sample.hashes)."""
+    return state_folder() / "pools.sqlite"
+
+
+def pool_listings() -> Path:
+    """What pools held when they were pinned (r2i.sample.version)."""
+    return state_folder() / "pools"
+
+
+def training_state(fingerprint: str) -> Path:
+    """What a training needs to go on after a kill."""
+    return state_folder() / "train" / fingerprint
+
+
+def server_logs() -> Path:
+    """Output of the model servers that r2i starts."""
+    return state_folder() / "logs"
+
+
+def torn_lock() -> Path:
+    """A dvc.lock that a kill cut off (r2i.repo.lock_repair)."""
+    return state_folder() / "dvc.lock.torn"

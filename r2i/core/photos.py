@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from r2i.core import paths
 from r2i.core.errors import ImageError, TableError
 from r2i.core.images import is_plain_jpeg, jpeg_bytes, read_image, sha256
 from r2i.core.params import Params, Pool
@@ -89,9 +90,7 @@ class Photos:
 
 def pool_path(pool: Pool) -> Path:
     """Where a pool lies; relative to the main workspace where `dvc exp run --temp` runs in another."""
-    path = Path(pool.path or "")
-    main = os.environ.get("DVC_ROOT")
-    return Path(main) / path if main and not path.exists() and (Path(main) / path).exists() else path
+    return paths.here_or_main(Path(pool.path or ""))
 
 
 def pool_root(pool: Pool) -> Path:

@@ -8,8 +8,6 @@ is killed leaves no half-written table.
 
 import hashlib
 import itertools
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from r2i.core.disk import clear_remains, replace_folder, writing
+from r2i.core.disk import new_folder
 from r2i.core.errors import TableError
 
 Row = dict[str, Any]
@@ -47,16 +45,9 @@ def write_table(folder: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Sche
     groups: list[list[Mapping[str, Any]]] = [[] for _ in range(shards)]
     for row in ordered:
         groups[shard_of(row[by], shards)].append(row)
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    clear_remains(folder)
-    try:
-        with writing(folder):
-            part.mkdir(parents=True)
-            for number, group in enumerate(groups):
-                _write_part(part / f"part-{number:05d}-of-{shards:05d}.parquet", group, schema)
-            replace_folder(part, folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with new_folder(folder) as part:
+        for number, group in enumerate(groups):
+            _write_part(part / f"part-{number:05d}-of-{shards:05d}.parquet", group, schema)
 
 
 def _write_part(path: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> None:

@@ -7,13 +7,11 @@ when it is down nothing of the pipeline fails.
 import os
 import re
 import socket
-import subprocess
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from http.client import HTTPException
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -39,14 +37,9 @@ class TrackingUnavailable(Exception):
     """The server can't be reached: a warning, not a failure."""
 
 
-def state_folder() -> Path:
-    """`.r2i` of the main workspace, absolute (`dvc exp run --temp` runs elsewhere and sets DVC_ROOT)."""
-    return paths.state_folder().resolve()
-
-
 def tracking_uri() -> str:
     """MLFLOW_TRACKING_URI, else an SQLite file in the state folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{state_folder() / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.state_folder().resolve() / 'mlflow.db'}"
 
 
 def check_server(uri: str) -> None:
@@ -106,16 +99,6 @@ def numbers(value: Any) -> dict[str, float]:
     }
 
 
-def git_commit() -> str:
-    """The commit that is checked out; `none` outside of a repository or before its first commit."""
-    try:
-        command = ["git", "rev-parse", "--verify", "-q", "HEAD"]
-        found = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return "none"
-    return found.stdout.strip() or "none"
-
-
 def store_errors() -> tuple[type[Exception], ...]:
     """What a store that can't be used raises: broken connections, refusals, a locked or foreign database, no driver."""
     from alembic.util.exc import CommandError
@@ -150,7 +133,7 @@ def find_experiment(client: "MlflowClient", uri: str) -> str:
     if found:
         return str(found.experiment_id)
     local = not urlsplit(uri).hostname  # a server chooses the place itself
-    place = (state_folder() / "mlartifacts").as_uri() if local else None
+    place = (paths.state_folder().resolve() / "mlartifacts").as_uri() if local else None
     tags = {"mlflow.experimentKind": "custom_model_development", "mlflow.note.content": ABOUT}  # else it opens as GenAI
     return str(client.create_experiment(EXPERIMENT, artifact_location=place, tags=tags))
 

@@ -22,7 +22,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from r2i.core import paths
 from r2i.core.errors import R2IError
 from r2i.core.tables import Row
 
@@ -31,11 +30,6 @@ HEAD = struct.Struct("<4sQ32s")  # magic, bytes of the body, their sha256
 KEEP_DAYS = 14
 SYNC_S = 5.0  # a power cut costs at most so much work; kill -9 costs the images in flight
 IN_MEMORY = ("region_id", "status", "reason", "area_share")
-
-
-def default_state() -> Path:
-    """`.r2i` in the main workspace (also from `dvc exp run --temp`)."""
-    return paths.state_folder().absolute()
 
 
 def pack(key: str, rows: Sequence[Row], keep: bool = True, note: str = "") -> bytes:

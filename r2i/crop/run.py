@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from r2i.core import paths
 from r2i.core.fingerprint import code_digests, library_versions
 from r2i.core.ids import make_id
 from r2i.core.images import file_sha256, sha256
 from r2i.core.params import Crop, Cut
 from r2i.core.progress import track
 from r2i.core.records import REGIONS
-from r2i.crop.finished import FinishedImages, default_state, remove_unused
+from r2i.crop.finished import FinishedImages, remove_unused
 from r2i.crop.worker import Stored, Task, Worker
 
 LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "pycocotools", "sam2", "torch", "torchvision")
@@ -39,7 +40,7 @@ def regions_of_all(
     """
     pictures = open_pictures()
     tasks = [Task(name, _key(name, listings), (listings or {}).get(name)) for name in pictures]
-    root = (state or default_state()) / "crop"
+    root = (state or paths.state_folder().absolute()) / "crop"
     with FinishedImages(root / fingerprint(params, cut), (task.key for task in tasks)) as done:
         missing = [task for task in tasks if task.key not in done]
         if len(missing) < len(tasks):

@@ -23,18 +23,6 @@ from r2i.endpoint.record import Damaged, Record, is_kept, key_of, read_record, w
 _writing = [threading.Lock() for _ in range(256)]  # by a key's first byte: threads may bring samples of one request
 
 
-def default_root() -> Path:
-    """`$R2I_STORE`, else `.r2i/store` in the main workspace (also from `dvc exp run --temp`)."""
-    chosen = os.environ.get("R2I_STORE")
-    return Path(chosen) if chosen else paths.state_folder() / "store"
-
-
-def default_archive() -> Path:
-    """`$R2I_REPLIES`, else `replies` in the main workspace."""
-    chosen = os.environ.get("R2I_REPLIES")
-    return Path(chosen) if chosen else paths.main_workspace() / "replies"
-
-
 class Store:
     """Replies by request key. Safe for several processes and threads: a record appears whole or not at all.
 
@@ -42,8 +30,8 @@ class Store:
     """
 
     def __init__(self, root: Path | None = None, archive: Path | None = None) -> None:
-        folder = default_archive() if root is None and archive is None else archive
-        self.root = default_root() if root is None else root
+        folder = paths.reply_archive() if root is None and archive is None else archive
+        self.root = paths.reply_store() if root is None else root
         self.archive: Archive | None = None if folder is None else open_archive(folder)
 
     def path(self, key: str) -> Path:

@@ -135,7 +135,7 @@ class VllmServer:
 
 def _default_log(model: str) -> Path:
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", model).strip("-.") or "model"
-    return paths.state_folder() / "logs" / f"vllm-{slug}.log"
+    return paths.server_logs() / f"vllm-{slug}.log"
 
 
 def _probe(port: int, healthy: threading.Event, enough: threading.Event) -> None:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
 
+from r2i.core import paths
 from r2i.core.choices import LETTERS
 from r2i.core.errors import TableError
 from r2i.core.ids import make_id
 from r2i.core.records import OK
 from r2i.core.tables import Row
-from r2i.endpoint.store import default_root
 from r2i.score.proportion import wilson
 
 FOLDER = "audit"
@@ -40,7 +40,7 @@ class Agreement:
 
 def log_path(model: str) -> Path:
     """Where the answers about `model` are kept, beside the store of replies."""
-    return default_root().parent / FOLDER / f"{model}.jsonl"
+    return paths.reply_store().parent / FOLDER / f"{model}.jsonl"
 
 
 def choose_rows(rows: Iterable[Row], n: int, seed: int, rule: str | None = None) -> list[Row]:

@@ -36,9 +36,7 @@ def table_sha256(path: Path) -> str:
 def checked_folder(rows: Rows) -> Path:
     """Where the table lies, relative to the main workspace if not to this one. Raises TableError where it is gone, or
     its digest is not the one in params, or it is no table of r2i.core.records.TRAIN."""
-    path = Path(rows.path)
-    if not path.exists() and (paths.main_workspace() / path).exists():
-        path = paths.main_workspace() / path
+    path = paths.here_or_main(Path(rows.path))
     found = table_sha256(path)
     if found != rows.sha256:
         raise TableError(f"{path} has the digest {found}, params.yaml says {rows.sha256}", AGAIN)

@@ -15,6 +15,7 @@ from transformers import (
     Qwen3VLVideoProcessor,
 )
 
+from r2i.core.disk import new_folder
 from r2i.mini.language import STRUCTURE, vocabulary
 from r2i.mini.world import SIZE
 
@@ -130,5 +131,6 @@ def save_checkpoint(model: Qwen3VLForConditionalGeneration, folder: Path) -> Non
     text: Any = model.config.text_config
     model.generation_config.pad_token_id = text.pad_token_id
     model.generation_config.eos_token_id = text.eos_token_id
-    model.save_pretrained(folder)
-    build_processor().save_pretrained(folder)
+    with new_folder(folder) as part:
+        model.save_pretrained(part)
+        build_processor().save_pretrained(part)

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from r2i.core.disk import new_file
 from r2i.core.ids import seed_of
 from r2i.endpoint.vision import attend_in_one_call
 from r2i.mini.checkpoint import build_model, build_tokenizer
@@ -105,7 +106,8 @@ def teach(model: torch.nn.Module, phase: Phase, seed: int, folder: Path) -> None
                 log.write(json.dumps(line) + "\n")
             torch.save(model.state_dict(), folder / f"{phase.name}.part.pt")
             model.train()
-    torch.save(model.state_dict(), folder / f"{phase.name}.pt")
+    with new_file(folder / f"{phase.name}.pt") as part:
+        torch.save(model.state_dict(), part)
 
 
 @torch.no_grad()

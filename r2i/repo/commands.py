@@ -1,7 +1,11 @@
-"""DVC as the command that a person would type, and the remote that is configured here."""
+"""The repository as DVC sees it: its commands, the remote and the cache that are configured, files of any revision."""
 
+import json
+import re
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 from r2i.core.errors import R2IError
 
@@ -38,3 +42,49 @@ def require_remote() -> str:
     if not known.get("url"):
         raise R2IError(f"the remote {name!r} has no address here", HOW_TO_SET.replace("shared", name))
     return str(name)
+
+
+def check_fresh() -> list[str]:
+    """Whether this commit's lock is what its code, params and data give, without fetching any data.
+
+    Returns what the remote lacks of the outputs that the lock names, as far as there is a remote. Raises R2IError,
+    naming the first stage that would run.
+    """
+    dry = ask_dvc("repro", "--allow-missing", "--dry")
+    stale = re.search(r"(?:Running stage|failed to reproduce) '([^']+)'", dry.stdout + dry.stderr)
+    if stale:
+        cause = f"dvc.lock is not of this commit: `dvc repro` would run {stale[1]}"
+        raise R2IError(cause, "`make repro`, then commit dvc.lock")
+    if dry.returncode:
+        raise R2IError(f"`dvc repro --dry` failed: {dry.stderr.strip()[-500:]}")
+    try:
+        require_remote()
+    except R2IError:
+        return []
+    status = ask_dvc("data", "status", "--not-in-remote", "--json")
+    if status.returncode:
+        raise R2IError(f"`dvc data status` failed: {status.stderr.strip()[-500:]}", "see that the remote is there")
+    return list(json.loads(status.stdout).get("not_in_remote", []))
+
+
+def cache_folder() -> Path | None:
+    """Of DVC's configuration, all levels of it; None where DVC does not say."""
+    done = ask_dvc("cache", "dir")
+    return Path(done.stdout.strip()) / "files" / "md5" if done.returncode == 0 and done.stdout.strip() else None
+
+
+def open_tree(revision: str | None = None, root: Path = Path()) -> tuple[str, Any]:
+    """The files of `revision`, those that git holds and those that DVC does, as a `dvc.api.DVCFileSystem`.
+
+    With its commit. `revision`: of git, or an experiment's name; None: the workspace, whose commit is "". Files that
+    are not in the cache are read from the remote. Raises DvcException where there is no such revision.
+    """
+    from dvc.api import DVCFileSystem
+    from dvc.repo import Repo
+    from dvc.scm import SCM, resolve_rev
+
+    place = str(root.resolve())
+    if revision is None:
+        return "", DVCFileSystem(place)
+    commit = resolve_rev(SCM(place, search_parent_directories=True), revision)
+    return str(commit), DVCFileSystem(repo=Repo(place, rev=commit))

@@ -1,4 +1,4 @@
-"""What dvc.lock says, and what the workspace holds: hashes as DVC makes them, computed anew from the bytes.
+"""What dvc.lock and *.dvc files name, and what the workspace holds: hashes as DVC makes them, anew from the bytes.
 
 DVC's own database of hashes is not asked: it believes a file whose size and time have not changed.
 """
@@ -6,8 +6,8 @@ DVC's own database of hashes is not asked: it believes a file whose size and tim
 import hashlib
 import json
 import os
-import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,9 @@ from typing import Any
 import yaml
 from pathspec import GitIgnoreSpec
 
+from r2i.core import paths
 from r2i.core.errors import R2IError
+from r2i.repo.git import ask_git, list_files
 
 LOCK, DAG = Path("dvc.lock"), Path("dvc.yaml")
 FOLDER = ".dir"  # end of a folder's hash: that of its manifest
@@ -47,6 +49,10 @@ class Lock:
     def deps(self, stage: str | None = None) -> list[Entry]:
         return list(self._entries("deps", stage))
 
+    def code(self, stage: str) -> Entry | None:
+        """The file that says what the stage's code means (r2i.core.fingerprint), as it was; None: it has none."""
+        return next((entry for entry in self.deps(stage) if Path(entry.path).parent == paths.CODE), None)
+
     def params(self, stage: str) -> dict[str, Any]:
         """By dotted key, of every params file."""
         files = self.stages.get(stage, {}).get("params", {})
@@ -59,21 +65,75 @@ class Lock:
 
 
 def read_lock(path: Path = LOCK) -> Lock:
-    """Raises R2IError where there is no lock, or it can't be read."""
+    """The lock at `path`, with the dvc.yaml beside it. Raises R2IError where there is no lock, or it can't be read."""
+    pipeline = path.with_name(DAG.name)
     try:
-        stages = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)["stages"]
-        frozen = frozen_stages()
+        text = path.read_text(encoding="utf-8")
+        return parse_lock(text, pipeline.read_text(encoding="utf-8") if pipeline.is_file() else "")
     except FileNotFoundError as error:
         raise R2IError(f"no {path}: nothing has been run here", "run `make repro`, or `git pull` one") from error
-    except (yaml.YAMLError, LookupError, TypeError, AttributeError) as error:
-        raise R2IError(f"{path} or {DAG} can't be read ({error})", "`git checkout` it, or merge it again") from error
+    except (*UNREADABLE, UnicodeDecodeError) as error:
+        raise R2IError(
+            f"{path} or {pipeline} can't be read ({error})", "`git checkout` it, or merge it again"
+        ) from error
+
+
+UNREADABLE = (yaml.YAMLError, LookupError, TypeError, AttributeError)
+"""What `parse_lock` raises for a text that is no lock."""
+
+
+def parse_lock(text: str, pipeline: str = "") -> Lock:
+    """A lock's text, with that of its dvc.yaml. Raises UNREADABLE."""
+    stages = yaml.load(text, Loader=_LOADER)["stages"]
+    frozen = frozen_stages(pipeline)
     return Lock(stages, frozenset(name for name in stages if name.partition("@")[0] in frozen))
 
 
-def frozen_stages() -> frozenset[str]:
-    """Names in dvc.yaml of the stages that DVC never runs. Raises yaml.YAMLError, LookupError, AttributeError."""
-    dag = yaml.load(DAG.read_text(encoding="utf-8"), Loader=_LOADER)["stages"] if DAG.is_file() else {}
+def frozen_stages(pipeline: str) -> frozenset[str]:
+    """Names of the stages in a dvc.yaml's text that DVC never runs. Raises UNREADABLE."""
+    dag = yaml.load(pipeline, Loader=_LOADER)["stages"] if pipeline else {}
     return frozenset(name for name, stage in dag.items() if stage.get("do", stage).get("frozen"))
+
+
+def read_dvc_file(path: Path) -> list[Entry]:
+    """What a file of `dvc add` names; `stage` is its name. Raises R2IError where it can't be read."""
+    try:
+        outs = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)["outs"]
+        return [
+            Entry(path.name, (path.parent / out["path"]).as_posix(), out["md5"], out.get("size", 0), out.get("nfiles"))
+            for out in outs
+        ]
+    except (*UNREADABLE, UnicodeDecodeError) as error:
+        raise R2IError(f"{path} can't be read ({error})", "`git checkout` it, or merge it again") from error
+
+
+def tracked_entries() -> list[Entry]:
+    """What *.dvc files name: the archive of replies, imported rows. Raises R2IError where one can't be read."""
+    files = [Path(name) for name in list_files("*.dvc", with_new=True)] or sorted(Path().glob("*.dvc"))
+    return [entry for path in files if path.is_file() for entry in read_dvc_file(path)]
+
+
+def changed_params(lock: Lock, stage: str) -> Iterator[tuple[str, str, Any, Any]]:
+    """Values that a stage was not run with: file, dotted key, value in the lock, value now (None: there is none).
+
+    Raises R2IError where a params file can't be read.
+    """
+    for file, values in lock.stages[stage].get("params", {}).items():
+        try:
+            params = yaml.load(Path(file).read_text(encoding="utf-8"), Loader=_LOADER) if Path(file).is_file() else {}
+        except yaml.YAMLError as error:
+            raise R2IError(f"{file} can't be read ({error})", "correct it, or `git checkout` it") from error
+        for key, value in values.items():
+            if (now := _value(params, key)) != value:
+                yield file, key, value, now
+
+
+def _value(params: Any, key: str) -> Any:
+    for part in key.split("."):
+        if not isinstance(params, dict) or part not in params:
+            return None
+        params = params[part]
+    return params
 
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -115,13 +175,35 @@ def _ignored() -> GitIgnoreSpec:
     return GitIgnoreSpec.from_lines(file.read_text(encoding="utf-8").splitlines() if file.is_file() else [])
 
 
-def git(*arguments: str) -> str | None:
-    """What git prints, stripped; None where there is no git, no repository, or it refuses."""
+def hash_all(names: Iterable[str | Path]) -> Iterator[str | None]:
+    """The md5s of files and folders, in order; None where there is none. Raises R2IError where one can't be read."""
+
+    def of(name: str | Path) -> str | None:
+        path = Path(name)
+        if path.suffix == FOLDER and path.is_file():  # a manifest in the cache
+            return file_md5(path)
+        return md5_of(path)
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        try:
+            yield from pool.map(of, names)
+        except OSError as error:
+            raise R2IError(f"can't be read: {error}", "see who may read it") from error
+
+
+def object_path(cache: Path, md5: str) -> Path:
+    """Of a file or a manifest in DVC's cache."""
+    return cache / md5[:2] / md5[2:]
+
+
+def read_manifest(cache: Path, md5: str) -> dict[str, str] | None:
+    """md5 by path of a folder's files; None where the cache does not hold that manifest, whole."""
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
+        items: list[dict[str, Any]] = json.loads(object_path(cache, md5).read_bytes())
+        found = {item["relpath"]: item["md5"] for item in items}
+    except (OSError, ValueError, LookupError, TypeError):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return found if manifest_md5(found) == md5 else None
 
 
 def lock_commit() -> tuple[str, bool]:
@@ -129,5 +211,5 @@ def lock_commit() -> tuple[str, bool]:
 
     `("", False)` where no commit holds it.
     """
-    commit = git("log", "-1", "--format=%H", "--", str(LOCK)) or ""
-    return commit, bool(commit) and git("status", "--porcelain", "--", str(LOCK)) == ""
+    commit = ask_git("log", "-1", "--format=%H", "--", str(LOCK))
+    return commit, bool(commit) and ask_git("status", "--porcelain", "--", str(LOCK)) == ""

@@ -11,10 +11,11 @@ from pathlib import Path
 import yaml
 
 from r2i.core import paths
-from r2i.repo.lock import git
+from r2i.core.disk import new_file
+from r2i.core.errors import R2IError
+from r2i.repo.git import run_git
+from r2i.repo.lock import DAG, LOCK, UNREADABLE, parse_lock
 
-LOCK = Path("dvc.lock")
-PIPELINE = Path("dvc.yaml")
 MD5 = 32  # hex digits
 
 
@@ -25,11 +26,12 @@ def mend_lock() -> Path | None:
     """
     if not LOCK.is_file() or is_whole(LOCK.read_text(encoding="utf-8", errors="replace")):
         return None
-    aside = paths.state_folder() / "dvc.lock.torn"
+    aside = paths.torn_lock()
     aside.parent.mkdir(parents=True, exist_ok=True)
     os.replace(LOCK, aside)
-    if committed := git("show", f"HEAD:./{LOCK}"):
-        LOCK.write_text(committed + "\n", encoding="utf-8")
+    if committed := _committed():
+        with new_file(LOCK) as part:
+            part.write_bytes(committed)
     return aside
 
 
@@ -40,21 +42,27 @@ def is_whole(text: str) -> bool:
     stage that is gone is frozen: then it is not whole.
     """
     try:
-        found = yaml.safe_load(text)
+        found = yaml.safe_load(text)  # also half a lock
         stages = found.get("stages") or {}
         files = [file for stage in stages.values() for kind in ("deps", "outs") for file in stage.get(kind) or ()]
         told = all(file["path"] and len(file["md5"]) >= MD5 and file["size"] >= 0 for file in files)
         ended = text.endswith("\n") and "schema" in found and all(one["cmd"] and one["outs"] for one in stages.values())
         return told and ended and _frozen() <= stages.keys()
-    except (yaml.YAMLError, LookupError, TypeError, AttributeError):
+    except UNREADABLE:
         return False
 
 
-def _frozen() -> set[str]:
+def _frozen() -> frozenset[str]:
     """The frozen stages of the pipeline that git's lock has an entry of."""
     try:
-        stages = yaml.safe_load(PIPELINE.read_text(encoding="utf-8"))["stages"]
-        committed = yaml.safe_load(git("show", f"HEAD:./{LOCK}") or "")["stages"]
-    except (OSError, yaml.YAMLError, LookupError, TypeError):
-        return set()
-    return {name for name, stage in stages.items() if stage.get("frozen") and name in committed}
+        return parse_lock(_committed().decode(), DAG.read_text(encoding="utf-8")).frozen
+    except (*UNREADABLE, OSError, UnicodeDecodeError):
+        return frozenset()
+
+
+def _committed() -> bytes:
+    """What git has as the lock; nothing where it has none."""
+    try:
+        return run_git("show", f"HEAD:./{LOCK}")
+    except R2IError:
+        return b""

@@ -15,7 +15,8 @@ from typing import Any
 import yaml
 
 from r2i.core.metrics import write_metrics
-from r2i.repo.lock import LOCK, git, read_lock
+from r2i.repo.git import ask_git
+from r2i.repo.lock import LOCK, read_lock
 
 MACHINE = Path("data/machine.json")  # kept in git beside dvc.lock: where its outputs were made
 WIDTHS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")  # instructions that libraries choose kernels by
@@ -85,7 +86,7 @@ def describe_run() -> list[str]:
     No lines where no commit holds a lock. Raises R2IError where there is no lock here.
     """
     here = read_lock().stages
-    text = git("show", f"HEAD:./{LOCK}")
+    text = ask_git("show", f"HEAD:./{LOCK}")
     if not text:
         return []
     found = compare_locks(here, yaml.safe_load(text)["stages"])
@@ -96,7 +97,7 @@ def describe_run() -> list[str]:
 
 
 def _committed_machine() -> dict[str, str]:
-    text = git("show", f"HEAD:./{MACHINE}")
+    text = ask_git("show", f"HEAD:./{MACHINE}")
     return json.loads(text) if text else {}
 
 

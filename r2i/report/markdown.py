@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from r2i.core import paths
+from r2i.core.disk import new_file
 from r2i.core.errors import R2IError
 from r2i.core.names import VIEWS
 from r2i.core.params import load_params
@@ -87,5 +88,6 @@ def update_readme(path: Path = Path("README.md")) -> bool:
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
     fresh = f"{before}{BEGIN}\n{numbers()}\n{END}{after}"
-    path.write_text(fresh, encoding="utf-8")
+    with new_file(path) as part:
+        part.write_text(fresh, encoding="utf-8")
     return fresh != text

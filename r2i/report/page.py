@@ -1,6 +1,5 @@
 """`report.html`: one file that opens offline, on a phone, in the dark and on paper."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from r2i.core.disk import writing
+from r2i.core.disk import new_file
 from r2i.core.names import OBJECTIVES, VIEWS
 from r2i.report import bars, cards, charts, teaching
 from r2i.report.checks import audit_cards, check_cards
@@ -25,16 +24,10 @@ BYTES = 6_000_000  # of the galleries' pictures: base64 makes 4 of 3, and the pa
 
 
 def write_report(path: Path, story: Story, profile: str) -> None:
-    """Render `story` and put it at `path` in one step."""
+    """Render `story` to `path`, whole or not at all. Raises DiskError."""
     html = render_page(story, profile)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_text(html, encoding="utf-8", newline="\n")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+    with new_file(path) as part:
+        part.write_text(html, encoding="utf-8", newline="\n")
 
 
 def render_page(story: Story, profile: str) -> str:

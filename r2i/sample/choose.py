@@ -13,8 +13,8 @@ from r2i.core.params import Pool, Sample
 from r2i.core.photos import Photos
 from r2i.core.progress import track
 from r2i.core.records import FAILED, OK, REJECTED
+from r2i.core.spool import TarSpool
 from r2i.core.tables import Row
-from r2i.core.tar_spool import TarSpool
 from r2i.sample.look import Look, Task
 from r2i.sample.near import NearDuplicates
 from r2i.sample.pools import Offer

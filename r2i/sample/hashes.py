@@ -13,8 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from r2i.core import paths
-
 PATIENCE_S = 60.0  # another process may be writing
 HELD = 1000  # files hashed before they are written
 
@@ -36,11 +34,6 @@ class Entry:
     size: int | None
     sha256: str
     fault: str = ""
-
-
-def default_path() -> Path:
-    """In the main workspace, also from `dvc exp run --temp`."""
-    return paths.state_folder() / "pools.sqlite"
 
 
 class KnownHashes:

@@ -1,13 +1,12 @@
 """A pool's `version` into params.yaml, by a change of that one value: comments, order and layout stay."""
 
-import os
 import shutil
 from pathlib import Path
 
 import yaml
 from yaml.nodes import MappingNode, Node, SequenceNode
 
-from r2i.core.disk import writing
+from r2i.core.disk import new_file
 from r2i.core.errors import ParamsError
 
 Place = tuple[int, int]  # first character, and the one behind the last
@@ -26,14 +25,9 @@ def write_version(file: Path, profile: str, pool: str, version: str) -> None:
     (start, end), put = _change(node, text, version)
     fresh = text[:start] + put + text[end:]
     _check(text, fresh, file, profile, pool, version)
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    with writing(file):
-        try:
-            part.write_bytes(fresh.encode("utf-8"))
-            shutil.copymode(file, part)
-            os.replace(part, file)
-        finally:
-            part.unlink(missing_ok=True)
+    with new_file(file) as part:
+        part.write_bytes(fresh.encode("utf-8"))
+        shutil.copymode(file, part)
 
 
 def _find_pool(root: Node | None, profile: str, pool: str) -> MappingNode | None:

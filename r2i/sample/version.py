@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from r2i.core import paths
+from r2i.core.disk import DiskError, new_file
 from r2i.core.errors import R2IError
 from r2i.core.params import Pool
 from r2i.sample.pools import Offer
@@ -90,8 +91,7 @@ def describe_change(pinned: str, found: Listing) -> str:
 
 
 def _listing_file(version: str) -> Path:
-    """In the main workspace, also from `dvc exp run --temp`."""
-    return paths.state_folder() / "pools" / f"{hashlib.sha256(version.encode()).hexdigest()[:32]}.npy"
+    return paths.pool_listings() / f"{hashlib.sha256(version.encode()).hexdigest()[:32]}.npy"
 
 
 def keep_listing(listing: Listing) -> None:
@@ -99,12 +99,8 @@ def keep_listing(listing: Listing) -> None:
     file = _listing_file(listing.version)
     if file.exists():
         return
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(".part")
-        with part.open("wb") as out:
-            np.save(out, listing.images)
-        part.replace(file)
+    with suppress(OSError, DiskError), new_file(file) as part, part.open("wb") as out:
+        np.save(out, listing.images)
 
 
 def _read_listing(version: str) -> NDArray[np.void] | None:

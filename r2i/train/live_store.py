@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from r2i.core import tracking
+from r2i.core import paths, tracking
 from r2i.core.curve import Line
+from r2i.repo.git import head_commit
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,7 +37,7 @@ class LiveStore:
         """Find the run that goes on, or make one."""
         with self._call():
             tracking.check_server(self.uri)
-        folder = tracking.state_folder()
+        folder = paths.state_folder().resolve()
         folder.mkdir(parents=True, exist_ok=True)
         client = tracking.connect(self.uri)  # imports mlflow: seconds that are not the server's
         with FileLock(folder / "mlflow.lock"), self._call():  # a fresh database takes one process
@@ -69,7 +70,7 @@ class LiveStore:
                 self._known = {}
                 client.update_run(run.info.run_id, status="RUNNING")
                 return str(run.info.run_id)
-        shown = {tracking.COMMIT_TAG: tracking.git_commit(), tracking.NAME_TAG: f"{self.tags[tracking.STAGE_TAG]} live"}
+        shown = {tracking.COMMIT_TAG: head_commit(), tracking.NAME_TAG: f"{self.tags[tracking.STAGE_TAG]} live"}
         made = str(client.create_run(experiment, tags={**self.tags, **shown}).info.run_id)
         tracking.log_params(client, made, tracking.flatten(self.params))
         return made

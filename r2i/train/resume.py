@@ -24,7 +24,7 @@ LIBRARIES = ("accelerate", "numpy", "pillow", "torch", "torchvision", "transform
 
 def workspace(fingerprint: str) -> Path:
     """The folder of a run's checkpoints; absolute, and the main workspace's under `dvc exp run --temp`."""
-    return paths.state_folder().absolute() / "train" / fingerprint
+    return paths.training_state(fingerprint).absolute()
 
 
 def run_fingerprint(objective: str, module: str, train: Train, style: str, rows: Iterable[Row], seed: int) -> str:

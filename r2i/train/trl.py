@@ -1,8 +1,6 @@
 """Training in this process through TRL: what its trainers share, from train rows to a Hugging Face folder."""
 
 import json
-import os
-import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ import torch
 from transformers import TrainerCallback
 
 from r2i.core.curve import CurveSink, Line, combine_sinks, progress_printer, write_curve
-from r2i.core.disk import DiskError, clear_remains, disk_error, replace_folder, writing
+from r2i.core.disk import new_folder
 from r2i.core.params import Train
 from r2i.core.records import TRAIN
 from r2i.core.tables import Row, ok_rows, read_table
@@ -118,27 +116,11 @@ class CurveLog(TrainerCallback):
 
 
 def save_model(model: Any, processor: Any, out: Path) -> None:
-    """Write model and processor beside `out`, then move: a folder that exists is complete. Raises DiskError."""
-    from safetensors import SafetensorError
-
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    clear_remains(out)
-    try:
-        with writing(out):
-            model.save_pretrained(part)
-            processor.save_pretrained(part)
-            remove_loading_facts(part / "tokenizer_config.json")
-            replace_folder(part, out)
-    except SafetensorError as error:
-        raise _full_disk(error, out) or error from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _full_disk(error: Exception, out: Path) -> DiskError | None:
-    """safetensors gives the system's error in its text alone: `... (os error 28)`."""
-    number = re.search(r"os error (\d+)", str(error))
-    return disk_error(OSError(int(number[1]), str(error)), f"while writing {out}", out) if number else None
+    """Write a Hugging Face folder: one that exists is complete. Raises DiskError."""
+    with new_folder(out) as part:
+        model.save_pretrained(part)
+        processor.save_pretrained(part)
+        remove_loading_facts(part / "tokenizer_config.json")
 
 
 def remove_loading_facts(config: Path) -> None:

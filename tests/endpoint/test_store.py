@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from made_replies import made_call, made_key, made_record, made_reply, made_request, noise, put, start_python
 
+from r2i.core import paths
 from r2i.core.errors import EndpointError
 from r2i.endpoint.record import Damaged, write_record
-from r2i.endpoint.store import Store, default_archive, default_root
+from r2i.endpoint.store import Store
 
 KEY = made_key()
 
@@ -225,12 +226,12 @@ def test_the_root_is_r2i_store_then_dvc_root_then_here(monkeypatch: pytest.Monke
     monkeypatch.setenv("R2I_STORE", "/a")
     monkeypatch.setenv("R2I_REPLIES", "/c")
     monkeypatch.setenv("DVC_ROOT", "/b")
-    assert (default_root(), default_archive()) == (Path("/a"), Path("/c"))
+    assert (paths.reply_store(), paths.reply_archive()) == (Path("/a"), Path("/c"))
     monkeypatch.delenv("R2I_STORE")
     monkeypatch.delenv("R2I_REPLIES")
-    assert (default_root(), default_archive()) == (Path("/b/.r2i/store"), Path("/b/replies"))
+    assert (paths.reply_store(), paths.reply_archive()) == (Path("/b/.r2i/store"), Path("/b/replies"))
     monkeypatch.delenv("DVC_ROOT")
-    assert (default_root(), default_archive()) == (Path(".r2i/store"), Path("replies"))
+    assert (paths.reply_store(), paths.reply_archive()) == (Path(".r2i/store"), Path("replies"))
 
 
 def test_a_store_with_a_root_of_its_own_has_no_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

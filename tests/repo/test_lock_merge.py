@@ -46,7 +46,7 @@ def test_a_file_that_is_no_lock_is_left_to_a_person(tmp_path: Path) -> None:
 
 def test_git_merges_two_runs_and_dvc_runs_what_both_changed(chain: Path) -> None:
     """Through git itself: each branch commits another output of its own stage, and of one that both changed."""
-    from r2i.tools.labs import install_merge_driver
+    from r2i.repo.git import install_merge_driver
 
     install_merge_driver()
     Path(".gitattributes").write_text("dvc.lock merge=dvc-lock\n")

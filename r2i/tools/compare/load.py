@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from r2i.core.errors import R2IError
 from r2i.core.paths import PREDICTIONS
 from r2i.core.records import REJECTED
+from r2i.repo.commands import open_tree
 
 Row = dict[str, Any]
 Opener = Callable[[str], IO[bytes]]
@@ -66,15 +67,11 @@ def _open_local(path: str) -> IO[bytes]:
 
 def _tracked_files(revision: str, folder: Path, root: Path) -> tuple[str, list[str], Opener]:
     """The commit, the Parquet files that it tracks below `folder`, and how to open one."""
-    from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-    from dvc.scm import SCM, resolve_rev
     from dvc_data.index import DataIndexDirError
 
     try:
-        commit = resolve_rev(SCM(str(root.resolve()), search_parent_directories=True), revision)
-        tree = DVCFileSystem(repo=Repo(str(root.resolve()), rev=commit))
+        commit, tree = open_tree(revision, root)
     except DvcException as error:
         raise CompareError(
             f"no revision {revision!r} here ({error})",

@@ -1,6 +1,5 @@
 """`compare.html`: one file that opens offline, in the dark and on paper."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from r2i.core.disk import new_file
 from r2i.tools.compare import words
 from r2i.tools.compare.measure import Against, Comparison, Measured, Score
 
@@ -16,11 +16,10 @@ STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5)  # distances of an axis's ticks
 
 
 def write_page(path: Path, comparison: Comparison) -> None:
-    """Render `comparison` and put it at `path` in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(render_page(comparison), encoding="utf-8", newline="\n")
-    part.replace(path)
+    """Render `comparison` to `path`, whole or not at all. Raises DiskError."""
+    html = render_page(comparison)
+    with new_file(path) as part:
+        part.write_text(html, encoding="utf-8", newline="\n")
 
 
 def render_page(comparison: Comparison) -> str:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from r2i.core.disk import new_folder
 from r2i.core.errors import TableError
-from r2i.core.folders import new_folder
 from r2i.core.records import OK, TRAIN
 from r2i.core.tables import LEVEL, ROW_GROUP, Row, table_parts
 from r2i.importing.questions import TAG

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 
 from r2i.core import paths
 from r2i.core.catalogue import BENCHMARK, IMAGES, TRAIN
+from r2i.core.disk import new_folder
 from r2i.core.errors import R2IError, TableError
-from r2i.core.folders import new_folder
 from r2i.core.params import load_params
 from r2i.tools.cards.data import data_card
 from r2i.tools.cards.facts import Export

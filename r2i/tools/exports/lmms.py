@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from r2i.core.choices import is_open, mcq_prompt
+from r2i.core.disk import new_folder
 from r2i.core.errors import R2IError, TableError
 from r2i.core.names import VIEWS, ViewName
 from r2i.core.params import Evaluate
@@ -35,10 +36,14 @@ def write_tasks(folder: Path, items: Iterable[Row], cfg: Evaluate) -> dict[str, 
     """
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "r2i_full.yaml").is_file():
         raise R2IError(f"{folder} holds something else than an export", "name another folder")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    with new_folder(folder) as part:
+        return _write_tasks(part, folder.resolve(), items, cfg)
+
+
+def _write_tasks(part: Path, folder: Path, items: Iterable[Row], cfg: Evaluate) -> dict[str, list[str]]:
+    """Into `part`, which becomes `folder`: the tasks name their place."""
     schema = _features().arrow_schema
-    paths = {view: folder / f"{view}.parquet" for view in TASK_VIEWS}
+    paths = {view: part / f"{view}.parquet" for view in TASK_VIEWS}
     writers = {view: pq.ParquetWriter(path, schema, compression="zstd") for view, path in paths.items()}
     written: dict[str, list[str]] = {view: [] for view in TASK_VIEWS}
     try:
@@ -57,10 +62,10 @@ def write_tasks(folder: Path, items: Iterable[Row], cfg: Evaluate) -> dict[str, 
     for view in TASK_VIEWS:
         ids = written[view]
         if ids:
-            (folder / f"r2i_{view}.yaml").write_text(_task_yaml(folder, view, cfg.max_tokens), encoding="utf-8")
+            (part / f"r2i_{view}.yaml").write_text(_task_yaml(folder, view, cfg.max_tokens), encoding="utf-8")
         else:
             paths[view].unlink()
-    shutil.copy(TEMPLATES / "lmms_utils.py", folder / "utils.py")
+    shutil.copy(TEMPLATES / "lmms_utils.py", part / "utils.py")
     return {view: ids for view, ids in written.items() if ids}
 
 
@@ -68,7 +73,7 @@ def _task_yaml(folder: Path, view: str, max_tokens: int) -> str:
     text = (TEMPLATES / "task.yaml").read_text(encoding="utf-8")
     values = {
         "view": view,
-        "folder": json.dumps(str(folder.resolve())),  # a JSON string is a YAML string
+        "folder": json.dumps(str(folder)),  # a JSON string is a YAML string
         "data_files": json.dumps({"test": f"{view}.parquet"}),
         "max_tokens": str(max_tokens),
     }

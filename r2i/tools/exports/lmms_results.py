@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from r2i.core.disk import new_file
 from r2i.core.errors import TableError
 from r2i.core.params import Evaluate
 from r2i.core.records import REJECTED
@@ -41,7 +42,6 @@ def write_results(
     if not views:
         raise TableError(f"{model} has no greedy prediction", f"run `dvc repro evaluate@{model}`")
     target = folder / model
-    target.mkdir(parents=True, exist_ok=True)
     files = [target / f"{date}_results.json"]
     hashes = {}
     for view, found in sorted(views.items()):
@@ -49,10 +49,12 @@ def write_results(
         hashes[f"r2i_{view}"] = _sha256("".join(f"sample_{n}{s['doc_hash']}" for n, s in enumerate(samples)))
         files.append(target / f"{date}_samples_r2i_{view}.jsonl")
         lines = (json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples)
-        files[-1].write_text("".join(lines), encoding="utf-8")
+        with new_file(files[-1]) as part:
+            part.write_text("".join(lines), encoding="utf-8")
     results = _results(model, {f"r2i_{view}": found for view, found in sorted(views.items())}, cfg, date)
     text = json.dumps(results | {"task_hashes": hashes}, indent=2, ensure_ascii=False)
-    files[0].write_text(text + "\n", encoding="utf-8")
+    with new_file(files[0]) as part:
+        part.write_text(text + "\n", encoding="utf-8")
     return files
 
 

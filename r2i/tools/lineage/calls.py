@@ -2,18 +2,18 @@
 
 import hashlib
 import json
-import subprocess
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from r2i.core import paths
 from r2i.core.errors import R2IError
 from r2i.core.prompts import ROOT
 from r2i.core.tables import Row
 from r2i.endpoint.archive import open_archive
-from r2i.endpoint.store import Store, default_archive, default_root
-from r2i.repo.lock import git
+from r2i.endpoint.store import Store
+from r2i.repo.git import ask_git, run_git
 from r2i.tools.replies.show import find_record
 
 PROMPTS = {  # what was asked for -> room and name of its prompt
@@ -58,7 +58,7 @@ def reply_of(key: str, endpoint: str) -> Row:
     """What the store or the archive holds under `key`. `kept`: where; "" where it does not, then `why`."""
     if endpoint == "local":
         return {"kept": "", "why": "in process: not kept, it is made again by running the stage"}
-    store, folder = Store(default_root(), default_archive()), default_archive()
+    store, folder = Store(paths.reply_store(), paths.reply_archive()), paths.reply_archive()
     try:
         found, sample = find_record(store, open_archive(folder), key)
     except R2IError as error:
@@ -82,8 +82,8 @@ def prompt_of(sha256: str, step: str) -> Row:
         own = [path for path in here if path.startswith(f"r2i/{room}/") and path.endswith(f"/{name}.txt")]
         return {"file": (own or here)[0], "now": True, "commit": ""}
     path, blob = _past_prompts().get(sha256, ("", ""))
-    commit = git("log", "-1", "--all", "--format=%H", f"--find-object={blob}") if blob else ""
-    return {"file": path, "now": False, "commit": commit or ""}
+    commit = ask_git("log", "-1", "--all", "--format=%H", f"--find-object={blob}") if blob else ""
+    return {"file": path, "now": False, "commit": commit}
 
 
 @cache
@@ -99,7 +99,7 @@ def prompt_files() -> dict[str, list[str]]:
 @cache
 def _past_prompts() -> dict[str, tuple[str, str]]:
     """(path, blob) of every prompt file that git knows, by the sha256 of its bytes."""
-    listed = git("rev-list", "--objects", "--all", "--", "r2i") or ""  # it takes no globs
+    listed = ask_git("rev-list", "--objects", "--all", "--", "r2i")  # it takes no globs
     found = {}
     for line in listed.splitlines():
         blob, _, path = line.partition(" ")
@@ -109,8 +109,7 @@ def _past_prompts() -> dict[str, tuple[str, str]]:
 
 
 def _blob_sha256(blob: str) -> str:
-    data = subprocess.run(["git", "cat-file", "blob", blob], capture_output=True, check=False).stdout
-    return hashlib.sha256(data).hexdigest()
+    return hashlib.sha256(run_git("cat-file", "blob", blob)).hexdigest()
 
 
 def prompt_text(path: str) -> str:

@@ -1,12 +1,13 @@
 """The code and tables that dvc.lock names for a few stages, beside what is in the workspace."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 
-from r2i.core import paths
 from r2i.core.errors import R2IError
 from r2i.core.fingerprint import differing_files, read_code_file
 from r2i.core.tables import Row
+from r2i.repo.accept import accepted_code
 from r2i.repo.lock import Entry, Lock, lock_commit, md5_of, read_lock
 
 HASHED = 2**30  # bytes: a larger table is compared by its size alone, `r2i verify` hashes it
@@ -16,7 +17,8 @@ def revision_of(stages: Iterable[str]) -> Row:
     """`commit`: that of the lock; `committed`: whether the lock is as it is there; then stage by stage.
 
     `code`: digests by path, of what the code meant that ran; `changed`: files that mean something else now;
-    `outs`: each with its md5 and `state`. Without a lock there are no stages.
+    `accepted`: why other code than that of the lock's outputs stands there (r2i.repo.accept); `outs`: each with its md5
+    and `state`. Without a lock there are no stages.
     """
     commit, committed = lock_commit()
     try:
@@ -30,15 +32,17 @@ def revision_of(stages: Iterable[str]) -> Row:
 def _stage(lock: Lock, name: str) -> Row:
     code: dict[str, str] = {}
     changed: list[str] = []
-    for entry in lock.deps(name):
-        if Path(entry.path).parent == paths.CODE:
-            code = read_code_file(Path(entry.path))
-            changed = differing_files(code) if md5_of(Path(entry.path)) == entry.md5 else [entry.path]
+    accepted: list[Row] = []
+    if entry := lock.code(name):
+        code = read_code_file(Path(entry.path))
+        changed = differing_files(code) if md5_of(Path(entry.path)) == entry.md5 else [entry.path]
+        accepted = [asdict(acceptance) for acceptance in accepted_code(name, entry.md5)]
     return {
         "command": lock.stages[name].get("cmd", ""),
         "params": lock.params(name),
         "code": code,
         "changed": changed,
+        "accepted": accepted,
         "outs": [_out(entry) for entry in lock.outs(name) if entry.path.startswith("data/")],
     }
 

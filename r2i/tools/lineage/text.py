@@ -74,8 +74,14 @@ def _revision(revision: Row) -> list[str]:
     for name, stage in revision["stages"].items():
         changed = f"; changed since: {', '.join(stage['changed'])}" if stage["changed"] else ", as locked"
         lines.append(_line(name, f"{len(stage['code'])} files of code{changed}"))
+        lines += [_line("", _acceptance(row)) for row in stage["accepted"]]
         lines += [_line("", f"{out['path']} {out['md5']} {out['state']}") for out in stage["outs"]]
     return lines
+
+
+def _acceptance(row: Row) -> str:
+    by = f" by {row['by']}" if row["by"] else ""
+    return f"not run with this code, which was accepted{by} in place of {row['before']}: {row['why']}"
 
 
 def _prediction(row: Row) -> str:

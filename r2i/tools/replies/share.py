@@ -1,13 +1,15 @@
 """The archive among labs: `replies/` as DVC tracks it, by `replies.dvc`."""
 
-import os
 from pathlib import Path
 from typing import Any
 
+from r2i.core import paths
+from r2i.core.disk import new_file
 from r2i.core.errors import R2IError
 from r2i.endpoint.archive import open_archive
-from r2i.endpoint.store import Store, default_archive
-from r2i.repo.commands import run_dvc
+from r2i.endpoint.store import Store
+from r2i.repo.commands import open_tree, run_dvc
+from r2i.repo.lock import read_dvc_file
 from r2i.tools.replies.pack import Packed, pack
 
 ARCHIVE = Path("replies")
@@ -20,7 +22,7 @@ def pack_replies() -> Packed | None:
     `dvc add` writes what it finds: a segment that was shared before and is not here would be dropped from the
     pointer, so those are fetched first. Raises R2IError.
     """
-    archive = default_archive()
+    archive = paths.reply_archive()
     if archive.resolve() != ARCHIVE.resolve():
         return None
     missing = segments_named() - segments_here()
@@ -39,11 +41,9 @@ def segments_here() -> set[str]:
 
 def segments_named() -> set[str]:
     """Names of the segments that the pointer holds; their listing comes from the remote if need be. Raises R2IError."""
-    import yaml
-
     if not POINTER.is_file():
         return set()
-    count = yaml.safe_load(POINTER.read_text(encoding="utf-8"))["outs"][0]["nfiles"]
+    count = read_dvc_file(POINTER)[0].files
     try:
         names = {Path(name).name for name in _files().ls(ARCHIVE.name, detail=False, dvc_only=True)}
     except Exception as error:  # whatever the remote's client raises
@@ -59,15 +59,11 @@ def segments_named() -> set[str]:
 def fetch_segments(names: set[str]) -> None:
     """Put `names`, which the pointer holds, into the archive's folder; what is there stays. Raises R2IError."""
     run_dvc("fetch", "--quiet", str(POINTER))
-    ARCHIVE.mkdir(exist_ok=True)
     files = _files()
     for name in sorted(names):
-        part = ARCHIVE / f".{name}.part"
-        files.get_file(f"{ARCHIVE.name}/{name}", str(part))
-        os.replace(part, ARCHIVE / name)
+        with new_file(ARCHIVE / name) as part:
+            files.get_file(f"{ARCHIVE.name}/{name}", str(part))
 
 
 def _files() -> Any:
-    from dvc.api import DVCFileSystem
-
-    return DVCFileSystem(".")
+    return open_tree()[1]

@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
+from r2i.core import paths
 from r2i.core.tracking import (
     TrackingUnavailable,
     check_server,
     connect,
     find_experiment,
     first_line,
-    state_folder,
     store_errors,
     tracking_uri,
     without_password,
@@ -63,7 +63,7 @@ def track_experiments(names: Iterable[str]) -> list[Tracked]:
 def _track(finished: Finished) -> Tracked:
     uri = tracking_uri()
     check_server(uri)
-    folder = state_folder()
+    folder = paths.state_folder().resolve()
     folder.mkdir(parents=True, exist_ok=True)
     shown = without_password(uri)
     with FileLock(folder / "mlflow.lock"):  # a fresh database, and find-or-create, take one process

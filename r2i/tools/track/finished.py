@@ -1,6 +1,5 @@
 """A finished run as the tracker reads it: the workspace's, or an experiment's out of git and DVC's cache."""
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -13,12 +12,15 @@ import yaml
 
 from r2i.core import paths
 from r2i.core.errors import R2IError
+from r2i.core.images import file_sha256
 from r2i.core.names import OBJECTIVES, ModelNames
 from r2i.core.params import load_params
-from r2i.core.tracking import COMMIT_TAG, LOCK_TAG, flatten, git_commit
-from r2i.repo.git import Experiment, branch_of, changed_files, find_by_lock, git, list_experiments
+from r2i.core.tracking import COMMIT_TAG, LOCK_TAG, flatten
+from r2i.repo.commands import open_tree
+from r2i.repo.git import Experiment, ask_git, branch_of, changed_files, find_by_lock, head_commit, list_experiments
+from r2i.repo.lock import LOCK, Lock, read_lock
 
-LOCK, PARAMS = Path("dvc.lock"), Path("params.yaml")
+PARAMS = Path("params.yaml")
 SHARED = ("seed", "profile", "models")  # params of a run beside those of its profile
 
 
@@ -43,7 +45,7 @@ def read_workspace() -> Finished:
     found = find_by_lock()
     if found and not found.revision and found.baseline:  # while it runs DVC may have made a commit of its own
         return _read(Path.cwd(), found.baseline, found, "")
-    return _read(Path.cwd(), git_commit(), found, "")
+    return _read(Path.cwd(), head_commit(), found, "")
 
 
 @contextmanager
@@ -60,12 +62,11 @@ def restored(name: str) -> Iterator[Finished]:
 
 
 def _restore(experiment: Experiment, folder: Path) -> None:
-    from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
 
     wanted = [LOCK, PARAMS, paths.REPORT, *(paths.TRAIN_LOGS / f"{run}.json" for run in OBJECTIVES)]
     try:
-        files = DVCFileSystem(".", rev=experiment.revision)
+        _, files = open_tree(experiment.revision)
         wanted += [Path(found) for found in files.find("metrics") if found.endswith(".json")]
         for path in wanted:
             if files.exists(path.as_posix()):
@@ -77,28 +78,25 @@ def _restore(experiment: Experiment, folder: Path) -> None:
 
 
 def _read(folder: Path, commit: str, experiment: Experiment | None, revision: str) -> Finished:
-    lock = (folder / LOCK).read_bytes()
-    stages = yaml.safe_load(lock)["stages"]
+    lock = read_lock(folder / LOCK)
     run = load_params(folder / PARAMS)
     whole = run.model_dump(by_alias=True)
     params = flatten({name: whole[name] for name in SHARED} | whole["profiles"][run.profile])
-    digest, branch = hashlib.sha256(lock).hexdigest(), branch_of(commit)
+    digest, branch = file_sha256(folder / LOCK), branch_of(commit)
     return Finished(
         folder=folder,
         name=f"{experiment.name if experiment else branch or 'detached'} {run.profile} {digest[:8]}",
         identity={LOCK_TAG: digest, COMMIT_TAG: commit},
-        origin=_origin(commit, branch, experiment, revision, stages),
+        origin=_origin(commit, branch, experiment, revision, lock),
         params=params,
-        changed=_compare(git("show", f"{commit}:./{PARAMS}"), (folder / PARAMS).read_text(encoding="utf-8")),
+        changed=_compare(ask_git("show", f"{commit}:./{PARAMS}"), (folder / PARAMS).read_text(encoding="utf-8")),
         models=run.model_names,
-        stages=stages,
+        stages=lock.stages,
     )
 
 
-def _origin(
-    commit: str, branch: str, experiment: Experiment | None, revision: str, stages: Mapping[str, Any]
-) -> dict[str, str]:
-    written = {out["path"] for entry in stages.values() for out in entry.get("outs", [])} | {str(LOCK)}
+def _origin(commit: str, branch: str, experiment: Experiment | None, revision: str, lock: Lock) -> dict[str, str]:
+    written = {entry.path for entry in lock.outs()} | {str(LOCK)}
     edited = [path for path in changed_files(commit, revision) if path not in written and not _below(path, written)]
     tags = {"r2i.git_dirty": "true" if edited else "false"}
     if edited:

@@ -1,21 +1,26 @@
 """The workspace's files, and the objects of DVC's cache, against the hashes that dvc.lock and *.dvc files name."""
 
 import json
-import os
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from r2i.core import paths
-from r2i.core.errors import R2IError
 from r2i.core.fingerprint import differing_files, read_code_file
-from r2i.repo.lock import FOLDER, Entry, Lock, file_md5, files_in, git, manifest_md5, manifest_of, md5_of
+from r2i.repo.git import list_files
+from r2i.repo.lock import (
+    FOLDER,
+    Entry,
+    Lock,
+    changed_params,
+    files_in,
+    hash_all,
+    manifest_of,
+    md5_of,
+    object_path,
+    read_manifest,
+)
 from r2i.tools.verify import Finding
 
 
@@ -84,37 +89,15 @@ def check_params(lock: Lock) -> Iterator[Finding]:
     for stage in lock.stages:
         if stage in lock.frozen:
             continue
-        for file, values in lock.stages[stage].get("params", {}).items():
-            path = Path(file)
-            params = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-            for key, value in values.items():
-                if (now := _value(params, key)) != value:
-                    yield Finding("params", stage, f"{key} was {_short(value)}, is {_short(now)} in {file}")
-
-
-def tracked_entries() -> list[Entry]:
-    """What *.dvc files name: the archive of replies, imported rows. Raises R2IError where one can't be read."""
-    listed = git("ls-files", "-co", "--exclude-standard", "--", "*.dvc")
-    files = [Path(name) for name in listed.splitlines()] if listed is not None else sorted(Path().glob("*.dvc"))
-    return [entry for path in files if path.is_file() for entry in read_dvc_file(path)]
-
-
-def read_dvc_file(path: Path) -> list[Entry]:
-    try:
-        outs = yaml.safe_load(path.read_text(encoding="utf-8"))["outs"]
-        return [
-            Entry(path.name, (path.parent / out["path"]).as_posix(), out["md5"], out.get("size", 0), out.get("nfiles"))
-            for out in outs
-        ]
-    except (yaml.YAMLError, LookupError, TypeError, UnicodeDecodeError) as error:
-        raise R2IError(f"{path} can't be read ({error})", "`git checkout` it, or merge it again") from error
+        for file, key, value, now in changed_params(lock, stage):
+            yield Finding("params", stage, f"{key} was {_short(value)}, is {_short(now)} in {file}")
 
 
 def check_strays(entries: Iterable[Entry]) -> Iterator[Finding]:
     """Notes: files beside the outputs that no stage in the lock left and git does not hold."""
     known = {Path(entry.path) for entry in entries}
     folders = sorted({path.parent for path in known if len(path.parts) > 1})
-    kept = set((git("ls-files", *map(str, folders)) or "").splitlines())
+    kept = {*list_files(*map(str, folders)), str(paths.ACCEPTED)}
     for path in sorted({path for folder in folders for path in folder.glob("*")} - known):
         inside = files_in(path) if path.is_dir() else [path]
         if not any(other.is_relative_to(path) for other in known):
@@ -125,8 +108,7 @@ def check_strays(entries: Iterable[Entry]) -> Iterator[Finding]:
 
 def check_cache(entries: Iterable[Entry], cache: Path) -> Iterator[Finding]:
     """Objects of DVC's cache that are missing or damaged; what git holds need not be there."""
-    kept = git("ls-files") or ""
-    held = {parent for line in kept.splitlines() for parent in (line, *map(str, Path(line).parents))}
+    held = {parent for name in list_files() for parent in (name, *map(str, Path(name).parents))}
     wanted: dict[str, str] = {}
     for entry in entries:
         if entry.path in held:
@@ -140,50 +122,6 @@ def check_cache(entries: Iterable[Entry], cache: Path) -> Iterator[Finding]:
             yield Finding("cache", where, f"its object {md5} is not in {cache}: `dvc fetch`")
         elif found != md5.removesuffix(FOLDER):
             yield Finding("cache", where, f"its object {object_path(cache, md5)} is damaged: remove it, `dvc fetch`")
-
-
-def cache_folder() -> Path | None:
-    """Of DVC's configuration, all levels of it; None where DVC does not say."""
-    done = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True, check=False)
-    return Path(done.stdout.strip()) / "files" / "md5" if done.returncode == 0 and done.stdout.strip() else None
-
-
-def object_path(cache: Path, md5: str) -> Path:
-    return cache / md5[:2] / md5[2:]
-
-
-def read_manifest(cache: Path, md5: str) -> dict[str, str] | None:
-    """md5 by path of a folder's files; None where the cache does not hold that manifest, whole."""
-    try:
-        items: list[dict[str, Any]] = json.loads(object_path(cache, md5).read_bytes())
-        found = {item["relpath"]: item["md5"] for item in items}
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
-    return found if manifest_md5(found) == md5 else None
-
-
-def hash_all(paths: Iterable[str | Path]) -> Iterator[str | None]:
-    """The md5s of files and folders, in order; None where there is none."""
-
-    def of(path: str | Path) -> str | None:
-        name = Path(path)
-        if name.suffix == FOLDER and name.is_file():  # a manifest in the cache
-            return file_md5(name)
-        return md5_of(name)
-
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        try:
-            yield from pool.map(of, paths)
-        except OSError as error:
-            raise R2IError(f"can't be read: {error}", "see who may read it") from error
-
-
-def _value(params: Any, key: str) -> Any:
-    for part in key.split("."):
-        if not isinstance(params, dict) or part not in params:
-            return None
-        params = params[part]
-    return params
 
 
 def _short(value: Any) -> str:

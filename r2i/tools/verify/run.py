@@ -3,20 +3,14 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from r2i.core import paths
 from r2i.core.errors import R2IError
-from r2i.endpoint.store import Store, default_archive, default_root
-from r2i.repo.lock import Entry, Lock, read_lock
+from r2i.endpoint.store import Store
+from r2i.repo.commands import cache_folder
+from r2i.repo.lock import Entry, Lock, read_lock, tracked_entries
 from r2i.tools.replies.verify import verify as verify_replies
 from r2i.tools.verify import Finding
-from r2i.tools.verify.files import (
-    cache_folder,
-    check_cache,
-    check_deps,
-    check_outs,
-    check_params,
-    check_strays,
-    tracked_entries,
-)
+from r2i.tools.verify.files import check_cache, check_deps, check_outs, check_params, check_strays
 from r2i.tools.verify.rows import check_rows
 from r2i.tools.verify.tables import check_tables
 
@@ -86,8 +80,8 @@ def _check_cache(entries: list[Entry], cache: Path | None) -> list[Finding]:
 
 
 def _check_replies(verdict: Verdict) -> None:
-    folder = default_archive()
-    replies = verify_replies(Store(default_root(), folder), folder)
+    folder = paths.reply_archive()
+    replies = verify_replies(Store(paths.reply_store(), folder), folder)
     verdict.records, verdict.segments = replies.records, replies.segments
     for fault in replies.faults:
         where = f"{fault.path}{' ' + fault.key if fault.key and not fault.live else ''}"

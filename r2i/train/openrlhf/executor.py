@@ -11,7 +11,6 @@ Needs neither OpenRLHF nor vLLM: agent.py passes their generation as `generate`.
 import asyncio
 import copy
 import json
-import os
 import socket
 import sys
 import uuid
@@ -21,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from r2i.core.disk import new_file
 from r2i.core.errors import R2IError
 from r2i.grading.strict import grade_strictly
 from r2i.train.judge import JudgeError, RewardJudge, Undecided
@@ -105,10 +105,8 @@ class Tally:
         self.counts: Counter[str] = Counter()
 
     def write(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_suffix(".part")
-        part.write_text(json.dumps(self.counts, sort_keys=True) + "\n", encoding="utf-8")
-        os.replace(part, self.path)
+        with new_file(self.path) as part:
+            part.write_text(json.dumps(self.counts, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def read_tallies(folder: Path) -> Counter[str]:

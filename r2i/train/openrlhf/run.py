@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from r2i.core.curve import CurveSink, Line, combine_sinks, last_mean, write_curve
+from r2i.core.disk import new_folder
 from r2i.core.errors import R2IError
 from r2i.core.fingerprint import library_versions
 from r2i.core.params import Train
@@ -147,18 +148,13 @@ def refuse_half_a_result(files: Files) -> None:
 
 
 def collect(base: str, files: Files, out: Path) -> None:
-    """Move the result to `out`, in one step, with the base's processor: both look at images alike in `evaluate`."""
+    """Copy the result to `out`, whole or not at all, with the base's processor: both look at images alike in
+    `evaluate`. Raises DiskError."""
     from r2i.train.openrlhf.student import restore_processor
 
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        shutil.copytree(files.result, part)
+    with new_folder(out) as part:
+        shutil.copytree(files.result, part, dirs_exist_ok=True)
         restore_processor(base, part)
-        shutil.rmtree(out, ignore_errors=True)
-        os.replace(part, out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def summary_of(train: Train, lines: list[Line]) -> dict[str, Any]:

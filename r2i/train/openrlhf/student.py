@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from r2i.core.disk import new_folder
 from r2i.core.errors import R2IError
 from r2i.core.params import Dapo
 
@@ -26,18 +27,11 @@ def prepare_student(base: str, dapo: Dapo, folder: Path) -> Path:
     Raises R2IError where the base is not there, can't be fetched, or has no image processor.
     """
     source = base_folder(base)
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        part.mkdir(parents=True)
+    with new_folder(folder) as part:
         for file in sorted(source.iterdir()):
             if not file.is_dir():
                 _link(file.resolve(), part / file.name)
         _limit_pixels(base, part, dapo)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(part, folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return folder
 
 

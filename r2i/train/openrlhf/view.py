@@ -7,7 +7,6 @@ its own: a second OpenRLHF episode would end the first with a short batch, whose
 
 import json
 import math
-import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from r2i.core.disk import new_file
 from r2i.core.errors import ImageError, TableError
 from r2i.core.ids import unit_of
 from r2i.core.params import Dapo
@@ -64,14 +64,11 @@ def write_view(table: Path, rows: list[Row], dapo: Dapo, seed: int, count_tokens
             "raise dapo.max_prompt or lower dapo.max_pixels",
         )
     lines, dropped = lines_of(len(kept), dapo)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with pq.ParquetWriter(part, SCHEMA, compression="zstd", compression_level=LEVEL) as writer:
+    with new_file(path) as part, pq.ParquetWriter(part, SCHEMA, compression="zstd", compression_level=LEVEL) as writer:
         for turn in range(math.ceil(lines / len(kept))):
             ordered = _in_order(kept, seed, turn)[: lines - turn * len(kept)]
             made = [_line(row, places[row["row_id"]], turn) for row in ordered]
             writer.write_table(pa.Table.from_pylist(made, schema=SCHEMA))
-    os.replace(part, path)
     return ViewFacts(lines, too_long, unfit, max(0, lines - len(kept)), dropped)
 
 

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from r2i.core import paths
+from r2i.core.disk import new_file
 from r2i.core.errors import R2IError
 from r2i.core.fingerprint import library_versions
 from r2i.core.params import Dapo, Train
@@ -85,7 +86,7 @@ def fingerprint_of(train: Train, table: Path, seed: int) -> str:
 @contextmanager
 def open_workspace(fingerprint: str) -> Iterator[Files]:
     """The workspace of a run, locked for this process. Raises R2IError where another process trains in it."""
-    files = Files.under(paths.state_folder() / "train" / fingerprint)
+    files = Files.under(paths.training_state(fingerprint))
     files.root.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(files.root.with_suffix(".lock"), timeout=0), sigterm_as_interrupt():
@@ -142,10 +143,8 @@ def write_settings(files: Files, dapo: Dapo, engines: int, seed: int) -> None:
         "counts": str(files.rollout_counts),
         "workspace": str(paths.main_workspace().resolve()),
     }
-    files.root.mkdir(parents=True, exist_ok=True)
-    part = files.agent_settings.with_name(f".{files.agent_settings.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(part, files.agent_settings)
+    with new_file(files.agent_settings) as part:
+        part.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def read_settings() -> AgentSettings:
