@@ -130,8 +130,8 @@ $(MLFLOW)/%:
 	@touch $@
 
 # What changed, and what came of it. A column that neither pattern names is one of some 900 others.
-EXPS := --drop '^(?!Experiment$$|Created$$|State$$|(params.yaml:)?(seed|profile)\b|profiles\.)' \
-  --keep '^views\.full\.(base|distilled|sft)\.accuracy$$|^views\.crop\.distilled\.accuracy$$|^gap\.(base|distilled)$$'
+EXPS := --drop '^(?!Experiment$$|Created$$|State$$|(params.yaml:)?(seed|profile)\b|(profiles|models|runs)\.)' \
+  --keep '^views\.full\.[^.]+\.accuracy$$|^views\.crop\.distilled\.accuracy$$|^gap\.(base|distilled)$$'
 exps: setup ## experiments of `dvc exp`: the headline, and the params that differ
 	@$(DVC) exp show --only-changed --sort-by gap.distilled $(EXPS)
 

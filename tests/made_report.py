@@ -27,10 +27,10 @@ MODELS = [Listed("", paths.PREDICTIONS / m, PREDICTIONS, "evaluate") for m in ("
 DROPPED = {"crop": "too_small", "question": "one_clear_answer", "answer": "no_answer", "vote": "no_agreement"}
 
 
-def run_stage(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def run_stage(monkeypatch: pytest.MonkeyPatch, name: str, *options: str) -> None:
     """Run a stage's script in the current directory."""
     script = str(STAGES / f"{name}.py")
-    monkeypatch.setattr(sys, "argv", [script])
+    monkeypatch.setattr(sys, "argv", [script, *options])
     try:
         runpy.run_path(script, run_name="__main__")
     except SystemExit as done:
