@@ -34,7 +34,7 @@ from r2i.crop.done import HEAD, Done, pack, remove_unused
 from r2i.crop.fingerprint import WORKER, fingerprint
 from r2i.crop.run import regions_of_all
 from r2i.endpoint.base import Picture
-from r2i.endpoint.images import read_images
+from r2i.endpoint.pictures import read_images
 from r2i.mini.world import render_scene
 from stages.crop import main
 

@@ -1,7 +1,7 @@
 """What the mini checkpoint says: questions about a scene and the replies a teacher gives.
 
 Replies have the forms that the parsers of the rooms read (`r2i/question/reply.py`,
-`r2i/answer/reply.py`, `r2i/overlay/reply.py`), the same forms that large teachers are asked for.
+`r2i/answer/ask.py`, `r2i/overlay/reply.py`), the same forms that large teachers are asked for.
 """
 
 from collections.abc import Sequence
