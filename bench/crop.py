@@ -38,7 +38,7 @@ from r2i.core.metrics import rounded, write_metrics  # noqa: E402
 from r2i.core.params import Crop, Cut, Pool  # noqa: E402
 from r2i.core.photos import Photos  # noqa: E402
 from r2i.core.tables import write_table  # noqa: E402
-from r2i.endpoint.images import read_images  # noqa: E402
+from r2i.endpoint.pictures import read_images  # noqa: E402
 
 RESULT = ROOT / "bench" / "results" / "crop.json"
 IMAGES = 160

@@ -76,7 +76,7 @@ def measure(
     model: LocalModel, asks: list[Ask], size: int, cfg: Evaluate, cut: Cut
 ) -> tuple[float, list[dict[str, Any]]]:
     """Seconds that the rows of `asks` take together, and the rows."""
-    model.eyes.kept.clear()
+    model.encoder.cache.clear()
     model.batch = size
     began = time.perf_counter()
     found = run_jobs([ask_job(model, "local", ask, cfg.zoom, cut) for ask in asks])

@@ -2,6 +2,9 @@
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from r2i.core import paths
 from r2i.core.metrics import write_metrics
@@ -13,22 +16,22 @@ from r2i.core.tables import ok_rows, read_table, write_table
 PARAMS = ("seed", "answer")
 
 
-def main(params: Path = Path("params.yaml")) -> None:
+def main(file: Annotated[Path, typer.Option("--params")] = Path("params.yaml")) -> None:
     """Ask each teacher each question as often as params say; keep every sample as a row."""
     from r2i.answer.ask import ask_teachers, summarise
     from r2i.endpoint import connect
     from r2i.endpoint.ledger import Ledger
     from r2i.endpoint.pictures import read_pictures
 
-    loaded = load_params(params)
-    cfg, seed, ledger = loaded.chosen.answer, loaded.seed, Ledger()
+    loaded = load_params(file)
+    params, seed, ledger = loaded.chosen.answer, loaded.seed, Ledger()
     questions = ok_rows(read_table(paths.QUESTIONS, QUESTIONS, "question"), paths.QUESTIONS, "question")
     region_ids = [question["region_id"] for question in questions]
-    crops = read_pictures(paths.REGIONS, REGIONS, "crop", "crop", region_ids, cfg.max_pixels)
+    crops = read_pictures(paths.REGIONS, REGIONS, "crop", "crop", region_ids, params.max_pixels)
     with ExitStack() as stack:
-        models = [stack.enter_context(connect(teacher.endpoint)) for teacher in cfg.teachers]
-        rows = ask_teachers(questions, crops, models, cfg, seed, ledger)
-    write_table(paths.ANSWERS, rows, ANSWERS, cfg.shards)
+        models = [stack.enter_context(connect(teacher.endpoint)) for teacher in params.teachers]
+        rows = ask_teachers(questions, crops, models, params, seed, ledger)
+    write_table(paths.ANSWERS, rows, ANSWERS, params.shards)
     write_metrics(paths.metrics("answer"), {**summarise(rows), "calls": ledger.metrics()})
 
 

@@ -18,8 +18,8 @@ def main(params: Path = Path("params.yaml")) -> None:
     from r2i.core.photos import Photos
     from r2i.crop.regions import summarise
     from r2i.crop.run import regions_of_all
-    from r2i.endpoint.images import read_images
     from r2i.endpoint.ledger import Ledger
+    from r2i.endpoint.pictures import read_images
 
     loaded = load_params(params)
     cfg, cut, ledger, listings = loaded.chosen.crop, loaded.chosen.drawing.cut, Ledger(), None

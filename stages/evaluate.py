@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from r2i.core.params import Evaluate, load_params
 from r2i.core.records import ATTENTION, BENCHMARK, PREDICTIONS
 from r2i.core.stage import run_stage
 from r2i.core.tables import Row, iter_rows, write_table
+
+if TYPE_CHECKING:
+    from r2i.endpoint.base import Model
 
 PARAMS = ("seed", "models.{model}.from", "evaluate", "drawing.cut", "train.base")
 
@@ -49,17 +52,17 @@ def main(
     write_metrics(paths.metrics(f"evaluate-{model}"), found)
 
 
-def measure_attention(student: Any, rows: Iterable[Row], cfg: Evaluate) -> Iterable[Row]:
+def measure_attention(student: "Model", rows: Iterable[Row], cfg: Evaluate) -> Iterable[Row]:
     """Rows of ATTENTION where params ask for it and the model is in process; a server shows no attention."""
     from r2i.evaluate.views import prompt_of
 
-    if cfg.attention is None or not hasattr(student, "processor"):
+    if cfg.attention is None or student.loaded is None:
         return []
     from r2i.evaluate.attention import attention_rows
 
     said = {row["item_id"]: row["reply"] for row in rows if row["view"] == "full" and row["sample"] == 0}
     return attention_rows(
-        student.model, student.processor, iter_rows(paths.BENCHMARK, BENCHMARK, "benchmark"), cfg.attention,
+        *student.loaded, iter_rows(paths.BENCHMARK, BENCHMARK, "benchmark"), cfg.attention,
         prompt_of=lambda item: prompt_of(item, "full", cfg.prompts),
         reply_of=lambda item: said.get(item["item_id"], ""),
     )  # fmt: skip

@@ -17,9 +17,8 @@ def main(params: Path = Path("params.yaml")) -> None:
     """Apply what people decided, write distractors, draw the box, drop what is too easy, write the training rows."""
     from r2i.core.photos import Photos
     from r2i.endpoint import connect
-    from r2i.endpoint.images import read_images
     from r2i.endpoint.ledger import Ledger
-    from r2i.endpoint.pictures import read_pictures
+    from r2i.endpoint.pictures import read_images, read_pictures
     from r2i.overlay.ask import prepare_items
     from r2i.overlay.balance import limit_dimensions
     from r2i.overlay.boxed import Drawer

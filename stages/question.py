@@ -1,6 +1,9 @@
 """Write questions about every crop and check each of them against the full image."""
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from r2i.core import paths
 from r2i.core.metrics import write_metrics
@@ -13,24 +16,23 @@ REGION = ["region_id", "image_id", "status"]  # not the crops
 PARAMS = ("seed", "question")
 
 
-def main(params: Path = Path("params.yaml")) -> None:
+def main(file: Annotated[Path, typer.Option("--params")] = Path("params.yaml")) -> None:
     """Ask the teacher for questions about each crop; keep those that pass its four checks."""
     from r2i.core.photos import Photos
     from r2i.endpoint import connect
-    from r2i.endpoint.images import read_images
     from r2i.endpoint.ledger import Ledger
-    from r2i.endpoint.pictures import read_pictures
+    from r2i.endpoint.pictures import read_images, read_pictures
     from r2i.question.ask import make_questions, summarise
 
-    loaded = load_params(params)
-    cfg, seed, ledger = loaded.chosen.question, loaded.seed, Ledger()
+    loaded = load_params(file)
+    params, seed, ledger = loaded.chosen.question, loaded.seed, Ledger()
     regions = ok_rows(read_table(paths.REGIONS, REGIONS, "crop", REGION), paths.REGIONS, "crop")
     image_ids, region_ids = ([region[name] for region in regions] for name in ("image_id", "region_id"))
-    images = read_images(Photos.of(loaded), image_ids, cfg.max_pixels)
-    crops = read_pictures(paths.REGIONS, REGIONS, "crop", "crop", region_ids, cfg.max_pixels)
-    with connect(cfg.teacher) as teacher:
-        rows = make_questions(regions, crops, images, teacher, cfg, seed, ledger)
-    write_table(paths.QUESTIONS, rows, QUESTIONS, cfg.shards)
+    images = read_images(Photos.of(loaded), image_ids, params.max_pixels)
+    crops = read_pictures(paths.REGIONS, REGIONS, "crop", "crop", region_ids, params.max_pixels)
+    with connect(params.teacher) as teacher:
+        rows = make_questions(regions, crops, images, teacher, params, seed, ledger)
+    write_table(paths.QUESTIONS, rows, QUESTIONS, params.shards)
     write_metrics(paths.metrics("question"), {**summarise(rows), "calls": ledger.metrics()})
 
 

@@ -1,7 +1,10 @@
-"""Image pools -> images: a seeded choice without broken, small or repeated pictures."""
+"""Image pools -> images: a seeded choice without broken, small or repeated images."""
 
 from itertools import chain
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from r2i.core import paths, records
 from r2i.core.metrics import count_statuses, require_ok, write_metrics
@@ -13,28 +16,31 @@ from r2i.core.tables import write_table
 PARAMS = ("seed", "sample")
 
 
-def main(params: Path = Path("params.yaml")) -> None:
+def main(file: Annotated[Path, typer.Option("--params")] = Path("params.yaml")) -> None:
     """Choose images from the pools; the truth of rendered ones goes to a table of its own."""
     from r2i.core.spool import TarSpool
     from r2i.sample.choose import choose_images, summarise
-    from r2i.sample.hashes import KnownHashes
+    from r2i.sample.hash_cache import HashCache
     from r2i.sample.pools import list_offers
     from r2i.sample.version import require_versions
 
-    loaded = load_params(params)
-    cfg, seed = loaded.chosen.sample, loaded.seed
-    with KnownHashes(paths.pool_hashes()) as known:
-        listed = {pool.name: list(track(list_offers(pool, seed, known), f"sample {pool.name}")) for pool in cfg.pools}
-    versions = require_versions(cfg.pools, listed)
-    offers = list(chain.from_iterable(listed.values()))
+    loaded = load_params(file)
+    params, seed = loaded.chosen.sample, loaded.seed
+    with HashCache(paths.pool_hashes()) as cache:
+        by_pool = {
+            pool.name: list(track(list_offers(pool, seed, cache), f"sample {pool.name}")) for pool in params.pools
+        }
+    versions = require_versions(params.pools, by_pool)
+    offers = list(chain.from_iterable(by_pool.values()))
     with TarSpool(paths.IMAGES.parent) as spool:
-        choice = choose_images(offers, cfg, seed, spool)
-        require_ok(choice.rows, "image", "put other images into the pools or loosen the sample section in params.yaml")
-        write_table(paths.IMAGES, choice.rows, records.IMAGES, cfg.shards)
-    write_table(paths.TRUTH, choice.truth, records.TRUTH)
-    write_metrics(
-        paths.metrics("sample"), {**count_statuses(choice.rows), **summarise(offers, choice), "versions": versions}
-    )
+        selection = choose_images(offers, params, seed, spool)
+        require_ok(
+            selection.rows, "image", "put other images into the pools or loosen the sample section in params.yaml"
+        )
+        write_table(paths.IMAGES, selection.rows, records.IMAGES, params.shards)
+    write_table(paths.TRUTH, selection.truth, records.TRUTH)
+    metrics = {**count_statuses(selection.rows), **summarise(offers, selection), "versions": versions}
+    write_metrics(paths.metrics("sample"), metrics)
 
 
 if __name__ == "__main__":

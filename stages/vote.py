@@ -2,6 +2,9 @@
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from r2i.core import paths
 from r2i.core.metrics import write_metrics
@@ -14,21 +17,21 @@ COUNTED = ["answer_id", "question_id", "teacher", "answer", "status", "reason"] 
 PARAMS = ("seed", "vote")
 
 
-def main(params: Path = Path("params.yaml")) -> None:
+def main(file: Annotated[Path, typer.Option("--params")] = Path("params.yaml")) -> None:
     """Group equivalent answers of all teachers; keep a question when enough samples agree."""
     from r2i.endpoint import connect
     from r2i.endpoint.ledger import Ledger
     from r2i.vote.collect import count_votes, judge_votes, make_votes, summarise
 
-    loaded = load_params(params)
-    cfg, seed, ledger = loaded.chosen.vote, loaded.seed, Ledger()
+    loaded = load_params(file)
+    params, seed, ledger = loaded.chosen.vote, loaded.seed, Ledger()
     questions = ok_rows(read_table(paths.QUESTIONS, QUESTIONS, "question"), paths.QUESTIONS, "question")
     answers = read_table(paths.ANSWERS, ANSWERS, "answer", COUNTED)
-    counts = count_votes(questions, answers, cfg)
-    with connect(cfg.endpoint) if cfg.judge == "llm" and cfg.endpoint else nullcontext() as judge:
-        judged = judge_votes(questions, counts, judge, cfg, seed, ledger)
-    votes = make_votes(questions, counts, judged, cfg)
-    write_table(paths.VOTES, votes, VOTES, cfg.shards)
+    counts = count_votes(questions, answers, params)
+    with connect(params.endpoint) if params.judge == "llm" and params.endpoint else nullcontext() as judge:
+        judged = judge_votes(questions, counts, judge, params, seed, ledger)
+    votes = make_votes(questions, counts, judged, params)
+    write_table(paths.VOTES, votes, VOTES, params.shards)
     write_metrics(paths.metrics("vote"), {**summarise(votes, answers, judged), "calls": ledger.metrics()})
 
 

@@ -17,6 +17,8 @@ Script = Callable[[Request, int], str | Reply]
 class FakeModel:
     """Replies with `script(request, sample)`: a text, or a Reply as made by `failed`. Keeps the requests."""
 
+    kind, price, loaded = "local", None, None
+
     def __init__(self, script: Script, name: str = "fake") -> None:
         self.script, self.name = script, name
         self.asked: list[Request] = []

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 from teacher_fakes import FakeModel, by_reason, failed, pictures, question_row, sent
 
-from r2i.answer.ask import ask_teachers, summarise, within_reach
-from r2i.answer.reply import LONGEST, parse_answer
+from r2i.answer.ask import MAX_LENGTH, ask_teachers, parse_answer, summarise, within_reach
 from r2i.core.params import Answer
 from r2i.core.records import ANSWERS
 from r2i.core.tables import Row, read_table, write_table
@@ -66,7 +65,7 @@ def test_defect_8_a_stand_in_is_no_answer(word: str) -> None:
 
 
 def test_an_essay_is_no_answer() -> None:
-    assert parse_answer(f"<answer>{'x' * (LONGEST + 1)}</answer>") == ("", "too_long")
+    assert parse_answer(f"<answer>{'x' * (MAX_LENGTH + 1)}</answer>") == ("", "too_long")
 
 
 def test_defect_1_a_failed_call_is_no_answer() -> None:
@@ -147,7 +146,7 @@ def test_the_next_teacher_is_asked_while_agreement_is_within_reach(first: tuple[
 
 def test_a_sample_without_an_answer_can_not_agree() -> None:
     second = says("1", "1", "1", "1")
-    ask_two(says("1", "2", "None", "x" * (LONGEST + 1)), second, FRUGAL)
+    ask_two(says("1", "2", "None", "x" * (MAX_LENGTH + 1)), second, FRUGAL)
     assert second.asked == []
     assert within_reach([], 8) == 8
 

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from r2i.core.errors import EndpointError, ParamsError
 from r2i.core.images import jpeg_bytes
 from r2i.core.params import Attention
-from r2i.endpoint.local import LocalModel
+from r2i.endpoint.local import EncodedRequest, LocalModel
 from r2i.evaluate.attention import attention_rows, summarise_attention
 from r2i.evaluate.capture import capture_attention, choose_layers
 from r2i.evaluate.coverage import image_frame, measure_coverage, token_shares
@@ -406,12 +406,10 @@ def test_the_prompt_is_the_one_that_the_model_answers(qwen: tuple[Any, Any]) -> 
     _, processor = qwen
     local = LocalModel("tiny", loaded=qwen)
     request = Request(ASKED, (Picture.of(item()["image"]),), Sampling(max_tokens=1), 0, 1)
-    seen = local.eyes.look(request.images)
-    prompts = local._prompts([(request, list(seen.values()))])
+    asked = EncodedRequest(request, list(local.encoder.encode_pictures(request.images).values()))
+    prompts = local._prompt_batch([asked])
     ours = make_inputs(processor, Image.open(BytesIO(item()["image"])), ASKED)
-    assert processor.tokenizer(local.text(request, list(seen.values())))["input_ids"] == (
-        ours.tensors["input_ids"][0].tolist()
-    )
+    assert processor.tokenizer(local.render_prompt(asked))["input_ids"] == (ours.tensors["input_ids"][0].tolist())
     assert torch.where(prompts.visual[0])[0].tolist() == list(range(ours.columns.start, ours.columns.stop))
 
 

@@ -32,7 +32,7 @@ from r2i.crop import finished, worker
 from r2i.crop.finished import HEAD, FinishedImages, pack, remove_unused
 from r2i.crop.run import WORKER, fingerprint, regions_of_all
 from r2i.endpoint.base import Picture
-from r2i.endpoint.images import read_images
+from r2i.endpoint.pictures import read_images
 from r2i.mini.world import render_scene
 from stages.crop import main
 

@@ -8,7 +8,7 @@ from r2i.cli.main import app
 from r2i.core.errors import R2IError
 from r2i.core.params import Endpoint, Params, load_params
 from r2i.tools.cost import estimate, planned
-from r2i.tools.replies.stats import read_history
+from r2i.tools.replies.stats import read_call_log
 
 MINI = "models/mini"
 
@@ -55,7 +55,7 @@ def test_price_and_history_give_cost_and_time(params: Params, tmp_path: Path) ->
     entry = {"stage": "answer", "model": "big", "samples": 100, "seconds": 50.0}
     file.write_text(json.dumps(entry) + "\n" + json.dumps(entry | {"seconds": 150.0}) + '\n{"model": "bi')
     metrics = {"sample": {"status": {"ok": 10}}, "answer": calls("big", 60, 480)}
-    lines = estimate(profile, 100, metrics, read_history(file))
+    lines = estimate(profile, 100, metrics, read_call_log(file))
     (line,) = (line for line in lines if line.stage == "answer")
     assert line.cost == pytest.approx(10_000 * 2 / 1e6 + 1000 * 10 / 1e6)
     assert line.seconds == pytest.approx(4800 / 1.0)  # 200 samples in 200 s

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from r2i.cli.main import app
 from r2i.core.errors import ParamsError, R2IError
 from r2i.core.params import Pool
-from r2i.sample.pin import write_version
+from r2i.sample.pin import pin_version
 from r2i.sample.pools import list_offers
 from r2i.sample.version import list_pool, require_versions
 
@@ -109,9 +109,9 @@ BLOCK = """profiles:
 def test_writing_a_version_changes_nothing_else(tmp_path: Path, profile: str, name: str, was: str, put: str) -> None:
     file = tmp_path / "params.yaml"
     file.write_text(BLOCK)
-    write_version(file, profile, name, "3-ab")
+    pin_version(file, profile, name, "3-ab")
     assert file.read_text() == BLOCK.replace(was, put)
-    write_version(file, profile, name, "4-cd")
+    pin_version(file, profile, name, "4-cd")
     assert file.read_text() == BLOCK.replace(was, put.replace("3-ab", "4-cd"))
 
 
@@ -121,7 +121,7 @@ def test_ends_of_lines_rights_and_a_link_stay(tmp_path: Path) -> None:
     real.write_bytes(windows)
     real.chmod(0o664)
     link.symlink_to(real)
-    write_version(link, "one", "photos", "3-ab")
+    pin_version(link, "one", "photos", "3-ab")
     assert real.read_bytes() == windows.replace(
         b"path: p # here\r\n", b'path: p # here\r\n          version: "3-ab"\r\n'
     )
@@ -133,11 +133,11 @@ def test_our_own_params_take_a_version_in_every_profile_of_files(tmp_path: Path)
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     for profile in ("paper", "one-gpu"):
         file.write_text(text, encoding="utf-8")
-        write_version(file, profile, "sa1b", "3-ab")
+        pin_version(file, profile, "sa1b", "3-ab")
         assert yaml.safe_load(file.read_text())["profiles"][profile]["sample"]["pools"][0]["version"] == "3-ab"
         assert len(file.read_text()) - len(text) == len('"3-ab"') - len("null")
     with pytest.raises(ParamsError, match="no pool 'other'"):
-        write_version(file, "paper", "other", "3-ab")
+        pin_version(file, "paper", "other", "3-ab")
 
 
 def write_params(folder: Path) -> None:
@@ -153,7 +153,7 @@ def test_the_stage_notes_the_version_and_stops_where_the_pool_is_another(photos:
     assert first.returncode == 0 and "pool photos is not pinned" in first.stderr, first.stderr
     metrics = json.loads((tmp_path / "metrics" / "sample.json").read_text())
     assert metrics["versions"] == {"photos": {"version": version_of(photos), "pinned": False}}
-    write_version(tmp_path / "params.yaml", "smoke", "photos", version_of(photos))
+    pin_version(tmp_path / "params.yaml", "smoke", "photos", version_of(photos))
     (photos / "below" / "0.jpg").unlink()
     second = run(tmp_path, sys.executable, str(ROOT / "stages" / "sample.py"), PYTHONPATH=str(ROOT))
     assert second.returncode == 1

@@ -24,9 +24,9 @@ from r2i.core.tables import Row, read_table, write_table
 from r2i.endpoint.base import Picture, Reply, Request
 from r2i.endpoint.ledger import Ledger
 from r2i.question.ask import make_questions, summarise
-from r2i.question.check import ask_check, judge
-from r2i.question.reply import CHECKS, DIMENSIONS, QUESTIONS_FORM, VERDICT_FORM, parse_questions, parse_verdict
-from r2i.question.write import LONGEST, ask_questions, read_questions
+from r2i.question.check import apply_check, build_check_request
+from r2i.question.reply import CHECKS, CHECKS_FORM, DIMENSIONS, QUESTIONS_FORM, parse_checks, parse_questions
+from r2i.question.write import MAX_LENGTH, build_write_request, read_questions
 
 MINI = Question.model_validate({"prompts": "mini", "teacher": {}, "per_crop": 3, "write": {}, "check": {}})
 PAPER = MINI.model_copy(update={"prompts": "paper"})
@@ -45,12 +45,12 @@ def ask(model: FakeModel, *numbers: int, params: Question = MINI, ledger: Ledger
 
 
 def read(reply: Reply) -> list[Row]:
-    return read_questions(region_row(1), ask_questions(region_row(1), SEEN, MINI, 0), reply, MINI)
+    return read_questions(region_row(1), build_write_request(region_row(1), SEEN, MINI, 0), reply, MINI)
 
 
 def check(reply: Reply, row: Row | None = None, params: Question = MINI) -> Row:
     row = row or question_row(1)
-    return judge(row, ask_check(row, SEEN, SEEN, params, 0), reply, params)
+    return apply_check(row, build_check_request(row, SEEN, SEEN, params, 0), reply, params)
 
 
 def test_the_small_models_list_is_read_and_stripped() -> None:
@@ -80,16 +80,16 @@ def test_the_forms_that_servers_enforce_are_read_by_the_same_parsers() -> None:
     assert parse_questions(json.dumps(questions)) == ([("How many [red] dots?", "counting")], False)
     assert parse_questions('{"questions": []}') == ([], False)
     verdict = {"reasoning": 'A draft: {"x": 1}', **json.loads(NO)}
-    assert parse_verdict(json.dumps(verdict)) == ((True, True, False, True), False)
+    assert parse_checks(json.dumps(verdict)) == ((True, True, False, True), False)
     fields = json.loads(QUESTIONS_FORM)["schema"]["properties"]["questions"]["items"]["properties"]
     assert list(fields) == ["question", "dimension"] and fields["dimension"]["enum"] == list(DIMENSIONS)
-    assert list(json.loads(VERDICT_FORM)["schema"]["properties"]) == ["reasoning", *CHECKS]  # reasons come first
+    assert list(json.loads(CHECKS_FORM)["schema"]["properties"]) == ["reasoning", *CHECKS]  # reasons come first
 
 
 def test_requests_carry_their_forms() -> None:
     model = FakeModel(lambda request, _: YES if len(request.images) == 2 else DIGIT)
     ask(model, 1)
-    assert [request.form for request in model.asked] == [QUESTIONS_FORM, VERDICT_FORM]
+    assert [request.form for request in model.asked] == [QUESTIONS_FORM, CHECKS_FORM]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_dimensions_have_one_name(said: str | None, meant: str) -> None:
 
 
 def test_rules_drop_questions_one_by_one() -> None:
-    said = ["What is it?", " ", "what is it", "x" * (LONGEST + 1), "Two?", "Three?", "Four?"]
+    said = ["What is it?", " ", "what is it", "x" * (MAX_LENGTH + 1), "Two?", "Three?", "Four?"]
     reply = ok(json.dumps([{"question": text, "dimension": "ocr"} for text in said]))
     rows = read(reply)
     assert [row["reason"] for row in rows] == ["", "empty", "duplicate", "too_long", "", "", "too_many"]
@@ -155,7 +155,7 @@ def test_defect_21_a_truncated_reply_gives_no_question() -> None:
 
 
 def test_four_trues_pass() -> None:
-    assert parse_verdict(YES).value == (True,) * 4
+    assert parse_checks(YES).value == (True,) * 4
 
 
 @pytest.mark.parametrize(
@@ -169,13 +169,13 @@ def test_four_trues_pass() -> None:
 )  # fmt: skip
 def test_defect_7_words_are_no_verdict(text: str) -> None:
     with pytest.raises(ReplyError):
-        parse_verdict(text)
+        parse_checks(text)
     assert check(ok(text))["status"] == "failed"  # neither valid nor invalid
 
 
 def test_defect_7_the_conclusion_beats_the_first_match() -> None:
-    assert parse_verdict(f"A draft: {YES}\nBut there are two red squares.\n{NO}").value == (True, True, False, True)
-    assert parse_verdict(f"A draft: {NO}\nOn closer look:\n```json\n{YES}\n```").value == (True,) * 4
+    assert parse_checks(f"A draft: {YES}\nBut there are two red squares.\n{NO}").value == (True, True, False, True)
+    assert parse_checks(f"A draft: {NO}\nOn closer look:\n```json\n{YES}\n```").value == (True,) * 4
 
 
 def test_the_first_false_check_is_the_reason() -> None:

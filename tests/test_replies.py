@@ -284,7 +284,7 @@ def test_show_says_what_is_wrong_with_a_key(lab: Lab, name: str, why: str) -> No
 
 
 def test_show_asks_for_more_digits_where_two_keys_begin_alike(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("r2i.tools.replies.show.SHORTEST", 1)
+    monkeypatch.setattr("r2i.tools.replies.show.MIN_DIGITS", 1)
     for number in range(40):  # of 40 keys some begin with the same digit
         put(lab.store, number, {0: "four"})
     told(lab.run("pack"))

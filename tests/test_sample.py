@@ -20,7 +20,7 @@ from r2i.core.params import Pool, Sample
 from r2i.core.spool import TarSpool
 from r2i.core.tables import Row, read_table
 from r2i.mini.world import SIZE
-from r2i.sample.choose import Choice, choose_images
+from r2i.sample.choose import Selection, choose_images
 from r2i.sample.pools import Offer, list_offers
 from stages.sample import main
 
@@ -51,7 +51,7 @@ def offers_of(folder: Path) -> list[Offer]:
     return list(list_offers(pool_of(folder), seed=0))
 
 
-def choose_from(offers: list[Offer], cfg: Sample, seed: int = 0) -> Choice:
+def choose_from(offers: list[Offer], cfg: Sample, seed: int = 0) -> Selection:
     """The choice, with its pictures read."""
     with TarSpool(Path(tempfile.gettempdir())) as spool:
         choice = choose_images(offers, cfg, seed, spool)
@@ -59,15 +59,15 @@ def choose_from(offers: list[Offer], cfg: Sample, seed: int = 0) -> Choice:
     return choice
 
 
-def choose(folder: Path, seed: int = 0, **changes: object) -> Choice:
+def choose(folder: Path, seed: int = 0, **changes: object) -> Selection:
     return choose_from(offers_of(folder), settings(pools=[pool_of(folder)], **changes), seed)
 
 
-def reasons(choice: Choice) -> dict[str, tuple[str, str]]:
+def reasons(choice: Selection) -> dict[str, tuple[str, str]]:
     return {row["source"]: (row["status"], row["reason"]) for row in choice.rows}
 
 
-def ids(choice: Choice) -> set[str]:
+def ids(choice: Selection) -> set[str]:
     return {row["image_id"] for row in choice.rows if row["status"] == "ok"}
 
 

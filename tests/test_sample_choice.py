@@ -22,8 +22,8 @@ from r2i.core.params import Pool
 from r2i.core.photos import REFERENCE, Photos
 from r2i.core.tables import iter_rows, read_table
 from r2i.sample import pools
-from r2i.sample.choose import ALL, quotas, rank, summarise
-from r2i.sample.hashes import KnownHashes
+from r2i.sample.choose import ALL_POOLS, make_quotas, rank, summarise
+from r2i.sample.hash_cache import HashCache
 from r2i.sample.pools import Offer, list_offers
 
 
@@ -80,11 +80,11 @@ def test_a_picture_of_two_pools_is_used_once_and_counts_for_the_one_that_has_roo
 @given(st.lists(st.floats(0.01, 100), min_size=1, max_size=6), st.integers(1, 10_000))
 def test_parts_add_up_and_are_at_most_one_off(shares: list[float], images: int) -> None:
     of = [Pool(kind="folder", name=str(number), path="x", share=share) for number, share in enumerate(shares)]
-    parts = quotas(of, images)
+    parts = make_quotas(of, images)
     assert sum(parts.values()) == images
     for each in of:
         assert abs(parts[each.name] - images * (each.share or 0) / sum(shares)) < 1 + 1e-6
-    assert quotas([Pool(kind="folder", name="x", path="x")], images) == {ALL: images}
+    assert make_quotas([Pool(kind="folder", name="x", path="x")], images) == {ALL_POOLS: images}
 
 
 def test_the_stage_refers_to_every_kind_of_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +143,7 @@ def test_removing_an_image_that_was_not_chosen_changes_nothing(tmp_path: Path) -
 
 
 def listed(of: Pool, at: Path) -> list[Offer]:
-    with KnownHashes(at) as known:
+    with HashCache(at) as known:
         return list(list_offers(of, 0, known))
 
 

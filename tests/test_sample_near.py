@@ -37,7 +37,7 @@ def test_it_finds_what_a_comparison_with_every_hash_finds(
     tail: int, bits: int, words: list[int], moved: list[tuple[int, set[int]]], others: list[int]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(near, "TAIL", tail)
+        patch.setattr(near, "MIN_TAIL", tail)
         made = NearDuplicates(bits)
         for word in words:
             made.add(f"{word:016x}")

@@ -15,7 +15,7 @@ from test_sample import choose_from, ids, reasons, settings
 from r2i.core.errors import R2IError
 from r2i.core.images import sha256
 from r2i.core.params import Pool
-from r2i.sample.choose import Choice
+from r2i.sample.choose import Selection
 from r2i.sample.files import read_entries
 from r2i.sample.pools import list_offers
 
@@ -38,12 +38,12 @@ def pool(kind: str, path: Path, **more: object) -> Pool:
     return Pool.model_validate({"kind": kind, "name": "shards", "path": str(path)} | more)
 
 
-def chosen(*of: Pool, images: int = 100, **changes: object) -> Choice:
+def chosen(*of: Pool, images: int = 100, **changes: object) -> Selection:
     offers = [offer for each in of for offer in list_offers(each, 0)]
     return choose_from(offers, settings(pools=list(of), images=images, **changes))
 
 
-def members(choice: Choice) -> dict[str, tuple[str, str]]:
+def members(choice: Selection) -> dict[str, tuple[str, str]]:
     return {source.removeprefix("shards/"): row for source, row in reasons(choice).items()}
 
 

@@ -16,9 +16,9 @@ from r2i.core.errors import R2IError
 from r2i.core.images import perceptual_hash, read_image
 from r2i.core.params import Pool
 from r2i.sample import workers
-from r2i.sample.look import HASH_SIDE, look_at
+from r2i.sample.inspection import HASH_SIDE, inspect_bytes
 from r2i.sample.pools import list_offers
-from r2i.sample.workers import AHEAD, Lookers
+from r2i.sample.workers import AHEAD, InspectionPool
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_the_number_of_workers_changes_nothing(folder: Path) -> None:
     pool = pool_of(folder)
     offers = list(list_offers(pool, 0))
     one, three = (choose_from(offers, settings(pools=[pool], images=70, workers=number)) for number in (1, 3))
-    assert len(offers) > workers.WORTH and one == three
+    assert len(offers) > workers.MIN_IMAGES and one == three
     assert (len(one.rows) >= 70, len(one.rows) + one.not_needed) == (True, 121)
 
 
@@ -44,13 +44,13 @@ def test_few_are_looked_at_that_are_not_taken(folder: Path) -> None:
     offers = list(list_offers(pool, 0))
     asked: list[str] = []
 
-    def task(offer: workers.Offer) -> workers.Task:
+    def task(offer: workers.Offer) -> workers.InspectionTask:
         asked.append(offer.source)
-        return workers.Task(offer.image_id, offer.pool, offer.member, None, None, None, False)
+        return workers.InspectionTask(offer.image_id, offer.pool, offer.member, None, None, None, False)
 
-    with Lookers(cfg, len(offers), task) as lookers:
-        for number, (offer, look) in enumerate(lookers.in_order(offers, lambda _: True)):
-            assert look().reason == ("unreadable" if "text" in offer.source else "")
+    with InspectionPool(cfg, len(offers), task) as processes:
+        for number, (offer, inspect) in enumerate(processes.inspect_in_order(offers, lambda _: True)):
+            assert inspect().reason == ("unreadable" if "text" in offer.source else "")
             if number == 4:
                 break
     assert asked == [offer.source for offer in offers[: 5 + 2 * AHEAD]]
@@ -61,15 +61,18 @@ def test_a_killed_process_is_an_error_with_a_remedy(folder: Path) -> None:
     offers = list(list_offers(pool, 0))
     cfg = settings(pools=[pool], workers=2)
 
-    def task(offer: workers.Offer) -> workers.Task:
-        return workers.Task(offer.image_id, offer.pool, offer.member, None, None, None, False)
+    def task(offer: workers.Offer) -> workers.InspectionTask:
+        return workers.InspectionTask(offer.image_id, offer.pool, offer.member, None, None, None, False)
 
-    with pytest.raises(R2IError, match="was killed, near photos/") as caught, Lookers(cfg, 100, task) as lookers:
-        for number, (_, look) in enumerate(lookers.in_order(offers, lambda _: True)):
-            look()
+    with (
+        pytest.raises(R2IError, match="was killed, near photos/") as caught,
+        InspectionPool(cfg, 100, task) as processes,
+    ):
+        for number, (_, inspect) in enumerate(processes.inspect_in_order(offers, lambda _: True)):
+            inspect()
             if number == 10:
-                assert lookers.pool
-                os.kill(next(iter(lookers.pool._processes)), signal.SIGKILL)
+                assert processes.pool
+                os.kill(next(iter(processes.pool._processes)), signal.SIGKILL)
     assert "sample.workers" in caught.value.remedy
 
 
@@ -135,7 +138,7 @@ def test_a_reduced_decode_moves_a_hash_by_fewer_bits_than_near_duplicates_may_di
     for number in range(12):
         image = picture(number, 4 * HASH_SIDE + number, 3 * HASH_SIDE)
         data = encoded(image, "JPEG", quality=88)
-        found = look_at(data, settings(), give=False)
+        found = inspect_bytes(data, settings(), return_jpeg=False)
         assert (found.width, found.height) == image.size
         moved.append((int(found.phash or "", 16) ^ int(perceptual_hash(read_image(data)), 16)).bit_count())
     assert max(moved) <= 2 and sorted(moved)[6] == 0  # as recompression does

@@ -15,8 +15,8 @@ from r2i.core.tables import Row, read_table, write_table
 from r2i.endpoint.base import Request
 from r2i.endpoint.ledger import Ledger
 from r2i.vote.collect import count_votes, judge_votes, make_votes, summarise
-from r2i.vote.count import decide, group_answers, merge_groups, tally, worth_judging
-from r2i.vote.reply import GROUPS_FORM, parse_groups
+from r2i.vote.count import count_samples, decide, group_answers, is_worth_judging, merge_groups
+from r2i.vote.judge import GROUPS_FORM, parse_groups
 
 RULES = Vote(min_agreement=6)
 JUDGED = Vote.model_validate({"min_agreement": 6, "judge": "llm", "endpoint": {}})
@@ -24,20 +24,21 @@ ALL = JUDGED.model_copy(update={"judge_all": True})
 STANDINS = {"-": ("", "failed", "no_answer"), "saved": ("", "rejected", "not_asked")}
 
 
-def samples(*answers: str | None) -> list[tuple[str, str, str]]:
-    """(answer, status, reason) of each sample; None: a call that failed; "-": a reply without an answer;
+def samples(*answers: str | None) -> list[Row]:
+    """Answer, status and reason of each sample; None: a call that failed; "-": a reply without an answer;
     "saved": not asked for."""
     lost = ("", "failed", "timeout")
-    return [lost if text is None else STANDINS.get(text, (text, "ok", "")) for text in answers]
+    values = [lost if text is None else STANDINS.get(text, (text, "ok", "")) for text in answers]
+    return [dict(zip(("answer", "status", "reason"), value, strict=True)) for value in values]
 
 
 def answer_rows(number: int, *answers: str | None) -> list[Row]:
     return [
         {
             "answer_id": f"{number}-{place}", "question_id": question_row(number)["question_id"],
-            "teacher": "ab"[place % 2], "answer": answer, "status": status, "reason": reason,
+            "teacher": "ab"[place % 2], **sample,
         }
-        for place, (answer, status, reason) in enumerate(samples(*answers))
+        for place, sample in enumerate(samples(*answers))
     ]  # fmt: skip
 
 
@@ -88,7 +89,7 @@ def test_groups_do_not_depend_on_the_order_of_answers() -> None:
     ],
 )
 def test_six_of_eight_must_agree(answers: list[str | None], outcome: tuple[str, str]) -> None:
-    assert decide(tally(samples(*answers)), 6) == outcome
+    assert decide(count_samples(samples(*answers)), 6) == outcome
 
 
 def test_samples_that_were_saved_are_not_asked() -> None:
@@ -98,7 +99,7 @@ def test_samples_that_were_saved_are_not_asked() -> None:
 
 
 def test_a_tie_matters_where_both_reach_the_threshold() -> None:
-    four_each = tally(samples(*["5"] * 4, *["6"] * 4))
+    four_each = count_samples(samples(*["5"] * 4, *["6"] * 4))
     assert decide(four_each, 4) == ("rejected", "tie")
     assert decide(four_each, 6) == ("rejected", "no_agreement")
 
@@ -141,7 +142,7 @@ def test_the_judge_joins_what_the_rules_can_not() -> None:
     ],
 )
 def test_the_judge_is_asked_only_where_it_could_decide(answers: list[str]) -> None:
-    assert not worth_judging(tally(samples(*answers)), 6)
+    assert not is_worth_judging(count_samples(samples(*answers)), 6)
     judge = FakeModel(lambda *_: "never read")
     assert vote_on(*answers, params=JUDGED, judge=judge)["judge"] is None
     assert judge.asked == []

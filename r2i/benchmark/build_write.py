@@ -27,8 +27,7 @@ from r2i.core.photos import Photos
 from r2i.core.records import OK
 from r2i.core.tables import GROUP_BYTES, LEVEL, ROW_GROUP, Row, write_table
 from r2i.endpoint.base import Picture
-from r2i.endpoint.images import read_images
-from r2i.endpoint.pictures import read_pictures
+from r2i.endpoint.pictures import read_images, read_pictures
 from r2i.review.decisions import read_and_warn
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")

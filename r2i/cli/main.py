@@ -141,14 +141,15 @@ def estimate_run(
 ) -> None:
     """Print the calls, tokens, cost, time and GPUs that the chosen profile will take, before it takes them."""
     from r2i.core.params import load_params
+    from r2i.endpoint.ledger import CALL_LOG
     from r2i.tools.cost import estimate, read_metrics
-    from r2i.tools.replies.stats import HISTORY, read_history
+    from r2i.tools.replies.stats import read_call_log
     from r2i.train.estimate import estimate_training
 
     with explained():
         profile = load_params(params).chosen
         count = images or profile.sample.images
-        history = read_history(paths.reply_store().parent / HISTORY)
+        history = read_call_log(paths.reply_store().parent / CALL_LOG)
         lines = estimate(profile, count, read_metrics(), history)
         Console().print(estimate_table(lines, count))
         for line in estimate_training(profile.train, count, rows):

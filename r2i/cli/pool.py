@@ -27,12 +27,12 @@ def version(
     """Print the version of a pool: a digest of its images' places, sizes and contents. Unchanged files aren't read."""
     from r2i.core.errors import R2IError
     from r2i.core.params import load_params
-    from r2i.sample.hashes import KnownHashes
-    from r2i.sample.pin import write_version
+    from r2i.sample.hash_cache import HashCache
+    from r2i.sample.pin import pin_version
     from r2i.sample.pools import list_offers
     from r2i.sample.version import describe_change, keep_listing, list_pool
 
-    with explained(), KnownHashes(paths.pool_hashes()) as known:
+    with explained(), HashCache(paths.pool_hashes()) as known:
         loaded = load_params(params)
         pools = {pool.name: pool for pool in loaded.chosen.sample.pools if pool.kind != "rendered"}
         if unknown := set(names or ()) - pools.keys():
@@ -45,7 +45,7 @@ def version(
             else:
                 state = "as pinned" if pinned == found.version else f"pinned: {describe_change(pinned, found)}"
             if write and pinned != found.version:
-                write_version(params, loaded.profile, name, found.version)
+                pin_version(params, loaded.profile, name, found.version)
                 state += "; written"
             if write or pinned is None:
                 keep_listing(found)

@@ -42,21 +42,22 @@ def pack(store: StorePath = None, archive: ArchivePath = None) -> None:
 @app.command()
 def stats(store: StorePath = None, archive: ArchivePath = None) -> None:
     """Count records, samples by what became of them, tokens and bytes by model; and what all runs have paid."""
+    from r2i.endpoint.ledger import CALL_LOG
     from r2i.tools.replies.scan import scan_archive, scan_store
-    from r2i.tools.replies.stats import HISTORY, read_history, tally
-    from r2i.tools.replies.text import many, print_table, spent_text, tally_table
+    from r2i.tools.replies.stats import count_replies, read_call_log
+    from r2i.tools.replies.text import many, print_table, spent_text, stats_table
 
     with _open(store, archive) as (live, shared):
         places = {f"live store {live.root}": scan_store(live), f"archive {shared.folder}": scan_archive(shared.folder)}
         for place, items in places.items():
-            tallies, damaged = tally(items)
-            print(place if tallies else f"{place}: no replies")
-            print_table(tally_table(tallies))
+            models, damaged = count_replies(items)
+            print(place if models else f"{place}: no replies")
+            print_table(stats_table(models))
             if damaged:
                 print(f"{many(damaged, 'damaged record')}: see `r2i replies verify`")
-        history = live.root.parent / HISTORY
-        spent = read_history(history)
-        print(f"paid by all runs ({history})" if spent else f"{history}: no run yet")
+        call_log = live.root.parent / CALL_LOG
+        spent = read_call_log(call_log)
+        print(f"paid by all runs ({call_log})" if spent else f"{call_log}: no run yet")
         for (stage, model), sums in spent.items():
             print(spent_text(stage, model, sums))
 
@@ -68,11 +69,11 @@ def show(
     archive: ArchivePath = None,
 ) -> None:
     """Print one request, its replies, and where they are."""
-    from r2i.tools.replies.show import describe, find_record
+    from r2i.tools.replies.show import describe, find_request
 
     with _open(store, archive) as (live, shared):
-        found, sample = find_record(live, shared, key)
-        print(describe(found, sample))
+        stored, sample = find_request(live, shared, key)
+        print(describe(stored, sample))
 
 
 @app.command()
@@ -84,19 +85,19 @@ def verify(
     archive: ArchivePath = None,
 ) -> None:
     """Hash every record and segment again; name each that is torn, truncated, altered or misnamed."""
-    from r2i.tools.replies.text import fault_remedy, fault_text, many, verdict_text
+    from r2i.tools.replies.text import fault_remedy, fault_text, integrity_text, many
     from r2i.tools.replies.verify import remove_damaged, verify
 
     with _open(store, archive) as (live, shared):
-        verdict = verify(live, shared.folder)
-        for fault in verdict.faults:
+        report = verify(live, shared.folder)
+        for fault in report.faults:
             print(fault_text(fault))
-        left = remove_damaged(live, verdict.faults) if remove else verdict.faults
-        if len(left) < len(verdict.faults):
-            print(f"removed {many(len(verdict.faults) - len(left), 'damaged live record')}")
+        left = remove_damaged(live, report.faults) if remove else report.faults
+        if len(left) < len(report.faults):
+            print(f"removed {many(len(report.faults) - len(left), 'damaged live record')}")
         if left:
-            raise R2IError(f"{many(len(left), 'fault')}; {verdict_text(verdict)}", fault_remedy(left))
-        print(verdict_text(verdict))
+            raise R2IError(f"{many(len(left), 'fault')}; {integrity_text(report)}", fault_remedy(left))
+        print(integrity_text(report))
 
 
 @app.command()
@@ -107,13 +108,15 @@ def gc(
     archive: ArchivePath = None,
 ) -> None:
     """Remove from the live store what the archive holds, samples of a `--reason`, and old part files."""
-    from r2i.endpoint.record import KEPT
+    from r2i.endpoint.record import STORED_FAILURES
     from r2i.tools.replies.gc import collect
     from r2i.tools.replies.text import freed_text
 
     with _open(store, archive) as (live, shared):
-        if unknown := sorted(set(reason or ()) - KEPT):
-            raise R2IError(f"no sample is stored for the reason {unknown[0]!r}", f"one of: {', '.join(sorted(KEPT))}")
+        if unknown := sorted(set(reason or ()) - STORED_FAILURES):
+            raise R2IError(
+                f"no sample is stored for the reason {unknown[0]!r}", f"one of: {', '.join(sorted(STORED_FAILURES))}"
+            )
         print(freed_text(collect(live, shared.folder, reason or (), dry_run), dry_run))
 
 

@@ -25,72 +25,72 @@ class Section(BaseModel):
 
 
 class Sampling(Section):
-    """How a model is asked."""
+    """Decoding parameters."""
 
     temperature: Annotated[float, Field(ge=0)] = 0.0
-    """0: greedy."""
+    """0: greedy decoding."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Nucleus sampling: the share of the probability mass that is sampled from; 1: all of it."""
     max_tokens: Count = 64
-    """Longest reply, tokens; a reply cut there is `truncated`, never an answer."""
+    """Maximum length of a reply, tokens. A reply that is cut there is `truncated` and never an answer."""
 
 
 class Price(Section):
-    """What a model's tokens cost, in one currency throughout params.yaml."""
+    """The price of a model's tokens, in one currency throughout params.yaml."""
 
     input: Annotated[float, Field(ge=0)]
-    """For a million prompt tokens."""
+    """Per million prompt tokens."""
     output: Annotated[float, Field(ge=0)]
-    """For a million reply tokens."""
+    """Per million reply tokens."""
 
 
 class Endpoint(Section):
-    """A model that answers.
-
-    `local`: in process; `openai`: any OpenAI-compatible server; `vllm`: r2i starts `vllm serve` when the
-    first reply is missing from the store, and stops it.
-    """
+    """A model, and how it is called. Params of servers apply to `openai` and `vllm`; see docs/endpoints.md."""
 
     kind: Literal["local", "openai", "vllm"] = "local"
+    """local: in process; openai: any OpenAI-compatible server; vllm: a `vllm serve` that r2i starts when the first
+    reply is missing from the store, and stops."""
     model: str = "models/mini"
-    """local, vllm: a folder or hub id; openai: the served model's name."""
+    """local, vllm: a folder or hub id; openai: the name of the served model."""
     price: Price | None = None
-    """For the cost in metrics, progress and `r2i estimate`."""
+    """Servers: for the cost in metrics, progress lines and `r2i estimate`. null: no cost is reported."""
     batch: Count = 256
-    """local: rows in one forward pass."""
+    """local: batch size, samples in one forward pass."""
     threads: Count = 2
-    """local: CPU threads; part of the result, since sums depend on it in their last bits."""
+    """local: number of CPU threads. Results depend on it: floating-point sums differ in their last bits."""
     base_url: str | None = None
-    """openai: e.g. http://host:8000/v1."""
+    """openai: base URL of the API, e.g. http://host:8000/v1."""
     api_key_env: str | None = None
-    """openai: name of the environment variable that holds the key; never the key itself."""
+    """Servers: name of the environment variable with the API key; never the key itself."""
     concurrency: Count = 256
-    """Servers: most requests in flight. The limit adapts below it: up while the server keeps pace, down
-    when it says 429 or 503, times out, or only gets slower."""
+    """Servers: maximum number of requests in flight. The limit adapts below it: it grows while throughput does, and
+    falls at 429, 503, time-outs, and when latency rises without more throughput."""
     rpm: Count | None = None
-    """Servers: most requests a minute."""
+    """Servers: maximum number of requests per minute. null: no limit."""
     tpm: Count | None = None
-    """Servers: most tokens a minute, prompt and reply."""
+    """Servers: maximum number of tokens per minute, prompts and replies. null: no limit."""
     timeout_s: Annotated[float, Field(gt=0)] = 300.0
-    """Servers: seconds for one request, our own queue not counted."""
+    """Servers: timeout of one request, seconds, without the time in r2i's own queue."""
     retries: Annotated[int, Field(ge=0)] = 8
-    """Servers: further tries after 408, 409, 425, 429, 5xx, time-outs, broken connections and broken bodies."""
+    """Servers: maximum number of retries after 408, 409, 425, 429, 5xx, timeouts, connection errors and malformed
+    responses."""
     patience_s: Annotated[float, Field(gt=0)] = 900.0
-    """Servers: a request that has failed for so many seconds of calls and pauses is not tried again."""
+    """Servers: give up on a request after this many seconds of calls and pauses."""
     samples_in_one: bool = True
-    """Servers: n samples in one request; off: one request each, with its own upload."""
+    """Servers: all samples of a prompt in one request (`n`). false: one request per sample, each uploads the image."""
     enforce_form: bool = True
-    """Servers: ask for JSON by schema (`response_format`) where a prompt asks for JSON."""
+    """Servers: structured outputs (`response_format` with a JSON Schema) where a prompt asks for JSON."""
     image_folder: str | None = None
-    """Servers on this host: write images there and send file:// addresses instead of their bytes
-    (vLLM: --allowed-local-media-path; `kind: vllm` passes it)."""
+    """Servers on this host: write images to this folder and send file:// URLs instead of the bytes (vLLM:
+    --allowed-local-media-path, which `kind: vllm` passes)."""
     command: list[str] = ["vllm", "serve"]
-    """vllm: what is run; the model's name and `flags` follow."""
+    """vllm: the command that starts the server; the model and `flags` are appended."""
     flags: list[str] = []
-    """vllm: further arguments, e.g. [--tensor-parallel-size, "8"]."""
+    """vllm: further command-line arguments, e.g. [--tensor-parallel-size, "8"]."""
     env: dict[str, str] = {}
     """vllm: further environment variables, e.g. {CUDA_VISIBLE_DEVICES: "0,1"}; no secrets."""
     start_timeout_s: Annotated[float, Field(gt=0)] = 1800.0
-    """vllm: seconds until the server must be healthy (a big model loads for minutes)."""
+    """vllm: maximum number of seconds until the server is healthy (a large model loads for minutes)."""
 
     @model_validator(mode="after")
     def _server_has_an_address(self) -> Self:

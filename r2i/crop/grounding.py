@@ -17,7 +17,7 @@ from r2i.crop.reply import EXAMPLES, OBJECTS_FORM, UNIT_TEXTS, ListedObject, par
 from r2i.endpoint.base import Model, Picture, Reply, Request
 from r2i.endpoint.flow import Job, run_jobs
 from r2i.endpoint.ledger import Ledger
-from r2i.endpoint.pictures import in_their_order
+from r2i.endpoint.pictures import sort_by_picture
 
 
 def list_objects(
@@ -33,7 +33,7 @@ def list_objects(
     `pictures`: what the teacher sees, by image_id, in whose order the images are gone through; not scaled down
     where `coordinates` are pixels.
     """
-    ordered = in_their_order(images, pictures, lambda image: image["image_id"])
+    ordered = sort_by_picture(images, pictures, lambda image: image["image_id"])
     jobs = (listing_job(image, pictures[image["image_id"]], teacher, params, seed) for image in ordered)
     listings = run_jobs(jobs, ledger, len(ordered))
     return {image["image_id"]: listing for image, listing in zip(ordered, listings, strict=True)}

@@ -1,7 +1,8 @@
-"""Models that answer: one `complete`, whether in process or behind a server."""
+"""Models that answer, in process or behind a server, and the store of their replies."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from r2i.core.params import Endpoint
@@ -13,16 +14,23 @@ if TYPE_CHECKING:
 __all__ = ["Model", "Picture", "Reply", "Request", "connect"]
 
 
-_shared: dict[str, tuple["RemoteModel", int]] = {}  # connected models behind servers, and by how many
+@dataclass
+class _Connection:
+    """A connected model behind a server, and by how many blocks it is used."""
+
+    model: "RemoteModel"
+    users: int = 0
+
+
+_connections: dict[str, _Connection] = {}  # by the JSON of their params
 
 
 @contextmanager
 def connect(params: Endpoint) -> Iterator[Model]:
-    """The model that `params` name, until the block ends; a server that r2i started stops then.
+    """The model that `params` name, for the duration of the block; a server that r2i started stops at its end.
 
-    Equal params within one another give the same model behind a server: one limit, one vLLM. Raises
-    EndpointError when it can't be loaded. A server is not called before a reply is missing from the store.
-    Replies of a folder that vLLM serves are filed by its weights (r2i.endpoint.weights).
+    Nested connects with equal params share one client: one limit, one vLLM. Raises EndpointError where a local model
+    can't be loaded. A server is called, or started, when the first reply is missing from the store.
     """
     if params.kind == "local":
         import torch
@@ -33,17 +41,18 @@ def connect(params: Endpoint) -> Iterator[Model]:
         yield LocalModel(params.model, params.batch)
         return
     from r2i.endpoint.remote import RemoteModel
-    from r2i.endpoint.weights import serve_by_weights
+    from r2i.endpoint.vllm import name_by_weights
 
-    params, filed = serve_by_weights(params)
-    name = params.model_dump_json()
-    model, users = _shared.get(name) or (RemoteModel(params, name=filed), 0)
-    _shared[name] = model, users + 1
+    named = name_by_weights(params)
+    key = named.params.model_dump_json()
+    if key not in _connections:
+        _connections[key] = _Connection(RemoteModel(named.params, name=named.name))
+    connection = _connections[key]
+    connection.users += 1
     try:
-        yield model
+        yield connection.model
     finally:
-        model, users = _shared.pop(name)
-        if users > 1:
-            _shared[name] = model, users - 1
-        else:
-            model.close()
+        connection.users -= 1
+        if not connection.users:
+            del _connections[key]
+            connection.model.close()

@@ -2,7 +2,7 @@
 
 A segment is a SQLite file named by the sha256 of its bytes, made by `r2i replies pack`:
 `records` (key, zlib-compressed record) and `prefixes`, the first 8 bytes of all its keys in order, so that
-which segments hold a key is known without a query. A damaged segment is never an error of a stage: what
+it is known without a query which segments hold a key. A damaged segment never fails a stage: what
 can't be read of it counts as missing, and one warning names it.
 """
 
@@ -14,11 +14,11 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from r2i.core.errors import EndpointError
 from r2i.endpoint.base import Reply
-from r2i.endpoint.record import Damaged, Record, own_sha256, read_record
+from r2i.endpoint.record import DamagedRecord, Record, own_sha256, read_record
 
 TABLES = """
 CREATE TABLE records (key BLOB PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
@@ -26,7 +26,7 @@ CREATE TABLE prefixes (keys BLOB NOT NULL);
 """
 PREFIX = 8  # bytes of a key in `prefixes`: a false hit costs one query
 SEGMENT = re.compile(r"[0-9a-f]{64}\.sqlite")
-OPEN = 128  # most segments open at once: each takes a file descriptor
+MAX_OPEN = 128  # segments open at once: each takes a file descriptor
 CACHE_KIB = 256  # of pages, per open segment
 
 _archives: dict[Path, "Archive"] = {}
@@ -34,9 +34,16 @@ _guard = threading.Lock()
 
 
 def open_archive(folder: Path) -> "Archive":
-    """The archive at `folder`, one for the whole process: its index is in memory once. There may be no such folder."""
+    """The archive at `folder`, which need not exist: one for the process, so that its index is in memory once."""
     with _guard:
         return _archives.setdefault(folder.absolute(), Archive(folder.absolute()))
+
+
+class ArchivedRecord(NamedTuple):
+    """A record, and the name of its segment."""
+
+    segment: str
+    record: Record
 
 
 class Archive:
@@ -49,8 +56,8 @@ class Archive:
         self.folder, self.names = folder, names
         self.segments: list[str] = []  # names; a number in `index` is a place in this list
         self.index: tuple[Any, Any] | None = None  # prefixes (N,) uint64 in order, and segments (N,) uint32
-        self.stamp: int | None = None  # the folder's time of change when it was read; None: never, or no folder
-        self.looked = False
+        self.mtime_ns: int | None = None  # of the folder when it was read; None: never, or no folder
+        self.is_read = False
         self.open: OrderedDict[str, sqlite3.Connection] = OrderedDict()
         self.warned: set[str] = set()
         self.lock = threading.RLock()
@@ -58,45 +65,45 @@ class Archive:
     def find(self, key: str) -> dict[int, Reply]:
         """Replies by sample. Of several records the one with the smallest own sha256 comes first."""
         replies: dict[int, Reply] = {}
-        for _, record in self.records(key):
-            replies = {**record.replies, **replies}
+        for archived in self.records(key):
+            replies = {**archived.record.replies, **replies}
         return replies
 
-    def records(self, key: str) -> list[tuple[str, Record]]:
-        """The sound records of `key`, each with its segment's name, in order of their own sha256."""
+    def records(self, key: str) -> list[ArchivedRecord]:
+        """The sound records of `key`, in order of their own sha256."""
         with self.lock:
-            if not self.looked:
+            if not self.is_read:
                 self.refresh()
-            found: list[tuple[bytes, str, Record]] = []
+            bodies: list[tuple[bytes, ArchivedRecord]] = []
             for name in self._holders(key):
                 try:
                     body = self._body(name, key)
                     if body is not None:
-                        found.append((body, name, read_record(body, key)))
-                except (sqlite3.Error, Damaged) as error:
+                        bodies.append((body, ArchivedRecord(name, read_record(body, key))))
+                except (sqlite3.Error, DamagedRecord) as error:
                     self._warn(name, str(error))
-        if len(found) > 1:
-            found.sort(key=lambda item: (own_sha256(item[0]), item[1]))
-        return [(name, record) for _, name, record in found]
+        if len(bodies) > 1:
+            bodies.sort(key=lambda item: (own_sha256(item[0]), item[1].segment))
+        return [archived for _, archived in bodies]
 
     def holds(self, key: str) -> bool:
-        """Whether a segment names `key`, as far as the index tells: no record is read."""
+        """Whether a segment has `key`, as far as the index tells: no record is read."""
         with self.lock:
-            if not self.looked:
+            if not self.is_read:
                 self.refresh()
             return bool(self._holders(key))
 
     def refresh(self) -> bool:
-        """Read the folder's segments where it has changed since; whether it had. Raises EndpointError."""
+        """Read the index again where the folder has changed; whether it had. Raises EndpointError."""
         with self.lock:
-            stamp = _stamp(self.folder)
-            if self.looked and stamp == self.stamp:
+            mtime_ns = _mtime_ns(self.folder)
+            if self.is_read and mtime_ns == self.mtime_ns:
                 return False
-            self.looked, self.stamp = True, stamp
+            self.is_read, self.mtime_ns = True, mtime_ns
             try:
                 self.segments = segment_names(self.folder) if self.names is None else self.names
             except OSError as error:  # what it holds would all be paid for again
-                raise EndpointError(f"the archive {self.folder} can't be read: {error}", "see R2I_REPLIES") from error
+                raise EndpointError(f"the archive {self.folder} can't be read: {error}", "check R2I_REPLIES") from error
             while self.open:
                 self.open.popitem()[1].close()
             self.index = self._read_index() if self.segments else None
@@ -133,11 +140,11 @@ class Archive:
         return None if row is None else unpack(row[0])
 
     def _connect(self, name: str) -> sqlite3.Connection:
-        """The segment's connection; the one that was used longest ago is closed where there are too many."""
+        """The segment's connection; the least recently used one is closed where there are too many."""
         if name in self.open:
             self.open.move_to_end(name)
         else:
-            if len(self.open) >= OPEN:
+            if len(self.open) >= MAX_OPEN:
                 self.open.popitem(last=False)[1].close()
             self.open[name] = connect(self.folder / name)
         return self.open[name]
@@ -158,7 +165,7 @@ def segment_names(folder: Path) -> list[str]:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A segment, open to be read: as an immutable file it needs no lock and no second file. Raises sqlite3.Error."""
+    """A segment, open for reading: an immutable file needs neither a lock nor a journal. Raises sqlite3.Error."""
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     return connection
@@ -173,11 +180,11 @@ def read_prefixes(connection: sqlite3.Connection) -> bytes:
 
 
 def unpack(body: Any) -> bytes:
-    """The bytes of a record. Raises Damaged."""
+    """The bytes of a record. Raises DamagedRecord."""
     try:
         return zlib.decompress(body)
     except (zlib.error, TypeError) as error:
-        raise Damaged(f"can't be decompressed ({error})") from error
+        raise DamagedRecord(f"can't be decompressed ({error})") from error
 
 
 def iter_bodies(connection: sqlite3.Connection) -> Iterator[tuple[str, Any]]:
@@ -186,7 +193,7 @@ def iter_bodies(connection: sqlite3.Connection) -> Iterator[tuple[str, Any]]:
         yield key.hex() if isinstance(key, bytes) else str(key), body
 
 
-def _stamp(folder: Path) -> int | None:
+def _mtime_ns(folder: Path) -> int | None:
     try:
         return folder.stat().st_mtime_ns
     except OSError:

@@ -1,10 +1,11 @@
-"""What every endpoint takes and gives."""
+"""Requests, replies, and the interface of a model that answers."""
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from r2i.core.images import sha256, shrink
 from r2i.core.params import Price, Sampling
@@ -13,9 +14,9 @@ SCHEMA = 2  # of keys and records: raise it when the meaning of a request change
 
 
 class Picture:
-    """A JPEG that is read when it is needed, so that a million requests hold no pixels.
+    """A JPEG that is loaded on demand, so that a million requests hold no pixels.
 
-    `load` gives the bytes, the same each time; they are kept by whoever made the picture, not here.
+    `load` returns the bytes, the same at every call; caching them is up to whoever made the picture.
     """
 
     def __init__(self, load: Callable[[], bytes], name: str | None = None) -> None:
@@ -24,12 +25,12 @@ class Picture:
 
     @classmethod
     def of(cls, data: bytes) -> "Picture":
-        """A picture that is in memory."""
+        """The picture of bytes that are in memory."""
         return cls(lambda: data)
 
     @property
     def name(self) -> str:
-        """sha256 of the bytes; of a picture scaled down by `within`, a hash of how it was made."""
+        """sha256 of the bytes; of a picture that `within` scaled down, a hash of the original's name and the limit."""
         if self._name is None:
             self._name = sha256(self.load())
         return self._name
@@ -38,18 +39,18 @@ class Picture:
         """This picture with at most `max_pixels` (width x height), scaled down where it has more; None: as it is."""
         if max_pixels is None:
             return self
-        made = hashlib.sha256(f"{self.name}\0within\0{max_pixels}".encode()).hexdigest()
-        return Picture(lambda: shrink(self.load(), max_pixels), made)
+        name = hashlib.sha256(f"{self.name}\0within\0{max_pixels}".encode()).hexdigest()
+        return Picture(lambda: shrink(self.load(), max_pixels), name)
 
 
 @dataclass(frozen=True)
 class Request:
-    """One prompt, asked `n` times.
+    """One prompt with its images, sampled `n` times.
 
     `images`: JPEGs (bytes or Pictures), shown before the text in this order. `seed`: of this request
     alone; sample i of it is drawn with (seed, i). `prompt_sha256`: of the template, for provenance.
-    `form`: name and JSON Schema that the reply must fit, as JSON whose properties stand in the order in which they
-    are to be written; servers that can, enforce it.
+    `form`: the name and JSON Schema of the reply, as JSON; its properties stand in the order in which the model is to
+    write them. Servers with structured outputs enforce it.
     """
 
     prompt: str
@@ -65,9 +66,9 @@ class Request:
         object.__setattr__(self, "images", pictures)
 
     def parts(self, model: str, enforced: bool = False) -> dict[str, Any]:
-        """All that determines the replies; the server's address and `n` are no part of it.
+        """Everything that determines the replies: neither the server's address nor `n` does.
 
-        `enforced`: whether the endpoint asks the server to hold the reply to `form`.
+        `enforced`: whether the endpoint asks the server to enforce `form`.
         """
         parts: dict[str, Any] = {
             "schema": SCHEMA,
@@ -80,27 +81,32 @@ class Request:
         return parts | {"form": self.form} if enforced and self.form else parts
 
     def key(self, model: str, enforced: bool = False) -> str:
-        """sha256 of the canonical JSON of `parts`: replies are filed under it."""
-        return hashlib.sha256(canonical(self.parts(model, enforced)).encode()).hexdigest()
+        """The sha256 of `parts` under which the store files the replies."""
+        return key_of(self.parts(model, enforced))
 
 
 def canonical(value: Any) -> str:
-    """JSON in one form: sorted keys, no spaces."""
+    """Canonical JSON: sorted keys, no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
+def key_of(parts: Mapping[str, Any]) -> str:
+    """sha256 of the canonical JSON of a request's `parts`."""
+    return hashlib.sha256(canonical(parts).encode()).hexdigest()
+
+
 def sample_key(request_key: str, sample: int) -> str:
-    """What a row keeps as `reply_key`: `r2i replies show` takes it."""
+    """The key of one sample, which rows keep as `reply_key` and `r2i replies show` takes."""
     return f"{request_key}/{sample}"
 
 
 @dataclass(frozen=True)
 class Reply:
-    """One sample.
+    """One sample of a request.
 
-    `status`: `ok`, or `failed` with a `reason`: `truncated` (cut by length; `text` holds what came),
-    `empty`, `refused`, `bad_request`, `server_error`, `timeout`, ...: never an answer. Tokens are this
-    sample's part of its call: the prompt's count on the call's first sample, 0 on the others.
+    `status`: `ok`, or `failed` with a `reason`, which is never an answer: `truncated` (stopped by the length limit;
+    `text` holds what came), `empty`, `refused`, `bad_request`, `server_error`, `timeout`, ... `tokens_in`: of the
+    prompt, on the first sample of a call, 0 on its others; `tokens_out`: of this sample.
     """
 
     text: str
@@ -112,20 +118,52 @@ class Reply:
     tokens_out: int = 0
 
 
-class Model(Protocol):
-    """The one seam to fake in tests.
+class LoadedModel(NamedTuple):
+    """A Qwen3-VL in this process's memory: the Transformers model, and the processor of its text and images."""
 
-    A model behind a server has a coroutine `ask` as well (r2i.endpoint.remote), so that the calls of
-    all its requests are in flight together.
+    model: Any
+    processor: Any
+
+
+class Model(Protocol):
+    """A model that answers, in process or behind a server. Tests replace it, and nothing below it.
+
+    `name`: under which its replies are filed. `kind`: of its endpoint (`local`, `openai`, `vllm`). `price`: None
+    where params give none. `weights`: None where they are in no memory of this process.
     """
 
     name: str
+    kind: str
+    price: Price | None
+    loaded: LoadedModel | None
 
     def complete(self, requests: Sequence[Request]) -> list[list[Reply]]:
         """`n` replies for each request, in order. Raises EndpointError when no call can succeed."""
         ...
 
 
+class ServedModel(Model):
+    """A model behind a server: any number of its requests can be in flight together."""
+
+    loaded = None
+
+    @abstractmethod
+    async def ask(self, request: Request) -> list[Reply]:
+        """The `n` replies to one request. Raises EndpointError when no call can succeed."""
+
+    @abstractmethod
+    def is_stored(self, request: Request) -> bool:
+        """Whether all replies to `request` are in the store, so that asking for them costs nothing."""
+
+    @abstractmethod
+    def progress(self) -> str:
+        """Calls, rate, errors, tokens and cost so far, for the progress line; empty before the first call."""
+
+    @abstractmethod
+    async def settle(self, grace_s: float) -> None:
+        """End a run: calls in flight have `grace_s` seconds to come back and be stored, then they are cancelled."""
+
+
 def cost_of(tokens_in: float, tokens_out: float, price: Price | None) -> float | None:
-    """In the price's currency; None where no price is known."""
+    """The cost of so many prompt and reply tokens, in the currency of `price`; None without a price."""
     return None if price is None else (tokens_in * price.input + tokens_out * price.output) / 1e6

@@ -1,4 +1,4 @@
-"""Bodies of the chat-completions API, as values: what is sent, and how what comes back is read."""
+"""Bodies of the chat-completions API: requests written, completions and errors read."""
 
 import base64
 import email.utils
@@ -12,10 +12,10 @@ from typing import Any
 
 from r2i.endpoint.base import Request
 
-HERE = f"image-{uuid.uuid4().hex}"  # where an image's address goes: no prompt of this process can hold it
-TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
-# How a server names an option that it doesn't take, where its error has no `param`.
-NAMED = {
+PLACEHOLDER = f"image-{uuid.uuid4().hex}"  # of an image's URL: no prompt of this process can hold it
+MIME_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
+# How a server's error names an option that it doesn't support, where it has no `param`.
+OPTION_PATTERNS = {
     "n": r"(?<![\w\\])n(?!\w)",
     "seed": r"\bseed\b",
     "response_format": r"response_format|json_schema|guided|structured",
@@ -23,13 +23,16 @@ NAMED = {
 }
 
 
-class BadBody(ValueError):
-    """A reply that is no chat completion: a proxy's HTML page, cut JSON, an error with status 200."""
+class BadBodyError(ValueError):
+    """A response that is no chat completion: a proxy's HTML page, cut JSON, an error with status 200."""
 
 
 @dataclass(frozen=True)
-class Choice:
-    """One choice: its text, and why it is no answer (`truncated`, `refused`, `empty`) or an empty reason."""
+class CompletionChoice:
+    """One choice of a completion. `reason`: why it is no answer (`truncated`, `refused`, `empty`), or empty.
+
+    `finish`: the server's finish_reason.
+    """
 
     text: str
     reason: str
@@ -38,25 +41,30 @@ class Choice:
 
 @dataclass(frozen=True)
 class Completion:
-    """What a call brought. `tokens_in`: of the prompt, once; `tokens_out`: of all choices together."""
+    """What one call returned. `tokens_in`: of the prompt, once; `tokens_out`: of all choices together.
 
-    choices: list[Choice]
+    `seconds`: how long the call took.
+    """
+
+    choices: list[CompletionChoice]
     tokens_in: int = 0
     tokens_out: int = 0
     served_model: str = ""
+    seconds: float = 0.0
 
-    def tokens(self, place: int) -> tuple[int, int]:
-        """The part of choice `place`: the prompt is counted on the first, the replies' tokens are shared out."""
+    def tokens_of(self, place: int) -> tuple[int, int]:
+        """Tokens in and out of choice `place`: the prompt counts on the first, the rest is shared equally."""
         share, rest = divmod(self.tokens_out, len(self.choices))
         return (0 if place else self.tokens_in), share + (place < rest)
 
 
 def chat_body(model: str, request: Request, n: int, seed: int, left_out: Collection[str], form: bool) -> dict[str, Any]:
-    """Images first, then the text; `encode` puts the addresses of the images in.
+    """The body of one call for `n` samples: images first, then the text; `encode` fills in the images' URLs.
 
-    `left_out`: options that the server doesn't take (keys of NAMED); `form`: ask for the request's JSON Schema.
+    `left_out`: options that the server doesn't support (keys of OPTION_PATTERNS); `form`: whether to ask for the
+    request's JSON Schema.
     """
-    content: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": HERE}} for _ in request.images]
+    content: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": PLACEHOLDER}} for _ in request.images]
     content.append({"type": "text", "text": request.prompt})
     longest = "max_completion_tokens" if "max_tokens" in left_out else "max_tokens"
     body: dict[str, Any] = {
@@ -76,91 +84,91 @@ def chat_body(model: str, request: Request, n: int, seed: int, left_out: Collect
 
 
 def encode(body: dict[str, Any], images: Sequence[bytes]) -> bytes:
-    """The JSON of a `chat_body`, with the images' addresses in place.
+    """The JSON of a `chat_body`, with the images' URLs in place.
 
-    They are put in as bytes: JSON's encoder would look at each of their hundred thousands of characters.
+    They are put in as bytes: JSON's encoder would scan each of their hundred thousands of characters.
     """
-    parts = json.dumps(body).encode().split(HERE.encode())
+    parts = json.dumps(body).encode().split(PLACEHOLDER.encode())
     joined = [parts[0]]
-    for address, part in zip(images, parts[1:], strict=True):
-        joined += [address, part]
+    for url, part in zip(images, parts[1:], strict=True):
+        joined += [url, part]
     return b"".join(joined)
 
 
 def mime_type(data: bytes) -> str:
-    """Told from the bytes. Raises ValueError for what is no JPEG or PNG: the type sent must be true."""
-    for start, name in TYPES.items():
+    """The type of an image, by its first bytes. Raises ValueError where it is no JPEG or PNG."""
+    for start, name in MIME_TYPES.items():
         if data.startswith(start):
             return name
     raise ValueError("an image is no JPEG or PNG")
 
 
 def data_url(data: bytes) -> bytes:
-    """Raises ValueError as `mime_type` does."""
+    """The `data:` URL of an image. Raises ValueError where it is no JPEG or PNG."""
     return b"".join((b"data:", mime_type(data).encode(), b";base64,", base64.b64encode(data)))
 
 
 def read_completion(body: str) -> Completion:
-    """The choices in the order of their index, and what they cost. Raises BadBody."""
+    """The choices in the order of their index, and their tokens. Raises BadBodyError."""
     try:
         answer = json.loads(body)
-        choices = [_read_choice(choice) for choice in sorted(answer["choices"], key=lambda one: one.get("index") or 0)]
+        ordered = sorted(answer["choices"], key=lambda choice: choice.get("index") or 0)
+        choices = [_read_choice(choice) for choice in ordered]
         usage = answer.get("usage") or {}
         tokens = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
         served = answer.get("model")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadBody(f"no chat completion: {body[:80]!r}") from error
+        raise BadBodyError(f"no chat completion: {body[:80]!r}") from error
     if not choices:
-        raise BadBody("no choices")
+        raise BadBodyError("no choices")
     return Completion(choices, *tokens, served if isinstance(served, str) else "")
 
 
-def _read_choice(choice: Mapping[str, Any]) -> Choice:
+def _read_choice(choice: Mapping[str, Any]) -> CompletionChoice:
     message, finish = choice["message"], choice.get("finish_reason") or ""
     if finish in {"error", "abort"}:
-        raise BadBody(f"finish_reason {finish}")
+        raise BadBodyError(f"finish_reason {finish}")
     text = message.get("content") or ""
     if isinstance(text, list):  # some servers send parts
         text = "".join(part.get("text") or "" for part in text)
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # half an emoji can't be stored
     if finish == "length":
-        return Choice(text, "truncated", finish)
+        return CompletionChoice(text, "truncated", finish)
     if finish == "content_filter" or message.get("refusal"):
-        return Choice(text, "refused", finish)
-    return Choice(text, "" if text.strip() else "empty", finish)
+        return CompletionChoice(text, "refused", finish)
+    return CompletionChoice(text, "" if text.strip() else "empty", finish)
 
 
 @dataclass(frozen=True)
-class Complaint:
-    """What the body of an error says. `param`, `code`: as the server names them, or empty."""
+class ErrorBody:
+    """The error that a server reports. `param`, `code`: as it names them, or empty."""
 
     message: str
     param: str = ""
     code: str = ""
 
 
-def read_complaint(body: str) -> Complaint:
-    """Also of bodies that are not JSON, or JSON of another form: then all of it is the message."""
+def read_error(body: str) -> ErrorBody:
+    """The error in a response; where it is no JSON, or JSON of another form, all of it is the message."""
     try:
         error = json.loads(body)["error"]
         if isinstance(error, str):
-            return Complaint(error)
-        return Complaint(str(error["message"]), str(error.get("param") or ""), str(error.get("code") or ""))
+            return ErrorBody(error)
+        return ErrorBody(str(error["message"]), str(error.get("param") or ""), str(error.get("code") or ""))
     except (ValueError, KeyError, TypeError, AttributeError):
-        return Complaint(body)
+        return ErrorBody(body)
 
 
-def refused_option(complaint: Complaint, options: Collection[str]) -> str | None:
-    """The one of `options` that a 400 is about; None: it is about something else."""
-    if complaint.param:
-        return complaint.param if complaint.param in options else None
-    return next(
-        (name for name, pattern in NAMED.items() if name in options and re.search(pattern, complaint.message)), None
-    )
+def refused_option(error: ErrorBody, options: Collection[str]) -> str | None:
+    """The one of `options` that an HTTP 400 is about; None where it is about something else."""
+    if error.param:
+        return error.param if error.param in options else None
+    named = (name for name, pattern in OPTION_PATTERNS.items() if re.search(pattern, error.message))
+    return next((name for name in named if name in options), None)
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds that the server asks to wait (a number or a date), or 0."""
+    """Seconds of a Retry-After header (a number or a date), or 0."""
     value = headers.get("retry-after", "")
     try:
         return max(0.0, float(value))

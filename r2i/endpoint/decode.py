@@ -1,8 +1,8 @@
-"""Token by token: draws that depend on (seed, sample, step) alone."""
+"""Autoregressive decoding: each draw depends on (seed, sample, step) alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from r2i.core.params import Sampling
 
 
 @dataclass(frozen=True)
-class Prompts:
+class PromptBatch:
     """A batch of prompts as the language model takes it, left padded."""
 
     embeds: torch.Tensor  # (B, L, D)
@@ -23,15 +23,22 @@ class Prompts:
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """Which ids end a reply, and a bias of -inf on those that are never said."""
+class TokenRules:
+    """The ids that end a reply, and a bias of -inf on those that are never generated."""
 
     ends: frozenset[int]
     bias: torch.Tensor  # (V,), float32
 
 
+class Generation(NamedTuple):
+    """One generated reply: its token ids without the end, and whether it ended before the length limit."""
+
+    ids: list[int]
+    ended: bool
+
+
 def draw_uniforms(seeds: Sequence[int], draws: int, steps: int) -> np.ndarray:
-    """(len(seeds) * draws, steps) numbers in [0, 1): row r holds sample r % draws of seed r // draws.
+    """Uniform numbers in [0, 1), (len(seeds) * draws, steps): row r holds sample r % draws of seed r // draws.
 
     Philox is keyed by (seed, sample) and counts steps, so no number depends on what shares the call.
     """
@@ -40,7 +47,7 @@ def draw_uniforms(seeds: Sequence[int], draws: int, steps: int) -> np.ndarray:
     return np.stack(rows)
 
 
-def choose(logits: torch.Tensor, sampling: Sampling, uniforms: torch.Tensor) -> torch.Tensor:
+def sample_tokens(logits: torch.Tensor, sampling: Sampling, uniforms: torch.Tensor) -> torch.Tensor:
     """The next token of each row: logits (R, V), uniforms (R,) float64 -> ids (R,).
 
     Temperature, then top_p (the fewest most likely tokens that hold `top_p` of the mass), then the
@@ -48,12 +55,12 @@ def choose(logits: torch.Tensor, sampling: Sampling, uniforms: torch.Tensor) -> 
     """
     if sampling.temperature == 0:
         return logits.argmax(dim=-1)
-    chances = torch.softmax(logits.double() / sampling.temperature, dim=-1)
+    probabilities = torch.softmax(logits.double() / sampling.temperature, dim=-1)
     if sampling.top_p < 1:
-        ordered, order = chances.sort(dim=-1, descending=True, stable=True)
+        ordered, order = probabilities.sort(dim=-1, descending=True, stable=True)
         spare = ordered.cumsum(dim=-1) - ordered >= sampling.top_p  # the mass before it is enough already
-        chances = chances.masked_fill(torch.zeros_like(spare).scatter(-1, order, spare), 0)
-    mass = chances.cumsum(dim=-1)
+        probabilities = probabilities.masked_fill(torch.zeros_like(spare).scatter(-1, order, spare), 0)
+    mass = probabilities.cumsum(dim=-1)
     total = mass[:, -1:]
     point = torch.minimum(uniforms[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
     return torch.searchsorted(mass, point, right=True)[:, 0]
@@ -61,29 +68,29 @@ def choose(logits: torch.Tensor, sampling: Sampling, uniforms: torch.Tensor) -> 
 
 @torch.inference_mode()
 def decode(
-    model: Any, prompts: Prompts, tokens: Tokens, sampling: Sampling, seeds: Sequence[int], draws: int
-) -> list[tuple[list[int], bool]]:
-    """`draws` replies to each prompt, prompt by prompt: their ids without the end, and whether they ended.
+    model: Any, prompts: PromptBatch, tokens: TokenRules, sampling: Sampling, seeds: Sequence[int], draws: int
+) -> list[Generation]:
+    """`draws` replies to each prompt, prompt by prompt.
 
-    Prompts are read once; their cache is repeated for the samples. Rows that ended leave the batch
+    Prompts are prefilled once; their cache is repeated for the samples. Rows that have ended leave the batch
     when half of it has.
     """
     device = prompts.embeds.device
     uniforms = torch.from_numpy(draw_uniforms(seeds, draws, sampling.max_tokens)).to(device)
-    logits, cache = _read(model, prompts)
+    logits, cache = _prefill(model, prompts)
     cache.batch_repeat_interleave(draws)
     logits = logits.repeat_interleave(draws, dim=0)  # (R, V)
     mask = prompts.mask.repeat_interleave(draws, dim=0)  # (R, L), grows by one each step
     position = (prompts.mask.sum(-1, keepdim=True) + prompts.deltas).repeat_interleave(draws, dim=0)  # (R, 1)
-    said: list[list[int]] = [[] for _ in range(len(logits))]
-    ended = [False] * len(said)
-    rows = list(range(len(said)))  # the replies that the batch still holds
+    ids: list[list[int]] = [[] for _ in range(len(logits))]
+    ended = [False] * len(ids)
+    rows = list(range(len(ids)))  # replies that are still in the batch
     for step in range(sampling.max_tokens):
-        picked = choose(logits.float() + tokens.bias, sampling, uniforms[rows, step])
+        picked = sample_tokens(logits.float() + tokens.bias, sampling, uniforms[rows, step])
         for row, token in zip(rows, picked.tolist(), strict=True):
             if not ended[row]:
                 ended[row] = token in tokens.ends
-                said[row] += [] if ended[row] else [token]
+                ids[row] += [] if ended[row] else [token]
         going = [i for i, row in enumerate(rows) if not ended[row]]
         if not going or step + 1 == sampling.max_tokens:
             break
@@ -95,10 +102,10 @@ def decode(
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
         logits = _step(model, picked, mask, position, cache)
         position = position + 1
-    return list(zip(said, ended, strict=True))
+    return list(map(Generation, ids, ended))
 
 
-def _read(model: Any, prompts: Prompts) -> tuple[torch.Tensor, Any]:
+def _prefill(model: Any, prompts: PromptBatch) -> tuple[torch.Tensor, Any]:
     """Logits (B, V) of the first token, and the cache of the prompts."""
     out = model.model.language_model(
         inputs_embeds=prompts.embeds,

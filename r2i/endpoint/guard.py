@@ -1,11 +1,11 @@
-"""Runs a server for as long as the process that wants it lives: `python guard.py STAGE_PID COMMAND...`.
+"""Runs a server as long as the stage that uses it: `python guard.py STAGE_PID COMMAND...`.
 
-The stage holds the write end of the pipe that is this process's standard input, and never writes. When it
-goes, by whatever way (kill -9 too), the pipe ends, and the server with all its processes is stopped: TERM,
+The stage holds the write end of the pipe that is this process's standard input, and never writes. However the stage
+ends (kill -9 too), the pipe is closed, and the server with all its processes is stopped: TERM,
 and KILL for what is left after 10 s. The server is in a process group of its own and this process leads a
 session of its own, so that Ctrl-C in the terminal reaches the stage alone.
 
-Standard library only, and run as a file: it starts in a moment and takes little memory.
+Standard library only, and run as a file: it starts fast and takes little memory.
 """
 
 import ctypes
@@ -20,19 +20,19 @@ from contextlib import suppress
 from pathlib import Path
 
 GRACE_S = 10.0  # between TERM and KILL
-LAST_S = 5.0  # after KILL: a process in the kernel's hands may never go
-LOOK_S = 0.2  # between two looks at the server
+LAST_S = 5.0  # after KILL: a process in uninterruptible sleep may never end
+POLL_S = 0.2  # between two checks of the server
 NOT_STARTED = 127  # exit code where the command can't be run, as shells have it
 SET_PDEATHSIG, SET_CHILD_SUBREAPER = 1, 36  # of prctl(2)
 
 
 def main(stage: int, command: list[str]) -> int:
-    """Run `command` until it ends or the process `stage` is gone: the command's exit code, 128 + n for signal n."""
-    told: list[int] = []
+    """Run `command` until it or the process `stage` ends: its exit code, 128 + n for signal n, 0 if it was stopped."""
+    signals: list[int] = []
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(name, lambda number, _: told.append(number))
+        signal.signal(name, lambda number, _: signals.append(number))
     prctl = _find_prctl()
-    prctl(SET_CHILD_SUBREAPER, 1)  # what the server leaves behind becomes ours, and is found by `_children`
+    prctl(SET_CHILD_SUBREAPER, 1)  # orphans of the server become our children, which `_children` lists
     try:
         server = subprocess.Popen(
             command,
@@ -43,7 +43,7 @@ def main(stage: int, command: list[str]) -> int:
     except OSError as error:
         print(f"{command[0]} can't be run: {error.strerror}", file=sys.stderr)
         return NOT_STARTED
-    while server.poll() is None and not told and not _gone(stage):
+    while server.poll() is None and not signals and not _has_ended(stage):
         pass
     code = server.poll()
     stop_all(server)
@@ -53,28 +53,28 @@ def main(stage: int, command: list[str]) -> int:
 
 
 def _find_prctl() -> Callable[[int, int], None]:
-    """Linux's prctl with one argument. Elsewhere nothing: the pipe and the group have to do."""
+    """Linux's prctl with one argument; elsewhere a no-op: the pipe and the process group have to do."""
     if sys.platform != "linux":
         return lambda option, value: None
     function = ctypes.CDLL(None).prctl
     return lambda option, value: function(option, ctypes.c_ulong(value), 0, 0, 0) and None
 
 
-def _gone(stage: int) -> bool:
-    """Wait a moment for the pipe to end. A child that the stage forked may hold it open: so the parent counts too."""
-    ready, _, _ = select.select([0], [], [], LOOK_S)
+def _has_ended(stage: int) -> bool:
+    """Wait POLL_S for the pipe to close. A child that the stage forked may hold it open, so the parent counts too."""
+    ready, _, _ = select.select([0], [], [], POLL_S)
     return bool(ready and not os.read(0, 1)) or os.getppid() != stage
 
 
 def stop_all(server: subprocess.Popen[bytes]) -> None:
-    """TERM to the group of `server` and to what has left it, then KILL to whatever is still there."""
+    """Send TERM to the group of `server` and to what has left the group, then KILL to what still runs."""
     _signal(server.pid, signal.SIGTERM)
     if _wait(server, time.monotonic() + GRACE_S):
         return
     end = time.monotonic() + LAST_S
     while time.monotonic() < end:
         _signal(server.pid, signal.SIGKILL)
-        if _wait(server, time.monotonic() + LOOK_S):
+        if _wait(server, time.monotonic() + POLL_S):
             return
 
 
@@ -88,23 +88,23 @@ def _signal(group: int, number: signal.Signals) -> None:
 
 
 def _children() -> list[int]:
-    """The server and, on Linux, what it left behind."""
+    """Process ids of the server and, on Linux, of its orphans."""
     with suppress(OSError):
         return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
     return []
 
 
 def _wait(server: subprocess.Popen[bytes], end: float) -> bool:
-    """Whether all are gone by `end`, on the monotonic clock."""
-    while _left(server):
+    """Whether all have ended by `end`, on the monotonic clock."""
+    while _any_alive(server):
         if time.monotonic() >= end:
             return False
         time.sleep(0.02)
     return True
 
 
-def _left(server: subprocess.Popen[bytes]) -> bool:
-    """Whether a process of the group, or a child of ours, is alive; takes the exit codes of those that are not."""
+def _any_alive(server: subprocess.Popen[bytes]) -> bool:
+    """Whether a process of the group, or a child of ours, is alive; reaps those that are not."""
     server.poll()
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:

@@ -1,4 +1,4 @@
-"""One launch of a server under `guard.py`: its command, its environment, its log, its end."""
+"""One launch of a server under `guard.py`: its command, environment, log and end."""
 
 import os
 import re
@@ -16,15 +16,15 @@ from r2i.endpoint import guard
 HOST = "127.0.0.1"
 KEY_VARIABLE = "VLLM_API_KEY"
 HIDDEN = "***"
-TAIL = 15  # lines of the log that an error shows
-READ = 2**18  # bytes at the end of the log in which errors are looked for
-COMPLAINT = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception): .+")
-WENT_WELL = re.compile(r'HTTP/1\.\d" 200')  # of an access log, which fills with them
-TAKEN = re.compile(r"address already in use|EADDRINUSE", re.IGNORECASE)
+TAIL = 15  # last lines of the log that an error quotes
+SEARCHED = 2**18  # bytes at the end of the log that are searched for errors
+EXCEPTION_LINE = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception): .+")
+ACCESS_LINE = re.compile(r'HTTP/1\.\d" 200')  # of the access log, which is full of them
+PORT_TAKEN = re.compile(r"address already in use|EADDRINUSE", re.IGNORECASE)
 
 
 class Launch:
-    """A server that was started; it may have ended since. `log`: where its output is added."""
+    """A server that was started; it may have ended since. `log`: file to which its output is appended."""
 
     def __init__(self, params: Endpoint, log: Path) -> None:
         self.log, self.port, self.key = log, free_port(), _key(params)
@@ -34,7 +34,7 @@ class Launch:
         with log.open("ab") as file:
             file.write(f"\n=== {datetime.now(UTC).isoformat(timespec='seconds')} {self.shown}\n".encode())
             file.flush()
-            self.began = file.tell()
+            self.log_start = file.tell()
             # -I: neither this folder nor PYTHON* variables change what the guard imports
             self.guard = subprocess.Popen(
                 [sys.executable, "-I", guard.__file__, str(os.getpid()), *command],
@@ -46,46 +46,48 @@ class Launch:
             )
 
     def alive(self) -> bool:
+        """Whether the server, or the guard that stops it, still runs."""
         return self.guard.poll() is None
 
     def end(self, wait_s: float) -> None:
-        """End the pipe, which makes the guard stop the server, and wait so many seconds for it."""
+        """Close the pipe, which makes the guard stop the server, and wait up to `wait_s` seconds for it."""
         assert self.guard.stdin is not None
         self.guard.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             self.guard.wait(wait_s)
 
     def exit_code(self) -> str:
-        """`1`, or `137 (signal 9)`."""
+        """How the server ended: `1`, or `137 (signal 9)`."""
         code = self.guard.poll() or 0
         number = -code if code < 0 else code - 128
         return f"{code} (signal {number})" if number > 0 else str(code)
 
     def port_was_taken(self) -> bool:
-        return any(TAKEN.search(line) for line in self._lines())
+        """Whether the log says that another process listens on the port."""
+        return any(PORT_TAKEN.search(line) for line in self._lines())
 
-    def last_words(self) -> str:
-        """The end of the log; an error that stands further up is quoted first: it is often the cause."""
+    def describe_log(self) -> str:
+        """The end of the log; before it an exception that stands further up, which is often the cause."""
         lines = self._lines()
-        errors = [found.group()[:500] for line in lines if (found := COMPLAINT.search(line))]
+        errors = [match.group()[:500] for line in lines if (match := EXCEPTION_LINE.search(line))]
         last = [line[:300] for line in lines[-TAIL:]]
         earlier = f"further up in its log: {errors[0]}; " if errors and errors[0] not in "\n".join(last) else ""
         return earlier + "the end of its log:\n" + "\n".join(f"    {line}" for line in last or ["(nothing)"])
 
     def _lines(self) -> list[str]:
-        """What was said since the launch, less empty lines and calls that went well; of much, the last part."""
+        """Output since the launch without empty lines and successful calls; of a long log, the last part."""
         with self.log.open("rb") as file:
-            file.seek(max(self.began, file.seek(0, os.SEEK_END) - READ))
+            file.seek(max(self.log_start, file.seek(0, os.SEEK_END) - SEARCHED))
             text = file.read().decode("utf-8", "replace")
         lines = (line.rstrip() for line in self._scrub(text).splitlines())
-        return [line for line in lines if line and not WENT_WELL.search(line)]
+        return [line for line in lines if line and not ACCESS_LINE.search(line)]
 
     def _scrub(self, text: str) -> str:
         return text.replace(self.key, HIDDEN) if self.key else text
 
 
 def server_command(params: Endpoint, port: int) -> list[str]:
-    """`vllm serve MODEL ...`; the key is no part of it, since other users can see command lines."""
+    """`vllm serve MODEL ...`, without the API key: other users can see command lines."""
     folder = params.image_folder
     return [
         *params.command,
@@ -97,10 +99,10 @@ def server_command(params: Endpoint, port: int) -> list[str]:
 
 
 def server_environment(params: Endpoint) -> dict[str, str]:
-    """Ours, without a VLLM_API_KEY that isn't meant for this server, and with the one that is."""
-    ours = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
+    """This process's environment and `params.env`, with VLLM_API_KEY set to this server's key or unset."""
+    inherited = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
     key = _key(params)
-    return ours | params.env | ({KEY_VARIABLE: key} if key else {})
+    return inherited | params.env | ({KEY_VARIABLE: key} if key else {})
 
 
 def _key(params: Endpoint) -> str:
@@ -108,7 +110,7 @@ def _key(params: Endpoint) -> str:
 
 
 def free_port() -> int:
-    """One that is free now."""
+    """A TCP port that is free now."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

@@ -1,21 +1,32 @@
-"""What was asked of each model and what it came to: a pure function of requests and replies.
+"""What was asked of each model: `Ledger` for the metrics of a stage, `CallLog` for what a run really paid.
 
-A reply from the store counts like one that was just paid for, so that the metrics of a replay are those
-of the live run. What a run really paid is in the store's history (`r2i replies stats`).
+The ledger is a pure function of requests and replies: a reply from the store counts like one that was just paid for,
+so that a replay has the metrics of the live run. The call log counts calls alone: a replay leaves no line in it.
 """
 
-from collections import defaultdict
+import json
+import sys
+import time
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from r2i.core.params import Price
-from r2i.endpoint.base import Model, Reply, Request, cost_of
+from r2i.core.params import Endpoint, Price
+from r2i.endpoint.base import Model, Reply, cost_of
+
+if TYPE_CHECKING:
+    from r2i.endpoint.chat import Completion
+    from r2i.endpoint.faults import Failure
+    from r2i.endpoint.limit import AdaptiveLimit
+
+CALL_LOG = "calls.jsonl"
 
 
 @dataclass
 class Account:
-    """Of one model. `requests`: prompts, each with its images; `samples`: replies to them."""
+    """Usage of one model. `requests`: prompts, each with its images; `samples`: replies to them."""
 
     requests: int = 0
     samples: int = 0
@@ -24,13 +35,20 @@ class Account:
     price: Price | None = None
 
     def add(self, replies: Sequence[Reply]) -> None:
+        """Count one request and its replies."""
         self.requests += 1
         self.samples += len(replies)
         self.tokens_in += sum(reply.tokens_in for reply in replies)
         self.tokens_out += sum(reply.tokens_out for reply in replies)
 
-    def values(self) -> dict[str, Any]:
-        counts = {name: getattr(self, name) for name in ("requests", "samples", "tokens_in", "tokens_out")}
+    def metrics(self) -> dict[str, Any]:
+        """`{requests, samples, tokens_in, tokens_out}`, and `cost` where the price is known."""
+        counts = {
+            "requests": self.requests,
+            "samples": self.samples,
+            "tokens_in": self.tokens_in,
+            "tokens_out": self.tokens_out,
+        }
         cost = cost_of(self.tokens_in, self.tokens_out, self.price)
         return counts if cost is None else counts | {"cost": cost}
 
@@ -41,11 +59,101 @@ class Ledger:
     def __init__(self) -> None:
         self.accounts: defaultdict[str, Account] = defaultdict(Account)
 
-    def add(self, model: Model, request: Request, replies: Sequence[Reply]) -> None:
+    def add(self, model: Model, replies: Sequence[Reply]) -> None:
+        """Count one request to `model`, with all its replies."""
         account = self.accounts[model.name]
-        account.price = getattr(model, "price", None)
+        account.price = model.price
         account.add(replies)
 
     def metrics(self) -> dict[str, Any]:
-        """`{model: {requests, samples, tokens_in, tokens_out, cost where its price is known}}`."""
-        return {name: account.values() for name, account in sorted(self.accounts.items())}
+        """`Account.metrics` by model name, in order of names."""
+        return {name: account.metrics() for name, account in sorted(self.accounts.items())}
+
+
+class CallLog:
+    """Calls to one model in one run: for the progress line, and a line in CALL_LOG beside the store.
+
+    It is part of no result.
+    """
+
+    def __init__(self, params: Endpoint, store: Path) -> None:
+        """`store`: root of the store of replies."""
+        self.params, self.file = params, store.parent / CALL_LOG
+        self._clear()
+
+    def _clear(self) -> None:
+        self.started: float | None = None  # monotonic; None: no call was made
+        self.started_unix = 0.0
+        self.requests = self.replayed = self.calls = self.samples = self.tokens_in = self.tokens_out = 0
+        self.seconds = 0.0
+        self.errors: Counter[str] = Counter()
+
+    def start(self, limit: "AdaptiveLimit") -> None:
+        """Note that the first call is about to be made."""
+        self.started, self.started_unix = time.monotonic(), time.time()
+        limit.peak = limit.in_flight
+
+    def add_request(self, replayed: int) -> None:
+        """Count a request of which so many samples were in the store."""
+        self.requests += 1
+        self.replayed += replayed
+
+    def add_failure(self, failure: "Failure") -> None:
+        """Count a call that failed."""
+        self.errors[failure.reason] += 1
+
+    def add_call(self, completion: "Completion") -> None:
+        """Count a call that brought a completion."""
+        self.calls += 1
+        self.samples += len(completion.choices)
+        self.tokens_in += completion.tokens_in
+        self.tokens_out += completion.tokens_out
+        self.seconds += completion.seconds
+
+    def describe(self, limit: "AdaptiveLimit") -> str:
+        """`m: 120 calls, 8.1/s, 64 in flight of 96, 3 rate_limited; 1.20 M tokens in, 0.10 M out, cost 0.84`."""
+        if self.started is None:
+            return ""
+        rate = self.calls / max(time.monotonic() - self.started, 1e-6)
+        text = (
+            f"{self.params.model}: {self.calls} calls, {rate:.1f}/s, {limit.in_flight} in flight of {int(limit.limit)}"
+        )
+        text += "".join(f", {count} {reason}" for reason, count in sorted(self.errors.items()))
+        text += f"; {self.tokens_in / 1e6:.2f} M tokens in, {self.tokens_out / 1e6:.2f} M out"
+        cost = self._cost()
+        return text if cost is None else f"{text}, cost {cost:.2f}"
+
+    def write(self, limit: "AdaptiveLimit") -> None:
+        """Append this run to the file, if it made a call, and start anew. Warns where the file can't be written."""
+        if self.started is not None:
+            entry = {
+                "stage": Path(sys.argv[0]).stem,
+                "model": self.params.model,
+                "kind": self.params.kind,
+                "started": round(self.started_unix, 1),
+                "seconds": round(time.monotonic() - self.started, 3),
+                "requests": self.requests,
+                "replayed": self.replayed,
+                "calls": self.calls,
+                "samples": self.samples,
+                "tokens_in": self.tokens_in,
+                "tokens_out": self.tokens_out,
+                "cost": self._cost(),
+                "peak_in_flight": limit.peak,
+                "limit": int(limit.limit),
+                "mean_latency_s": round(self.seconds / self.calls, 3) if self.calls else None,
+                "errors": dict(self.errors),
+            }
+            self._append(json.dumps(entry, sort_keys=True) + "\n")
+        self._clear()
+
+    def _cost(self) -> float | None:
+        return cost_of(self.tokens_in, self.tokens_out, self.params.price)
+
+    def _append(self, line: str) -> None:
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with self.file.open("a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            print(f"warning: {self.file} can't be written: {error}", file=sys.stderr)

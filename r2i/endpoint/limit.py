@@ -1,4 +1,4 @@
-"""How many calls may be in flight, and how many a minute."""
+"""Limits of one server: calls in flight, requests and tokens a minute."""
 
 import asyncio
 from collections import deque
@@ -7,29 +7,29 @@ from contextlib import suppress
 from aiolimiter import AsyncLimiter
 
 START = 64  # calls in flight before anything is known
-STEP = 4.0  # more calls in flight for each window in which all is well
-CUT_ERROR, CUT_SLOW = 0.7, 0.8  # what is left of the limit after an overload, after a rise of latency
+STEP = 4.0  # more calls in flight for each window without congestion
+CUT_ERROR, CUT_SLOW = 0.7, 0.8  # factor of the limit after an overload, after a rise of latency
 MARGIN = 1.5  # times the calls that carry a server's rate at its best latency: what stays after a slow window
-TOLERANCE = 2.0  # times the best latency that a window may take
+TOLERANCE = 2.0  # times the best latency: a window above it is slow
 GAIN = 1.1  # times the last window's throughput that makes up for a slower window
-FORGET = 1.05  # the best latency grows by this factor each window: work changes
+FORGET = 1.05  # the best latency grows by this factor each window: the workload changes
 
 
 class AdaptiveLimit:
-    """Additive increase, multiplicative decrease, below `most`.
+    """Calls in flight: additive increase, multiplicative decrease (AIMD), at most `maximum`.
 
     A window is as many calls as the limit was at its start. From START on the limit doubles with each window until the
-    first sign of congestion; from then on it grows by STEP. Signs: an answer that says so (429, 503, a
+    first sign of congestion; from then on it grows by STEP. Signs: a response that says so (429, 503, a
     time-out), and latency. vLLM queues instead of refusing: a window that took over TOLERANCE times the
-    best one without carrying more than the last is a server that is full. Latency alone proves nothing,
-    since a batch of more sequences is slower and still worth it.
+    best latency without more throughput than the last one is a server that is full. Latency alone proves nothing,
+    since a larger batch is slower and still worth it.
     """
 
-    def __init__(self, most: int, start: int = START) -> None:
-        self.most = most
-        self.limit = float(min(start, most))
+    def __init__(self, maximum: int, start: int = START) -> None:
+        self.maximum = maximum
+        self.limit = float(min(start, maximum))
         self.in_flight = self.peak = 0
-        self.doubling = True
+        self.is_doubling = True
         self.epoch = 0  # cuts so far: calls that began before a cut can't cause another
         self.waiting: deque[asyncio.Future[None]] = deque()
         self.best_latency = self.last_rate = 0.0
@@ -37,7 +37,7 @@ class AdaptiveLimit:
         self.window = max(8, int(self.limit))
 
     async def acquire(self) -> int:
-        """Wait for a place, first come first served; gives the epoch, for `overloaded`."""
+        """Wait for a slot, first come first served; the epoch, for `note_overload`."""
         if self.waiting or self.in_flight >= int(self.limit):
             place = asyncio.get_running_loop().create_future()
             self.waiting.append(place)
@@ -55,13 +55,14 @@ class AdaptiveLimit:
         return self.epoch
 
     def release(self) -> None:
+        """Free the slot of a call that has ended."""
         self.in_flight -= 1
         self._admit()
 
-    def succeeded(self, latency_s: float, now_s: float) -> None:
-        """A call came back after `latency_s`, at `now_s` of a monotonic clock. Call it before `release`."""
+    def note_success(self, latency_s: float, now_s: float) -> None:
+        """Note a call that took `latency_s` and ended at `now_s` of a monotonic clock. Call it before `release`."""
         if self.in_flight >= int(self.limit):  # else the limit holds nobody back, and says nothing
-            self.limit = min(self.most, self.limit + (1.0 if self.doubling else STEP / self.limit))
+            self.limit = min(self.maximum, self.limit + (1.0 if self.is_doubling else STEP / self.limit))
         self.count += 1
         self.total_s += latency_s
         if self.began_s == 0.0:
@@ -70,8 +71,8 @@ class AdaptiveLimit:
             self._end_window(now_s)
         self._admit()
 
-    def overloaded(self, epoch: int) -> None:
-        """A call of that epoch was turned away for load. Only the first of an epoch cuts."""
+    def note_overload(self, epoch: int) -> None:
+        """Note a call of that epoch that failed by overload. Only the first of an epoch cuts the limit."""
         if epoch == self.epoch:
             self._cut(CUT_ERROR)
 
@@ -89,7 +90,7 @@ class AdaptiveLimit:
 
     def _cut(self, factor: float) -> None:
         self.limit = max(1.0, self.limit * factor)
-        self.doubling = False
+        self.is_doubling = False
         self.epoch += 1
 
     def _enter(self) -> None:
@@ -104,11 +105,10 @@ class AdaptiveLimit:
                 place.set_result(None)
 
 
-class Rates:
-    """Requests and tokens a minute, spread evenly: no burst of a minute's worth at once.
+class RateLimit:
+    """Requests (`rpm`) and tokens (`tpm`) a minute, spread evenly: no burst of a minute's worth at once.
 
-    What a call will cost in tokens is not known before: a guess from its size at first, then the mean of
-    those that came back.
+    A call's tokens are not known before: they are estimated from its size at first, then as the mean of past calls.
     """
 
     def __init__(self, rpm: int | None, tpm: int | None) -> None:
@@ -116,15 +116,15 @@ class Rates:
         self.tokens = None if tpm is None else AsyncLimiter(tpm / 12, 5.0)
         self.calls = self.spent = 0
 
-    async def wait(self, guess: float) -> None:
-        """Wait until one more call of about `guess` tokens keeps within both rates."""
+    async def wait(self, estimate: float) -> None:
+        """Wait until one more call of about `estimate` tokens keeps within both rates."""
         if self.requests is not None:
             await self.requests.acquire()
         if self.tokens is not None:
-            tokens = self.spent / self.calls if self.calls >= 8 else guess
+            tokens = self.spent / self.calls if self.calls >= 8 else estimate
             await self.tokens.acquire(min(max(tokens, 1.0), self.tokens.max_rate))
 
-    def spend(self, tokens: int) -> None:
-        """What a call came to."""
+    def note_tokens(self, tokens: int) -> None:
+        """Note the tokens of a call that has ended."""
         self.calls += 1
         self.spent += tokens

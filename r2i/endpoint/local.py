@@ -1,6 +1,6 @@
 """A Qwen3-VL in process. Replies depend on the requests, never on their order.
 
-An image that several requests show is processed and encoded once; n samples read their prompt once.
+An image that several requests show is encoded once; n samples of a request share one prefill.
 """
 
 from collections import OrderedDict
@@ -15,17 +15,17 @@ from r2i.core.errors import EndpointError, ImageError
 from r2i.core.images import read_image, sha256
 from r2i.core.progress import track
 from r2i.core.records import FAILED, OK
-from r2i.endpoint.base import Picture, Reply, Request, canonical, sample_key
-from r2i.endpoint.decode import Prompts, Tokens, decode
+from r2i.endpoint.base import LoadedModel, Model, Picture, Reply, Request, canonical, sample_key
+from r2i.endpoint.decode import Generation, PromptBatch, TokenRules, decode
 from r2i.endpoint.vision import attend_in_one_call
 
 FAMILY = ("qwen3_vl", "qwen3_vl_moe")
-KEEP_BYTES = 256 * 2**20  # of image features
-MAX_ASPECT = 200  # what Qwen3-VL's image processor takes
+CACHE_BYTES = 256 * 2**20  # of image features
+MAX_ASPECT = 200  # longest side / shortest side that Qwen3-VL's image processor takes
 
 
-def load_local(folder: str | Path) -> tuple[Any, Any]:
-    """Model (on the GPU where there is one, else float32 on the CPU, in eval mode) and processor (pads left).
+def load_local(folder: str | Path) -> LoadedModel:
+    """The model (on the GPU where there is one, else float32 on the CPU, in eval mode) and processor (pads left).
 
     `folder` may also be a hub id. Raises EndpointError when it is neither, when a file is missing
     or broken, when weights are missing, or when it is no Qwen3-VL.
@@ -34,7 +34,7 @@ def load_local(folder: str | Path) -> tuple[Any, Any]:
     from transformers import AutoModelForImageTextToText, AutoProcessor
     from transformers.utils import logging
 
-    _refuse_missing(Path(folder))
+    _require_folder(Path(folder))
     logging.disable_progress_bar()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -61,11 +61,11 @@ def load_local(folder: str | Path) -> tuple[Any, Any]:
         # also what a missing tokenizer looks like: Transformers makes an empty one
         raise EndpointError(f"{folder} has no tokenizer that goes with its model", "fetch its tokenizer files again")
     processor.tokenizer.padding_side = "left"
-    return attend_in_one_call(model).to(device).eval(), processor
+    return LoadedModel(attend_in_one_call(model).to(device).eval(), processor)
 
 
-def _refuse_missing(folder: Path) -> None:
-    """A path is told from a hub id by its parent: `models/distilled` is a path where `models/` exists."""
+def _require_folder(folder: Path) -> None:
+    """Raises EndpointError for a missing folder. `models/x` is a path where `models` is a folder, else a hub id."""
     named_as_path = folder.is_absolute() or len(folder.parts) != 2 or folder.parent.is_dir()
     if not folder.is_dir() and named_as_path:
         raise EndpointError(
@@ -74,76 +74,92 @@ def _refuse_missing(folder: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """An encoded image of T tokens: its grid (3,), and features (T, D) of the input and each deepstack layer."""
+class EncodedImage:
+    """An image of T tokens: its grid (3,), and the features (T, D) of the input and of each deepstack layer."""
 
     grid: torch.Tensor
     layers: tuple[torch.Tensor, ...]
 
     def size(self) -> int:
+        """Bytes of the features."""
         return sum(layer.numel() * layer.element_size() for layer in self.layers)
 
 
-class Eyes:
-    """Encodes every distinct image once, as long as its features are kept."""
+@dataclass(frozen=True)
+class EncodedRequest:
+    """A request with its images encoded, in their order."""
+
+    request: Request
+    images: list[EncodedImage]
+
+
+class ImageEncoder:
+    """Encodes every distinct image once, as long as its features are in the cache."""
 
     def __init__(self, model: Any, processor: Any) -> None:
         self.model, self.processor = model, processor
-        self.kept: OrderedDict[str, Seen] = OrderedDict()
+        self.cache: OrderedDict[str, EncodedImage] = OrderedDict()
 
-    def look(self, images: Sequence[Picture]) -> dict[str, Seen | ImageError]:
-        """By name: the encoded image, or why there is none."""
-        named = {picture.name: picture for picture in images}
-        found: dict[str, Seen | ImageError] = {name: self.kept[name] for name in named if name in self.kept}
-        pictures = {}
-        for name in sorted(named.keys() - found.keys()):
+    def encode_pictures(self, pictures: Sequence[Picture]) -> dict[str, EncodedImage | ImageError]:
+        """By a picture's name: its encoded image, or why it can't be read."""
+        named = {picture.name: picture for picture in pictures}
+        encoded: dict[str, EncodedImage | ImageError] = {name: self.cache[name] for name in named if name in self.cache}
+        images = {}
+        for name in sorted(named.keys() - encoded.keys()):
             try:
-                pictures[name] = _readable(named[name].load())
+                images[name] = _read_picture(named[name].load())
             except ImageError as error:
-                found[name] = error
-        if pictures:
-            fresh = dict(zip(pictures, self.encode(list(pictures.values())), strict=True))
-            found |= fresh
-            self._keep(fresh)
-        return found
+                encoded[name] = error
+        if images:
+            fresh = dict(zip(images, self.encode(list(images.values())), strict=True))
+            encoded |= fresh
+            self._add_to_cache(fresh)
+        return encoded
 
     @torch.inference_mode()
-    def encode(self, pictures: list[Any]) -> list[Seen]:
-        inputs = self.processor.image_processor(images=pictures, return_tensors="pt").to(self.model.device)
+    def encode(self, images: list[Any]) -> list[EncodedImage]:
+        """Encode `images` (Pillow, RGB) in one forward pass."""
+        inputs = self.processor.image_processor(images=images, return_tensors="pt").to(self.model.device)
         grids = inputs["image_grid_thw"]
         pixels = inputs["pixel_values"].to(self.model.dtype)
         out = self.model.model.get_image_features(pixels, grids, return_dict=True)
         sizes = [len(tokens) for tokens in out.pooler_output]
         layers = [out.pooler_output, *(layer.split(sizes) for layer in out.deepstack_features)]
-        return [Seen(grid, tuple(part.clone() for part in parts)) for grid, *parts in zip(grids, *layers, strict=True)]
+        features = zip(grids, *layers, strict=True)
+        return [EncodedImage(grid, tuple(part.clone() for part in parts)) for grid, *parts in features]
 
-    def _keep(self, fresh: dict[str, Seen]) -> None:
-        self.kept |= fresh
-        total = sum(seen.size() for seen in self.kept.values())
-        while total > KEEP_BYTES:
-            total -= self.kept.popitem(last=False)[1].size()
+    def _add_to_cache(self, fresh: dict[str, EncodedImage]) -> None:
+        self.cache |= fresh
+        total = sum(image.size() for image in self.cache.values())
+        while total > CACHE_BYTES:
+            total -= self.cache.popitem(last=False)[1].size()
 
 
-def _readable(data: bytes) -> Any:
+def _read_picture(data: bytes) -> Any:
     picture = read_image(data)
     if max(picture.size) > MAX_ASPECT * min(picture.size):
         raise ImageError("too_narrow")
     return picture
 
 
-class LocalModel:
-    """A folder or hub id, asked `batch` samples at a time."""
+class LocalModel(Model):
+    """The model in a folder, or of a hub id; `batch` samples share a forward pass."""
+
+    kind = "local"
+    price = None
+    loaded: LoadedModel
 
     def __init__(self, folder: str | Path, batch: int = 256, loaded: tuple[Any, Any] | None = None) -> None:
-        """`loaded`: a model and processor already in memory, e.g. one that is being trained."""
+        """`loaded`: a model and processor that are in memory already, e.g. while they are trained."""
         self.name, self.batch = str(folder), batch
-        self.model, self.processor = loaded or load_local(folder)
-        self.eyes = Eyes(self.model, self.processor)
-        self.tokens = _tokens(self.model, self.processor)
-        self.texts: dict[tuple[str, int], str] = {}
+        self.loaded = LoadedModel(*(loaded or load_local(folder)))
+        self.model, self.processor = self.loaded
+        self.encoder = ImageEncoder(self.model, self.processor)
+        self.tokens = _token_rules(self.model, self.processor)
+        self.texts: dict[tuple[str, int], str] = {}  # prompts in the chat template, by prompt and number of images
 
     def complete(self, requests: Sequence[Request]) -> list[list[Reply]]:
-        """`n` replies for each request, in order; a picture that can't be read fails its own request alone."""
+        """`n` replies for each request, in order. An image that can't be read fails its own request alone."""
         self.texts.clear()
         replies: list[list[Reply]] = [[] for _ in requests]
         batches = list(self._batches(requests))
@@ -153,102 +169,105 @@ class LocalModel:
         return replies
 
     def _batches(self, requests: Sequence[Request]) -> Iterator[list[int]]:
-        """Indices in batches of one sampling and n, alike in length, with questions about one image together.
+        """Indices in batches of equal sampling and n and similar length, requests about one image together.
 
-        The order follows from what is asked, so that the batches are a function of the set of requests.
+        The order follows from the requests' content, so that the batches are a function of the set of requests.
         """
         groups: dict[tuple[str, int], list[int]] = {}
         for index, request in enumerate(requests):
             groups.setdefault((request.sampling.model_dump_json(), request.n), []).append(index)
         for (_, n), indices in sorted(groups.items()):
-            indices = sorted(indices, key=lambda index: _place(requests[index]))
+            indices = sorted(indices, key=lambda index: _sort_key(requests[index]))
             size = max(1, self.batch // n)
             yield from (indices[at : at + size] for at in range(0, len(indices), size))
 
     def _answer(self, requests: Sequence[Request], batch: list[int]) -> Iterator[tuple[int, list[Reply]]]:
         """The replies to one batch, each with its index."""
-        seen = self.eyes.look([picture for index in batch for picture in requests[index].images])
-        ready: list[tuple[int, list[Seen]]] = []
+        images = self.encoder.encode_pictures([picture for index in batch for picture in requests[index].images])
+        ready: dict[int, EncodedRequest] = {}
         for index in batch:
-            views = [seen[picture.name] for picture in requests[index].images]
-            reason = self._unfit(requests[index], views)
-            if reason:
-                yield index, [self._reply(requests[index], i, "", reason) for i in range(requests[index].n)]
+            request = requests[index]
+            encoded = [images[picture.name] for picture in request.images]
+            if reason := self._refusal(request, encoded):
+                yield index, [self._reply(request, i, "", reason) for i in range(request.n)]
             else:
-                ready.append((index, [view for view in views if isinstance(view, Seen)]))
+                ready[index] = EncodedRequest(request, [image for image in encoded if isinstance(image, EncodedImage)])
         if not ready:
             return
-        n = requests[batch[0]].n
-        asked = [(requests[index], views) for index, views in ready]
-        prompts = self._prompts(asked)
+        prompts = self._prompt_batch(list(ready.values()))
         lengths = prompts.mask.sum(-1).tolist()
-        said = self._decode(asked, prompts)
+        generations = self._decode(list(ready.values()), prompts)
         texts = self.processor.tokenizer.batch_decode(
-            [ids for ids, _ in said], skip_special_tokens=True, clean_up_tokenization_spaces=False
+            [ids for ids, _ in generations], skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
-        for at, (index, _) in enumerate(ready):
-            rows = range(at * n, at * n + n)
-            reasons = ["" if said[r][1] and texts[r].strip() else "empty" if said[r][1] else "truncated" for r in rows]
-            tokens = [(0 if i else lengths[at], len(said[r][0]) + said[r][1]) for i, r in enumerate(rows)]
-            yield index, [self._reply(requests[index], i, texts[r], reasons[i], tokens[i]) for i, r in enumerate(rows)]
+        samples = zip(generations, texts, strict=True)
+        for (index, asked), length in zip(ready.items(), lengths, strict=True):
+            replies = []
+            for i in range(asked.request.n):
+                (ids, ended), text = next(samples)
+                reason = "truncated" if not ended else "" if text.strip() else "empty"
+                replies.append(self._reply(asked.request, i, text, reason, 0 if i else length, len(ids) + ended))
+            yield index, replies
 
-    def sample(self, asked: list[tuple[Request, list[Seen]]]) -> list[tuple[list[int], bool]]:
-        """Token ids of the replies, prompt by prompt, and whether they ended; all ask for one sampling and n."""
-        return self._decode(asked, self._prompts(asked))
+    def sample(self, asked: list[EncodedRequest]) -> list[Generation]:
+        """The replies' token ids, request by request; all requests have the same sampling and n."""
+        return self._decode(asked, self._prompt_batch(asked))
 
-    def _decode(self, asked: list[tuple[Request, list[Seen]]], prompts: Prompts) -> list[tuple[list[int], bool]]:
-        request = asked[0][0]
-        seeds = [request.seed for request, _ in asked]
+    def _decode(self, asked: list[EncodedRequest], prompts: PromptBatch) -> list[Generation]:
+        request = asked[0].request
+        seeds = [each.request.seed for each in asked]
         return decode(self.model, prompts, self.tokens, request.sampling, seeds, request.n)
 
-    def _reply(self, request: Request, sample: int, text: str, reason: str, tokens: tuple[int, int] = (0, 0)) -> Reply:
+    def _reply(
+        self, request: Request, sample: int, text: str, reason: str, tokens_in: int = 0, tokens_out: int = 0
+    ) -> Reply:
         key = sample_key(request.key(self.name), sample)
-        return Reply(text, FAILED if reason else OK, reason, key, self.name, *tokens)
+        return Reply(text, FAILED if reason else OK, reason, key, self.name, tokens_in, tokens_out)
 
-    def _unfit(self, request: Request, views: Sequence[Seen | ImageError]) -> str:
+    def _refusal(self, request: Request, images: Sequence[EncodedImage | ImageError]) -> str:
         """Why a request can't be asked, or an empty text."""
-        for view in views:
-            if isinstance(view, ImageError):
-                return view.cause
+        for image in images:
+            if isinstance(image, ImageError):
+                return image.cause
         marks = (self.processor.image_token, self.processor.video_token)
         return "bad_request" if any(mark in request.prompt for mark in marks) else ""
 
     @torch.inference_mode()
-    def _prompts(self, asked: list[tuple[Request, list[Seen]]]) -> Prompts:
-        """Render, tokenise and embed, with every image's features in the place of its tokens."""
+    def _prompt_batch(self, asked: list[EncodedRequest]) -> PromptBatch:
+        """Render, tokenise and embed the prompts, with every image's features in place of its tokens."""
         device, core = self.model.device, self.model.model
-        texts = [self.text(request, views) for request, views in asked]
+        texts = [self.render_prompt(each) for each in asked]
         inputs = self.processor.tokenizer(texts, padding=True, padding_side="left", return_tensors="pt").to(device)
         ids, mask = inputs["input_ids"], inputs["attention_mask"]
-        views = [view for _, row in asked for view in row]
-        grids = torch.stack([view.grid for view in views]) if views else None
+        images = [image for each in asked for image in each.images]
+        grids = torch.stack([image.grid for image in images]) if images else None
         visual = ids == self.model.config.image_token_id
         positions, deltas = core.get_rope_index(
             ids, mm_token_type_ids=visual.long(), image_grid_thw=grids, attention_mask=mask
         )
         embeds = self.model.get_input_embeddings()(ids)
-        layers = [torch.cat(parts) for parts in zip(*(view.layers for view in views), strict=True)]
+        layers = [torch.cat(parts) for parts in zip(*(image.layers for image in images), strict=True)]
         if layers:
             embeds = embeds.masked_scatter(visual[..., None].expand_as(embeds), layers[0].to(embeds.dtype))
-        return Prompts(embeds, mask, positions, deltas, visual, layers[1:])
+        return PromptBatch(embeds, mask, positions, deltas, visual, layers[1:])
 
-    def text(self, request: Request, views: Sequence[Seen]) -> str:
-        """The chat template, with one image token for each feature."""
-        asked = (request.prompt, len(views))
-        if asked not in self.texts:
-            content = [{"type": "image"} for _ in views] + [{"type": "text", "text": request.prompt}]
+    def render_prompt(self, asked: EncodedRequest) -> str:
+        """The prompt in the chat template, with an image token for each feature."""
+        key = (asked.request.prompt, len(asked.images))
+        if key not in self.texts:
+            content = [{"type": "image"} for _ in asked.images] + [{"type": "text", "text": asked.request.prompt}]
             messages = [{"role": "user", "content": content}]
-            self.texts[asked] = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        first, *rest = self.texts[asked].split(self.processor.image_token)
-        marks = [self.processor.image_token * len(view.layers[0]) for view in views]
+            self.texts[key] = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        first, *rest = self.texts[key].split(self.processor.image_token)
+        marks = [self.processor.image_token * len(image.layers[0]) for image in asked.images]
         return first + "".join(mark + part for mark, part in zip(marks, rest, strict=True))
 
 
-def _place(request: Request) -> tuple[int, int, str, str]:
-    """Sort key: coarse size of the images, coarse length of the text, the images, the request itself.
+def _sort_key(request: Request) -> tuple[int, int, str, str]:
+    """Coarse size of the images, coarse length of the text, the images, the request itself.
 
-    The order decides which prompts share a forward pass, and thereby the last bits of their logits: whatever
-    else changes about requests, it stays as it is.
+    The order decides which prompts share a forward pass, and thereby the last bits of their logits: keep it as it is
+    when requests change.
     """
     names = [picture.name for picture in request.images]
     size = sum(len(picture.load()) for picture in request.images)
@@ -259,8 +278,8 @@ def _place(request: Request) -> tuple[int, int, str, str]:
     return size.bit_length(), len(request.prompt) // 32, "".join(names), sha256(canonical(parts).encode())
 
 
-def _tokens(model: Any, processor: Any) -> Tokens:
-    """What ends a reply; image and video marks, padding and ids without a token are never said."""
+def _token_rules(model: Any, processor: Any) -> TokenRules:
+    """What ends a reply; image and video marks, padding and ids without a token are never generated."""
     ends = model.generation_config.eos_token_id or model.config.text_config.eos_token_id
     ends = frozenset([ends] if isinstance(ends, int) else ends)
     config, tokenizer = model.config, processor.tokenizer
@@ -269,4 +288,4 @@ def _tokens(model: Any, processor: Any) -> Tokens:
     bias = torch.zeros(config.text_config.vocab_size, device=model.device)
     bias[len(tokenizer) :] = float("-inf")
     bias[sorted(banned)] = float("-inf")
-    return Tokens(ends, bias)
+    return TokenRules(ends, bias)

@@ -1,4 +1,4 @@
-"""Claims on keys: while one process asks for a reply, the others that share its store wait for it.
+"""Claims on request keys: while one process asks for a reply, others that share its store wait for it.
 
 A claim is a POSIX lock on one byte of the store's file `.claims`, at an offset made from the key. The
 kernel frees it when the process dies, however it dies: there is nothing to take over and nothing to clean.
@@ -18,16 +18,16 @@ try:
 except ImportError:  # Windows: processes don't see each other's claims
     fcntl = None  # type: ignore[assignment]
 
-NAME = ".claims"
+FILE_NAME = ".claims"
 BUSY = (errno.EACCES, errno.EAGAIN)
 
 
 @dataclass
 class _Claims:
-    """Of one store in this process. The file stays open for good: closing it would drop every lock on it."""
+    """Claims on one store by this process. The file is never closed: that would drop every lock on it."""
 
     fd: int | None
-    held: set[str] = field(default_factory=set)
+    keys: set[str] = field(default_factory=set)
 
 
 _stores: dict[str, _Claims] = {}
@@ -35,26 +35,26 @@ _guard = threading.Lock()
 
 
 def claim(root: Path, key: str) -> bool:
-    """Claim `key` (hex) in the store at `root`; False while anybody holds it, this process included.
+    """Claim `key` (hex) in the store at `root`; False while it is claimed, by this process or another.
 
-    The holder looks into the store once more before it asks: another may have asked and released in between.
+    Look into the store once more before you ask: another process may have asked and released in between.
     Raises EndpointError where the store can't be written.
     """
     with _guard:
         claims = _open(root)
-        if key in claims.held or not _lock(claims, key):
+        if key in claims.keys or not _lock(claims, key):
             return False
-        claims.held.add(key)
+        claims.keys.add(key)
         return True
 
 
 def release(root: Path, key: str) -> None:
-    """Give a claim back. Without one, nothing happens."""
+    """Give up a claim. Without one, nothing happens."""
     with _guard:
         claims = _stores.get(os.path.realpath(root))
-        if claims is None or key not in claims.held:
+        if claims is None or key not in claims.keys:
             return
-        claims.held.remove(key)
+        claims.keys.remove(key)
         if claims.fd is not None:
             fcntl.lockf(claims.fd, fcntl.LOCK_UN, 1, _offset(key))
 
@@ -64,7 +64,7 @@ def _open(root: Path) -> _Claims:
     if name not in _stores:
         try:
             root.mkdir(parents=True, exist_ok=True)
-            fd = os.open(root / NAME, os.O_RDWR | os.O_CREAT, 0o666) if fcntl else None
+            fd = os.open(root / FILE_NAME, os.O_RDWR | os.O_CREAT, 0o666) if fcntl else None
         except OSError as error:
             raise EndpointError(
                 f"the store {root} can't be written: {error}", "make it writable or set R2I_STORE; then run again"
@@ -74,7 +74,7 @@ def _open(root: Path) -> _Claims:
 
 
 def _lock(claims: _Claims, key: str) -> bool:
-    """Lock the key's byte. A file system without locks is named once, and every claim is then granted."""
+    """Lock the key's byte. On a file system without locks it warns once, and every claim is granted."""
     if claims.fd is None:
         return True
     try:
@@ -84,7 +84,7 @@ def _lock(claims: _Claims, key: str) -> bool:
             return False
         claims.fd = None
         print(
-            f"warning: the store's file system has no locks ({error}): two runs beside each other may pay twice",
+            f"warning: the store's file system has no locks ({error}): two runs at the same time may pay twice",
             file=sys.stderr,
         )
     return True
@@ -99,7 +99,7 @@ def _after_fork() -> None:
     global _guard
     _guard = threading.Lock()
     for claims in _stores.values():
-        claims.held.clear()
+        claims.keys.clear()
 
 
 if hasattr(os, "register_at_fork"):

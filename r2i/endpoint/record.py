@@ -1,7 +1,7 @@
-"""What is kept of one request: all that determined its replies, the replies, and the calls that brought them.
+"""The stored record of one request: what determined its replies, the replies, and the calls that returned them.
 
-A record proves itself: it holds the sha256 of its own content, and its request hashes to the key that it
-is filed under. Its JSON is ASCII, so that any text that a server sends, half an emoji too, can be kept.
+A record can be verified by itself: it holds the sha256 of its own content, and its request hashes to the key that it
+is filed under. Its JSON is ASCII, so that any text that a server sends, half an emoji too, can be stored.
 """
 
 import hashlib
@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from r2i.core.records import FAILED, OK
-from r2i.endpoint.base import SCHEMA, Reply, canonical, sample_key
+from r2i.endpoint.base import SCHEMA, Reply, canonical, key_of, sample_key
 
-KEPT = frozenset({"truncated", "empty", "refused", "bad_request"})  # failed, but paid for, or would only come again
+STORED_FAILURES = frozenset({"truncated", "empty", "refused", "bad_request"})
+"""Reasons of failures that are stored: they were paid for, or would only come again."""
 FIELDS = ("text", "status", "reason", "tokens_in", "tokens_out")  # of a reply in a record
 
 
-class Damaged(ValueError):
+class DamagedRecord(ValueError):
     """A record that can't be trusted; the message says why."""
 
 
@@ -43,26 +44,21 @@ class Record:
         return str(self.parts["model"])
 
     def adding(self, replies: Mapping[int, Reply], call: Mapping[str, Any]) -> "Record":
-        """This record with the samples that it has not, and the call that brought them; else itself."""
+        """This record with the samples that it lacks, and the call that returned them; itself where it lacks none."""
         if replies.keys() <= self.replies.keys():
             return self
         return replace(self, replies={**replies, **self.replies}, calls=[*self.calls, call])
 
     def only(self, samples: Collection[int]) -> "Record":
-        """This record with no other samples than these, and the calls that were asked for any of them."""
+        """This record with these samples alone, and the calls that asked for any of them."""
         replies = {i: reply for i, reply in self.replies.items() if i in samples}
         calls = [call for call in self.calls if not set(call.get("samples", replies)).isdisjoint(replies)]
         return replace(self, replies=replies, calls=calls)
 
 
-def is_kept(reply: Reply) -> bool:
-    """Whether a reply belongs in a record: an answer, or a failure that was paid for or would only come again."""
-    return (reply.status == OK and not reply.reason) or (reply.status == FAILED and reply.reason in KEPT)
-
-
-def key_of(parts: Mapping[str, Any]) -> str:
-    """The key of a request with these parts: what `Request.key` gives."""
-    return hashlib.sha256(canonical(parts).encode()).hexdigest()
+def is_storable(reply: Reply) -> bool:
+    """Whether a reply belongs in a record: an answer, or one of STORED_FAILURES."""
+    return (reply.status == OK and not reply.reason) or (reply.status == FAILED and reply.reason in STORED_FAILURES)
 
 
 def write_record(record: Record) -> bytes:
@@ -78,18 +74,18 @@ def write_record(record: Record) -> bytes:
 
 
 def own_sha256(data: bytes) -> str:
-    """The sha256 that the bytes of a record claim. Raises Damaged where there is none."""
+    """The sha256 that the bytes of a record claim. Raises DamagedRecord where there is none."""
     return str(_load(data).get("sha256", ""))
 
 
 def read_record(data: bytes, key: str) -> Record:
-    """The record in `data`, filed under `key`. Raises Damaged where it isn't whole, isn't true, or is another's."""
+    """The record in `data`, filed under `key`. Raises DamagedRecord where it is torn, altered, or another request's."""
     fields = _load(data)
     if fields.get("schema") != SCHEMA:
-        raise Damaged(f"of schema {str(fields.get('schema'))[:20]}, not {SCHEMA}")
+        raise DamagedRecord(f"of schema {str(fields.get('schema'))[:20]}, not {SCHEMA}")
     claimed = fields.pop("sha256", None)
     if claimed != _digest(fields):
-        raise Damaged("altered: its content does not have the sha256 that it states")
+        raise DamagedRecord("altered: its content does not have the sha256 that it states")
     try:
         record = Record(fields["request"], fields["prompt_sha256"], {}, fields["calls"])
         if not (type(record.prompt_sha256) is str and all(type(call) is dict for call in record.calls)):
@@ -97,9 +93,9 @@ def read_record(data: bytes, key: str) -> Record:
         true_key = record.key
         replies = {_index(i): _read_reply(i, value, true_key, record.model) for i, value in fields["replies"].items()}
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
-        raise Damaged(f"not of a record's form ({error})") from error
+        raise DamagedRecord(f"not of a record's form ({error})") from error
     if true_key != key:
-        raise Damaged(f"the record of another request, {true_key}")
+        raise DamagedRecord(f"the record of another request, {true_key}")
     return replace(record, replies=replies)
 
 
@@ -107,9 +103,9 @@ def _load(data: bytes) -> dict[str, Any]:
     try:
         fields = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise Damaged("empty" if not data.strip(b"\0 ") else "not whole JSON: torn or truncated") from error
+        raise DamagedRecord("empty" if not data.strip(b"\0 ") else "not whole JSON: torn or truncated") from error
     if not isinstance(fields, dict):
-        raise Damaged("JSON, but no record")
+        raise DamagedRecord("JSON, but no record")
     return fields
 
 
@@ -117,7 +113,7 @@ def _digest(fields: Mapping[str, Any]) -> str:
     try:
         return hashlib.sha256(canonical(fields).encode()).hexdigest()
     except RecursionError as error:
-        raise Damaged("not of a record's form (nested too deeply)") from error
+        raise DamagedRecord("not of a record's form (nested too deeply)") from error
 
 
 def _index(name: str) -> int:
@@ -131,6 +127,6 @@ def _read_reply(name: str, value: Mapping[str, Any], key: str, model: str) -> Re
     texts, counts = (reply.text, reply.status, reply.reason), (reply.tokens_in, reply.tokens_out)
     if not (all(type(text) is str for text in texts) and all(type(n) is int and n >= 0 for n in counts)):
         raise TypeError(f"sample {name}")
-    if not is_kept(reply):
+    if not is_storable(reply):
         raise ValueError(f"sample {name} is {reply.status} {reply.reason[:20]}")
     return reply

@@ -1,15 +1,15 @@
-"""A model behind an OpenAI-compatible server: every reply stored as it comes, and never paid for twice.
+"""A model behind an OpenAI-compatible server: every reply is stored as it comes, and never paid for twice.
 
-One request goes through: the store (archive, then live), a claim (two runs beside each other don't both
-pay), a place under the adaptive limit, the call, the store. The call and its storing are one task that
-outlives whoever waits for it, so that a stage that ends still keeps what was in flight.
+A request goes through: the store (archive, then live), a claim (so that two runs at the same time don't both pay), a
+slot under the adaptive limit, the call, the store. A call and its storing are one task that outlives whoever waits
+for it, so that a stage that ends still stores what was in flight.
 """
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -17,22 +17,39 @@ from r2i.core.errors import EndpointError, ImageError
 from r2i.core.ids import seed_of, unit_of
 from r2i.core.params import Endpoint
 from r2i.core.records import FAILED, OK
-from r2i.endpoint.base import Reply, Request, sample_key
-from r2i.endpoint.chat import NAMED, Choice, Completion, chat_body, encode, refused_option
-from r2i.endpoint.faults import LONGEST_BACKOFF_S, Breaker, Failure
+from r2i.endpoint.base import Reply, Request, ServedModel, sample_key
+from r2i.endpoint.chat import OPTION_PATTERNS, Completion, chat_body, encode, refused_option
+from r2i.endpoint.client import ChatClient, image_urls
+from r2i.endpoint.faults import LONGEST_BACKOFF_S, CircuitBreaker, Failure
 from r2i.endpoint.flow import Job, run_jobs
-from r2i.endpoint.history import History
-from r2i.endpoint.limit import AdaptiveLimit, Rates
+from r2i.endpoint.ledger import CallLog
+from r2i.endpoint.limit import AdaptiveLimit, RateLimit
 from r2i.endpoint.store import Store
-from r2i.endpoint.wire import Wire, addresses
 
-CLAIMED_S = 0.25  # between two looks at a request that another process is asking
+CLAIMED_S = 0.25  # between two attempts to claim a request that another process is asking
 
 
-class RemoteModel:
+@dataclass
+class OpenRequest:
+    """A request on its way to all its `n` replies. `key`: of the request; `replies`: by sample, so far."""
+
+    request: Request
+    key: str
+    replies: dict[int, Reply] = field(default_factory=dict)
+
+    def missing(self) -> list[int]:
+        """Samples that have no reply yet."""
+        return [sample for sample in range(self.request.n) if sample not in self.replies]
+
+    def ordered(self) -> list[Reply]:
+        """All replies, in order of samples."""
+        return [self.replies[sample] for sample in range(self.request.n)]
+
+
+class RemoteModel(ServedModel):
     """The model `params.model` behind `params.base_url`, or behind a vLLM that is started when it is needed.
 
-    A sample is read from the store if it is there; the key and the server are needed only when one is
+    A sample is read from the store where it is there: the key and the server are needed only when one is
     missing. `backoff_s`: the first pause before a retry; it doubles, with jitter. `name`: under which the model
     is served and its replies are filed, if it isn't `params.model`.
     """
@@ -40,246 +57,253 @@ class RemoteModel:
     def __init__(
         self, params: Endpoint, store: Store | None = None, backoff_s: float = 1.0, name: str | None = None
     ) -> None:
-        self.params, self.name, self.price, self.backoff_s = params, name or params.model, params.price, backoff_s
+        self.params, self.backoff_s = params, backoff_s
+        self.name, self.kind, self.price = name or params.model, params.kind, params.price
         self.store = store or Store()
         self.limit = AdaptiveLimit(params.concurrency)
-        self.breaker = Breaker(params)
-        self.left_out: set[str] = set()  # options that the server doesn't take
+        self.breaker = CircuitBreaker(params)
+        self.left_out: set[str] = set()  # options that the server doesn't support
         self.server = _own_server(params) if params.kind == "vllm" else None
-        self.history = History(params, self.store.root)
-        self._begin()
+        self.log = CallLog(params, self.store.root)
+        self._reset()
 
-    def _begin(self) -> None:
-        """State of one run of the event loop."""
-        self.wire: Wire | None = None
+    def _reset(self) -> None:
+        """Set the state of one run of the event loop."""
+        self.client: ChatClient | None = None
         self.opening = asyncio.Lock()
-        self.rates = Rates(self.params.rpm, self.params.tpm)
-        self.calls: set[asyncio.Task[Completion | Failure]] = set()
-        self.over: EndpointError | None = None  # no call can succeed any more
-        self.turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.rates = RateLimit(self.params.rpm, self.params.tpm)
+        self.calls: set[asyncio.Task[Failure | None]] = set()
+        self.fatal: EndpointError | None = None  # no call can succeed any more
+        self.key_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def complete(self, requests: Sequence[Request]) -> list[list[Reply]]:
         """`n` replies for each request, in order.
 
-        Raises EndpointError at once when the key, the model or the address is wrong, and when the server gives
-        nothing any more; what was stored until then is not asked for again.
+        Raises EndpointError at once when the key, the model or the address is wrong, and when the server stops
+        answering; what was stored until then is not asked for again.
         """
-        return run_jobs([_single(self, request) for request in requests], total=len(requests))
+        return run_jobs([_ask_once(self, request) for request in requests], total=len(requests))
+
+    def is_stored(self, request: Request) -> bool:
+        """Whether all replies to `request` are in the store, so that asking for them costs nothing."""
+        key = self._key(request)
+        return not OpenRequest(request, key, self.store.find(key)).missing()
 
     async def ask(self, request: Request) -> list[Reply]:
-        """The replies to one request. Any number of these may wait together."""
-        key = request.key(self.name, self.params.enforce_form)
-        found = self.store.find(key)
-        missing = [i for i in range(request.n) if i not in found]
-        self.history.found(request.n - len(missing))
+        """The `n` replies to one request. Any number of these may be awaited together."""
+        key = self._key(request)
+        opened = OpenRequest(request, key, self.store.find(key))
+        missing = opened.missing()
+        self.log.add_request(replayed=request.n - len(missing))
         if missing:
-            found = await self._in_turn(request, key)
+            await self._fill_claimed(opened)
         else:
             await asyncio.sleep(0)  # thousands of these in a row must not keep replies waiting
-        return [found[i] for i in range(request.n)]
+        return opened.ordered()
 
-    async def _in_turn(self, request: Request, key: str) -> dict[int, Reply]:
+    def _key(self, request: Request) -> str:
+        return request.key(self.name, self.params.enforce_form)
+
+    async def _fill_claimed(self, opened: OpenRequest) -> None:
         """Ask for what is missing, while nobody else asks the same: no job of this run, no other process."""
-        turn = self.turns.setdefault(key, asyncio.Lock())
-        async with turn:
-            while not self.store.claim(key):
+        async with self.key_locks.setdefault(opened.key, asyncio.Lock()):
+            while not self.store.claim(opened.key):
                 await asyncio.sleep(CLAIMED_S)
             try:
-                found = self.store.find(key)  # another may have brought it meanwhile
-                await self._fill(request, key, found)
-                return found
+                opened.replies = self.store.find(opened.key)  # another may have brought them meanwhile
+                await self._fill(opened)
             finally:
-                self._release(key)
+                self._release(opened.key)
 
     def _release(self, key: str) -> None:
-        """Give the claim up, once calls under it that nobody waits for any more have come home."""
+        """Give up the claim, once calls under it that nobody waits for any more have ended."""
         running = [call for call in self.calls if call.get_name() == key]
         if running:
             running[0].add_done_callback(lambda _: self._release(key))
         else:
             self.store.release(key)
 
-    async def _fill(self, request: Request, key: str, found: dict[int, Reply]) -> None:
-        """All missing samples: in one call where the server can, else each in a call of its own, side by side.
+    async def _fill(self, opened: OpenRequest) -> None:
+        """Get all missing samples: in one call where the server can, else each in a call of its own, concurrently.
 
-        A call may bring fewer choices than asked for; the rest is asked again, with another seed.
+        A call may return fewer choices than asked for; the rest is asked for again, with another seed.
         """
-        while missing := [i for i in range(request.n) if i not in found]:
+        while missing := opened.missing():
             alone = not self.params.samples_in_one or "n" in self.left_out
-            groups = [[i] for i in missing] if alone else [missing]
+            groups = [[sample] for sample in missing] if alone else [missing]
             if len(groups) == 1:
-                await self._call(request, key, groups[0], found)
+                await self._call(opened, groups[0])
             else:
                 async with asyncio.TaskGroup() as group:
                     for samples in groups:
-                        group.create_task(self._call(request, key, samples, found))
+                        group.create_task(self._call(opened, samples))
 
-    async def _call(self, request: Request, key: str, samples: list[int], found: dict[int, Reply]) -> None:
-        """One call for `samples`, tried again while its failure may pass; puts what came of it into `found`."""
-        spent = 0.0  # seconds in calls and pauses: our own queue tries nobody's patience
+    async def _call(self, opened: OpenRequest, samples: list[int]) -> None:
+        """One call for `samples`, retried while its failure is transient; then the samples fail."""
+        spent_s = 0.0  # in calls and pauses: waiting in our own queue does not count
         attempt = 0
         while True:
-            outcome = await self._attempt(request, key, samples)
-            if isinstance(outcome, Completion):
-                found |= self._replies(outcome, key, samples)
+            failure = await self._attempt(opened, samples)
+            if failure is None:
                 return
-            if outcome.reason == "bad_request" and await self._do_without(request, key, samples, outcome, found):
+            if failure.reason == "bad_request" and await self._call_without_option(opened, samples, failure):
                 return
-            spent += outcome.seconds
-            if not outcome.passing or attempt == self.params.retries or spent > self.params.patience_s:
-                await self._give_up(request, key, samples, outcome, found)
+            spent_s += failure.seconds
+            if not failure.transient or attempt == self.params.retries or spent_s > self.params.patience_s:
+                await self._give_up(opened, samples, failure)
                 return
-            pause = min(self.backoff_s * 2**attempt, LONGEST_BACKOFF_S) * (0.5 + unit_of(key, samples, attempt) / 2)
-            await asyncio.sleep(outcome.wait_s + pause)
-            spent += outcome.wait_s + pause
+            jitter = 0.5 + unit_of(opened.key, samples, attempt) / 2
+            pause_s = failure.wait_s + min(self.backoff_s * 2**attempt, LONGEST_BACKOFF_S) * jitter
+            await asyncio.sleep(pause_s)
+            spent_s += pause_s
             attempt += 1
 
-    async def _do_without(
-        self, request: Request, key: str, samples: list[int], failure: Failure, found: dict[int, Reply]
-    ) -> bool:
-        """Whether the call went through once an option that the server refuses was left out.
+    async def _call_without_option(self, opened: OpenRequest, samples: list[int], failure: Failure) -> bool:
+        """Whether the call succeeds without the option that the server refuses.
 
         The option is left out from then on, unless the refusal was about something else after all.
         """
-        option = refused_option(failure.complaint, failure.options) if failure.complaint else None
+        option = refused_option(failure.error, failure.options) if failure.error else None
         if option is None:
             return False
-        new = option not in self.left_out
+        is_new = option not in self.left_out
         self.left_out.add(option)
         if option == "n":
-            return True  # nothing was found: `_fill` goes on one by one
-        outcome = await self._attempt(request, key, samples)
-        if isinstance(outcome, Completion):
-            found |= self._replies(outcome, key, samples)
+            return True  # `_fill` goes on with a call for each sample
+        retried = await self._attempt(opened, samples)
+        if retried is None:
             return True
-        if outcome.reason == "bad_request" and await self._do_without(request, key, samples, outcome, found):
+        if retried.reason == "bad_request" and await self._call_without_option(opened, samples, retried):
             return True
-        if new:
+        if is_new:
             self.left_out.discard(option)
         return False
 
-    async def _attempt(self, request: Request, key: str, samples: list[int]) -> Completion | Failure:
-        """One call under the limits. Its task stores the reply even when nobody waits for it any more."""
+    async def _attempt(self, opened: OpenRequest, samples: list[int]) -> Failure | None:
+        """One call under the limits: None once its replies are stored and in `opened`, else why it failed.
+
+        Its task stores them even when nobody waits for it any more.
+        """
         await self._open()
         epoch = await self.limit.acquire()
-        if self.over:
+        if self.fatal:
             self.limit.release()
-            raise self.over
-        task = asyncio.get_running_loop().create_task(self._land(request, key, samples, epoch), name=key)
+            raise self.fatal
+        task = asyncio.get_running_loop().create_task(self._send_and_store(opened, samples, epoch), name=opened.key)
         self.calls.add(task)
-        task.add_done_callback(self._landed)
+        task.add_done_callback(self._forget)
         return await asyncio.shield(task)
 
-    def _landed(self, task: asyncio.Task[Completion | Failure]) -> None:
-        """Forget a call that is over. What it raised is looked at, or asyncio prints it when nobody waits any more."""
+    def _forget(self, task: asyncio.Task[Failure | None]) -> None:
+        """Drop a call that has ended. Its exception is retrieved: asyncio logs those that nobody waits for."""
         self.calls.discard(task)
         if not task.cancelled():
             task.exception()
 
-    async def _land(self, request: Request, key: str, samples: list[int], epoch: int) -> Completion | Failure:
+    async def _send_and_store(self, opened: OpenRequest, samples: list[int], epoch: int) -> Failure | None:
         try:
-            outcome, seconds = await self._send(request, samples)
-            if isinstance(outcome, Failure) and outcome.loaded:
-                self.limit.overloaded(epoch)
-            elif isinstance(outcome, Completion):
-                self.limit.succeeded(seconds, time.monotonic())
+            outcome = await self._send(opened.request, samples)
+            if isinstance(outcome, Completion):
+                self.limit.note_success(outcome.seconds, time.monotonic())
+            elif outcome.overload:
+                self.limit.note_overload(epoch)
         except EndpointError as error:
-            self.over = error
+            self.fatal = error
             raise
         finally:
             self.limit.release()
-        self.history.call(outcome, seconds)
         if isinstance(outcome, Failure):
+            self.log.add_failure(outcome)
             if self.server:
                 await asyncio.to_thread(self.server.check)
             return outcome
-        self.breaker.success()
-        await self._keep(request, key, self._replies(outcome, key, samples), self._protocol(outcome, samples, seconds))
-        return outcome
+        self.log.add_call(outcome)
+        self.breaker.note_success()
+        replies = self._replies(outcome, opened.key, samples)
+        await self._store(opened, replies, self._call_record(outcome, samples))
+        opened.replies |= replies
+        return None
 
-    async def _send(self, request: Request, samples: list[int]) -> tuple[Completion | Failure, float]:
-        """One HTTP request and its seconds. Pictures are read here, and forgotten when it is over."""
-        assert self.wire is not None
-        await self.rates.wait(_guess(request, len(samples)))
+    async def _send(self, request: Request, samples: list[int]) -> Completion | Failure:
+        """One HTTP request. Pictures are loaded here, and dropped when it is over."""
+        assert self.client is not None
+        await self.rates.wait(_estimate_tokens(request, len(samples)))
         seed = seed_of(request.seed, *samples)
         body = chat_body(self.name, request, len(samples), seed, self.left_out, self.params.enforce_form)
-        with ExitStack() as held:
+        with ExitStack() as stack:
             try:
-                images = held.enter_context(addresses(request.images, self.params.image_folder))
+                images = stack.enter_context(image_urls(request.images, self.params.image_folder))
             except ImageError as error:
-                return Failure(error.cause, str(error), passing=False), 0.0
+                return Failure(error.cause, str(error), transient=False)
             except ValueError as error:
-                return Failure("bad_request", str(error), passing=False), 0.0
+                return Failure("bad_request", str(error), transient=False)
             data = encode(body, images)
             images.clear()  # they are in `data` now: hundreds of calls wait here
-            began = time.monotonic()
-            outcome = await self.wire.send(data, self.breaker.answered)
-        seconds = time.monotonic() - began
+            started = time.monotonic()
+            outcome = await self.client.send(data, self.breaker.answered)
+        seconds = time.monotonic() - started
         if isinstance(outcome, Failure):
-            return replace(outcome, options=frozenset(body) & NAMED.keys(), seconds=seconds), seconds
-        self.rates.spend(outcome.tokens_in + outcome.tokens_out)
-        return outcome, seconds
+            return replace(outcome, options=frozenset(body) & OPTION_PATTERNS.keys(), seconds=seconds)
+        self.rates.note_tokens(outcome.tokens_in + outcome.tokens_out)
+        return replace(outcome, seconds=seconds)
 
     async def _open(self) -> None:
-        """The connection, made when the first call needs it; a vLLM is started then."""
+        """Open the client when the first call needs it; a vLLM is started then."""
         async with self.opening:
-            if self.wire is None:
+            if self.client is None:
                 base_url = self.params.base_url
                 if self.server:
                     base_url = await asyncio.to_thread(self.server.start)
-                self.wire = Wire(self.params, base_url or "")
-                self.history.begin(self.limit)
+                self.client = ChatClient(self.params, base_url or "")
+                self.log.start(self.limit)
 
-    def _replies(self, outcome: Completion, key: str, samples: Sequence[int]) -> dict[int, Reply]:
-        """By sample. Fewer choices than samples leave the last ones out."""
-        return {
-            i: self._reply(choice, key, i, outcome.tokens(place))
-            for place, (i, choice) in enumerate(zip(samples, outcome.choices, strict=False))
-        }
+    def _replies(self, completion: Completion, key: str, samples: Sequence[int]) -> dict[int, Reply]:
+        """Replies by sample. Fewer choices than samples leave the last ones out."""
+        replies = {}
+        for place, (sample, choice) in enumerate(zip(samples, completion.choices, strict=False)):
+            status = FAILED if choice.reason else OK
+            tokens = completion.tokens_of(place)
+            replies[sample] = Reply(choice.text, status, choice.reason, sample_key(key, sample), self.name, *tokens)
+        return replies
 
-    def _reply(self, choice: Choice, key: str, sample: int, tokens: tuple[int, int] = (0, 0)) -> Reply:
-        status = FAILED if choice.reason else OK
-        return Reply(choice.text, status, choice.reason, sample_key(key, sample), self.name, *tokens)
-
-    async def _give_up(
-        self, request: Request, key: str, samples: list[int], failure: Failure, found: dict[int, Reply]
-    ) -> None:
-        """The samples fail. What a server that works refuses it would refuse again, so that this is kept."""
+    async def _give_up(self, opened: OpenRequest, samples: list[int], failure: Failure) -> None:
+        """Fail the samples. What a working server refuses it would refuse again, so that is stored."""
         try:
-            self.breaker.failure(failure)
+            self.breaker.note_failure(failure)
         except EndpointError as error:
-            self.over = error
+            self.fatal = error
             raise
-        replies = {i: self._reply(Choice("", failure.reason), key, i) for i in samples}
-        found |= replies
-        # a server that takes nothing may be set up wrongly: its refusals say nothing about the requests
+        key = opened.key
+        replies = {i: Reply("", FAILED, failure.reason, sample_key(key, i), self.name) for i in samples}
+        opened.replies |= replies
+        # a server that refuses everything may be set up wrongly: that says nothing about the requests
         if failure.reason in ("bad_request", "refused") and self.breaker.answered:
-            await self._keep(request, key, replies, {"samples": samples, "refusal": failure.detail})
+            await self._store(opened, replies, {"samples": samples, "refusal": failure.detail})
 
-    async def _keep(self, request: Request, key: str, replies: dict[int, Reply], call: dict[str, Any]) -> None:
+    async def _store(self, opened: OpenRequest, replies: Mapping[int, Reply], call: Mapping[str, Any]) -> None:
+        request, key = opened.request, opened.key
         parts = request.parts(self.name, self.params.enforce_form)
-        writing = self.turns.setdefault(f"{key} writing", asyncio.Lock())
-        async with writing:  # samples asked one by one share a record
+        async with self.key_locks.setdefault(f"{key} writing", asyncio.Lock()):  # calls of a request share a record
             await asyncio.to_thread(self.store.put, key, parts, request.prompt_sha256, replies, call)
 
-    def _protocol(self, outcome: Completion, samples: list[int], seconds: float) -> dict[str, Any]:
-        """How a reply came about: kept with it, and no part of its key."""
+    def _call_record(self, completion: Completion, samples: list[int]) -> dict[str, Any]:
+        """How replies came about: stored with them, and no part of their key."""
         return {
-            "samples": samples[: len(outcome.choices)],
-            "kind": self.params.kind,
-            "served_model": outcome.served_model,
-            "finish": [choice.finish for choice in outcome.choices],
+            "samples": samples[: len(completion.choices)],
+            "kind": self.kind,
+            "served_model": completion.served_model,
+            "finish": [choice.finish for choice in completion.choices],
             "left_out": sorted(self.left_out),
-            "seconds": round(seconds, 3),
-            "usage": {"prompt_tokens": outcome.tokens_in, "completion_tokens": outcome.tokens_out},
+            "seconds": round(completion.seconds, 3),
+            "usage": {"prompt_tokens": completion.tokens_in, "completion_tokens": completion.tokens_out},
         }
 
-    def line(self) -> str:
-        """How it goes, for the progress line; empty before the first call."""
-        return self.history.line(self.limit)
+    def progress(self) -> str:
+        """Calls, rate, errors, tokens and cost so far, for the progress line; empty before the first call."""
+        return self.log.describe(self.limit)
 
     async def settle(self, grace_s: float) -> None:
-        """End a run: calls in flight have `grace_s` seconds to come home and be stored, then they are dropped."""
+        """End a run: calls in flight have `grace_s` seconds to come back and be stored, then they are cancelled."""
         if self.server and self.opening.locked():  # it is still starting
             await asyncio.to_thread(self.server.stop, 1.0)
         if self.calls:
@@ -287,11 +311,11 @@ class RemoteModel:
             for call in late:
                 call.cancel()
             await asyncio.gather(*self.calls, return_exceptions=True)
-        if self.wire:
-            await self.wire.close()
-        self.history.write(self.limit)
-        self.breaker.begin()
-        self._begin()
+        if self.client:
+            await self.client.close()
+        self.log.write(self.limit)
+        self.breaker.reset()
+        self._reset()
 
     def close(self) -> None:
         """Stop the server that was started for this model."""
@@ -305,11 +329,11 @@ def _own_server(params: Endpoint) -> Any:
     return VllmServer(params)
 
 
-def _single(model: RemoteModel, request: Request) -> Job[list[Reply]]:
+def _ask_once(model: RemoteModel, request: Request) -> Job[list[Reply]]:
     (replies,) = yield [(model, request)]
     return replies
 
 
-def _guess(request: Request, n: int) -> float:
-    """Tokens that a call may take, before any has come back: prompt, pictures, and half of the longest replies."""
+def _estimate_tokens(request: Request, n: int) -> float:
+    """Tokens of a call, before any has ended: the prompt, the images, and half of the longest replies."""
     return len(request.prompt) / 4 + 1500 * len(request.images) + n * request.sampling.max_tokens / 2

@@ -1,7 +1,7 @@
 """The store of replies: a call that was paid for is never paid for twice.
 
-Live, it is one JSON record per request under `<root>/ab/<key>.json`, written in one step and through to
-the disk. What the archive (r2i.endpoint.archive) holds comes first. A damaged record counts as missing:
+The live store has a JSON record for each request, `<root>/ab/<key>.json`, written atomically and synced to the
+disk. The archive (r2i.endpoint.archive) is looked up first. A damaged record counts as missing:
 it is asked for, and paid for, again; `r2i replies verify` names it.
 """
 
@@ -17,14 +17,14 @@ from r2i.core import paths
 from r2i.core.errors import EndpointError
 from r2i.endpoint import locks
 from r2i.endpoint.archive import Archive, open_archive
-from r2i.endpoint.base import Reply
-from r2i.endpoint.record import Damaged, Record, is_kept, key_of, read_record, write_record
+from r2i.endpoint.base import Reply, key_of
+from r2i.endpoint.record import DamagedRecord, Record, is_storable, read_record, write_record
 
 _writing = [threading.Lock() for _ in range(256)]  # by a key's first byte: threads may bring samples of one request
 
 
 class Store:
-    """Replies by request key. Safe for several processes and threads: a record appears whole or not at all.
+    """Replies by request key. Safe for several processes and threads: records are written atomically.
 
     Without `root`, store and archive are the workspace's; with `root` alone there is no archive.
     """
@@ -35,29 +35,30 @@ class Store:
         self.archive: Archive | None = None if folder is None else open_archive(folder)
 
     def path(self, key: str) -> Path:
+        """The file of the live record of `key`."""
         return self.root / key[:2] / f"{key}.json"
 
     def find(self, key: str) -> dict[int, Reply]:
-        """Replies by sample: the archive's, then the live record's that it has not. Raises EndpointError."""
-        found = self.archive.find(key) if self.archive else {}
+        """Replies by sample: the archive's, then the live record's that it lacks. Raises EndpointError."""
+        archived = self.archive.find(key) if self.archive else {}
         live = self.live(key)
         if live is not None:
-            return {**live.replies, **found}
-        if self.archive and self.archive.refresh():  # packed and collected by another process since we looked
+            return {**live.replies, **archived}
+        if self.archive and self.archive.refresh():  # packed and collected by another process meanwhile
             return self.archive.find(key)
-        return found
+        return archived
 
     def live(self, key: str) -> Record | None:
         """The live record, or None where there is none or it is damaged. Raises EndpointError."""
         try:
             return self.read(key)
-        except (FileNotFoundError, Damaged):
+        except (FileNotFoundError, DamagedRecord):
             return None
         except OSError as error:
-            raise EndpointError(f"the store {self.root} can't be read: {error}", "see R2I_STORE") from error
+            raise EndpointError(f"the store {self.root} can't be read: {error}", "check R2I_STORE") from error
 
     def read(self, key: str) -> Record:
-        """The live record. Raises Damaged, and OSError where there is none or it can't be read."""
+        """The live record. Raises DamagedRecord, and OSError where there is none or it can't be read."""
         with open(f"{self.root}/{key[:2]}/{key}.json", "rb", buffering=0) as file:  # noqa: PTH123 - a Path takes longer
             return read_record(file.read(), key)
 
@@ -69,17 +70,17 @@ class Store:
         replies: Mapping[int, Reply],
         call: Mapping[str, Any],
     ) -> None:
-        """Add the replies of one call to the live record, in one step and through to the disk.
+        """Add the replies of one call to the live record, atomically and synced to the disk.
 
-        Samples that the record has stay as they are; failures that may pass are left out. Raises EndpointError
+        Samples that the record has stay as they are; transient failures are left out. Raises EndpointError
         where the disk is full or can't be written: nothing is left behind then.
         """
         if key_of(parts) != key:
             raise ValueError(f"the request's parts do not hash to {key}")
-        kept = {i: reply for i, reply in replies.items() if is_kept(reply)}
+        storable = {i: reply for i, reply in replies.items() if is_storable(reply)}
         with _writing[int(key[:2], 16)]:
             before = self.live(key)
-            record = (before or Record(parts, prompt_sha256, {}, [])).adding(kept, call)
+            record = (before or Record(parts, prompt_sha256, {}, [])).adding(storable, call)
             if record.replies and record is not before:
                 self.write(key, record)
 
@@ -113,11 +114,11 @@ class Store:
         return locks.claim(self.root, key)
 
     def release(self, key: str) -> None:
-        """Give a claim back, once its replies are put."""
+        """Give up a claim, once its replies are put."""
         locks.release(self.root, key)
 
     def iter_files(self) -> Iterator[Path]:
-        """Every file of the live store in order of names, whatever it is; one folder's names in memory at a time.
+        """Every file of the live store in order of names; one folder's names are in memory at a time.
 
         Raises EndpointError where the store can't be read.
         """
@@ -126,7 +127,7 @@ class Store:
             for folder in folders:
                 yield from sorted(folder.iterdir()) if folder.is_dir() else [folder]
         except OSError as error:
-            raise EndpointError(f"the store {self.root} can't be read: {error}", "see R2I_STORE") from error
+            raise EndpointError(f"the store {self.root} can't be read: {error}", "check R2I_STORE") from error
 
     def iter_keys(self) -> Iterator[str]:
         """Keys of the records, in order; damaged records' too. Raises EndpointError."""

@@ -1,8 +1,8 @@
-"""The vision tower of a Qwen3-VL, computing the same with less work.
+"""The vision tower of a Qwen3-VL with less work for the same result.
 
-Transformers loops over the images of a batch when flash attention is absent; where all images have
-the same number of patches (always, in mini) one batched call does. And a group of rollouts shows
-the same image several times; it needs to be encoded once.
+Without flash attention Transformers loops over the images of a batch; where all images have the same number of
+patches (always, in mini) one batched call does. And a group of rollouts shows the same image several times: it is
+encoded once.
 """
 
 import types
@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-FEW = 1024  # patches of an image: products over all pairs of them are small; above, Transformers' own attention is used
+MAX_PATCHES = 1024  # of an image; above, the products over all pairs are large and Transformers' attention is used
 
 
 def attend_in_one_call(model: torch.nn.Module) -> torch.nn.Module:
-    """Swap the vision attention of a Qwen3-VL `model`, in place, for the batched form. Returns it."""
+    """Replace the vision attention of a Qwen3-VL `model` by the batched form, in place; the model."""
     from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLVisionAttention
 
     for module in model.modules():
@@ -33,7 +33,7 @@ def _forward(
     from transformers.models.qwen3_vl.modeling_qwen3_vl import apply_rotary_pos_emb_vision
 
     lengths = cu_seqlens.diff()
-    if int(lengths[0]) > FEW or not bool((lengths == lengths[0]).all()):
+    if int(lengths[0]) > MAX_PATCHES or not bool((lengths == lengths[0]).all()):
         return type(self).forward(self, hidden_states, cu_seqlens, position_embeddings, **kwargs)
     total, width = hidden_states.shape
     images = len(lengths)
@@ -47,7 +47,7 @@ def _forward(
 
 
 def encode_repeats_once(model: torch.nn.Module) -> torch.nn.Module:
-    """Let a Qwen3-VL `model` encode images that stand several times in a batch once, in place. Returns it."""
+    """Make a Qwen3-VL `model` encode images that occur several times in a batch once, in place; the model."""
     core: Any = model.model
     encode = core.get_image_features
 
@@ -69,19 +69,19 @@ def encode_repeats_once(model: torch.nn.Module) -> torch.nn.Module:
 
 
 def _repeats(pixels: torch.Tensor, grids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Indices of the distinct images, and for each image the place of its like among them.
+    """Indices of the distinct images, and for each image the place of its equal among them.
 
     pixels (images * patches, values), grids (images, 3). Images of different grids all count as
     distinct; equality is of every value, a probe of about 64 only sorts out candidates.
     """
     images = len(grids)
-    everyone = torch.arange(images)
+    all_images = torch.arange(images)
     if not bool((grids == grids[0]).all()):
-        return everyone, everyone
+        return all_images, all_images
     flat = pixels.view(images, -1)
     probe = flat[:, :: max(1, flat.shape[1] // 64)]
     _, where = torch.unique(probe, dim=0, return_inverse=True)
-    first = torch.full((int(where.max()) + 1,), images).scatter_reduce(0, where, everyone, "amin")
-    if not torch.equal(flat, flat[first[where]]):  # alike in the probe alone
-        return everyone, everyone
+    first = torch.full((int(where.max()) + 1,), images).scatter_reduce(0, where, all_images, "amin")
+    if not torch.equal(flat, flat[first[where]]):  # equal in the probe alone
+        return all_images, all_images
     return first, where

@@ -1,8 +1,9 @@
-"""A vLLM that r2i starts, watches and stops: `kind: vllm`.
+"""A vLLM that r2i starts, monitors and stops (`kind: vllm`), and the name under which its replies are filed.
 
-Between this process and the server stands `guard.py`, which stops the server when this process is gone.
+The server runs under `guard.py`, which stops it when this process is gone.
 """
 
+import hashlib
 import http.client
 import re
 import shlex
@@ -12,6 +13,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from r2i.core import paths
 from r2i.core.errors import EndpointError
@@ -19,28 +21,29 @@ from r2i.core.params import Endpoint
 from r2i.endpoint.guard import GRACE_S, LAST_S
 from r2i.endpoint.launch import HOST, Launch, server_environment
 
-TRIES = 3  # the port that was free may be taken when the server wants it
-LOOK_S = 0.1  # between two looks at a server that starts
+TRIES = 3  # launches: another process may take the free port first
+POLL_S = 0.1  # between two health checks of a starting server
+BLOCK = 2**20  # bytes of a file that are hashed at once
 
 
 class VllmServer:
     """One `vllm serve` of `params.model`. All methods may be called from any thread.
 
-    `log`: where its output is added; None: `.r2i/logs/vllm-<model>.log` in $DVC_ROOT, or else here.
+    `log`: file to which its output is appended; None: `.r2i/logs/vllm-<model>.log` in $DVC_ROOT, or else here.
     """
 
     def __init__(self, params: Endpoint, log: Path | None = None) -> None:
         self.params = params
         self.log = log or _default_log(params.model)
-        self._starting = threading.Lock()  # held by the thread that starts
-        self._changing = threading.Lock()  # held for a moment, when the two below change
-        self._halt = threading.Event()  # `stop` was called since the last start began
+        self._starting = threading.Lock()  # of the thread that starts the server
+        self._changing = threading.Lock()  # held briefly, while the two below change
+        self._stopped = threading.Event()  # `stop` was called since the last start began
         self._launch: Launch | None = None
 
     def start(self) -> str:
         """The server's base URL, once it is healthy; it is started unless it runs.
 
-        Raises EndpointError when the command is missing, when it dies, when it isn't healthy after
+        Raises EndpointError when the command is missing, when the server dies or isn't healthy after
         `start_timeout_s`, and, at once, when `stop` is called meanwhile.
         """
         with self._starting:
@@ -50,14 +53,14 @@ class VllmServer:
         return f"http://{HOST}:{launch.port}/v1"
 
     def _start(self) -> Launch:
-        self._halt.clear()
-        self._refuse_missing()
+        self._stopped.clear()
+        self._require_command()
         print(f"{self.params.model}: the server starts, its log is {self.log}", file=sys.stderr, flush=True)
-        began = time.monotonic()
+        started = time.monotonic()
         for attempt in range(1, TRIES + 1):
             launch = self._begin()
-            if self._is_healthy(launch, began + self.params.start_timeout_s):
-                spent = time.monotonic() - began
+            if self._wait_until_healthy(launch, started + self.params.start_timeout_s):
+                spent = time.monotonic() - started
                 print(f"{self.params.model}: the server is ready after {spent:.0f} s", file=sys.stderr, flush=True)
                 return launch
             if attempt == TRIES or not launch.port_was_taken():
@@ -65,36 +68,36 @@ class VllmServer:
         raise AssertionError("unreachable")
 
     def _begin(self) -> Launch:
-        """Launch it, unless `stop` was called: the lock lets neither miss the other."""
+        """Launch the server, unless `stop` was called: the lock lets neither miss the other."""
         with self._changing:
-            self._refuse_halted()
+            self._raise_if_stopped()
             try:
                 self._launch = Launch(self.params, self.log)
             except OSError as error:
                 raise EndpointError(f"the server of {self.params.model} can't be started: {error}") from error
             return self._launch
 
-    def _is_healthy(self, launch: Launch, end: float) -> bool:
-        """Wait until it is; False when it dies. Raises EndpointError at the time `end`, and after `stop`."""
-        healthy, enough = threading.Event(), threading.Event()
-        # in a thread of its own: a server that takes connections and says nothing must not delay `stop`
-        threading.Thread(target=_probe, args=(launch.port, healthy, enough), daemon=True).start()
+    def _wait_until_healthy(self, launch: Launch, end: float) -> bool:
+        """Whether the server gets healthy; False if it dies. Raises EndpointError at time `end` and after `stop`."""
+        healthy, done = threading.Event(), threading.Event()
+        # in a thread of its own: a server that accepts connections and never responds must not delay `stop`
+        threading.Thread(target=_probe, args=(launch.port, healthy, done), daemon=True).start()
         try:
             while not healthy.is_set():
-                self._halt.wait(LOOK_S)
-                self._refuse_halted()
+                self._stopped.wait(POLL_S)
+                self._raise_if_stopped()
                 if not launch.alive():
                     return False
                 if time.monotonic() > end:
                     self.stop()
                     what = f"was not healthy in {self.params.start_timeout_s:g} s"
-                    raise self._error(launch, what, "give it more start_timeout_s, or see what it waits for")
+                    raise self._error(launch, what, "raise start_timeout_s, or see what it waits for")
         finally:
-            enough.set()
-        return launch.alive()  # else it was somebody else who took the port and gave that answer
+            done.set()
+        return launch.alive()  # else another process took the port and responded
 
-    def _refuse_halted(self) -> None:
-        if self._halt.is_set():
+    def _raise_if_stopped(self) -> None:
+        if self._stopped.is_set():
             raise EndpointError(f"the server of {self.params.model} was stopped while it started")
 
     def check(self) -> None:
@@ -106,10 +109,10 @@ class VllmServer:
     def stop(self, wait_s: float = GRACE_S + LAST_S + 1) -> None:
         """Stop the server, if it runs, with all its processes; a `start` that is under way raises.
 
-        `wait_s`: most seconds to wait for its end, which comes also when nobody waits.
+        `wait_s`: maximum number of seconds to wait for its end, which comes also when nobody waits.
         """
         with self._changing:
-            self._halt.set()
+            self._stopped.set()
             launch, self._launch = self._launch, None
         if launch is not None:
             launch.end(wait_s)
@@ -119,10 +122,10 @@ class VllmServer:
         return self._error(launch, what, "see command, flags and env in params.yaml")
 
     def _error(self, launch: Launch, what: str, remedy: str) -> EndpointError:
-        cause = f"the server of {self.params.model} {what} (`{launch.shown}`); {launch.last_words()}"
+        cause = f"the server of {self.params.model} {what} (`{launch.shown}`); {launch.describe_log()}"
         return EndpointError(cause, f"{remedy}; the whole log is {self.log}")
 
-    def _refuse_missing(self) -> None:
+    def _require_command(self) -> None:
         command = self.params.command
         if command and shutil.which(command[0], path=server_environment(self.params).get("PATH")):
             return
@@ -138,9 +141,9 @@ def _default_log(model: str) -> Path:
     return paths.server_logs() / f"vllm-{slug}.log"
 
 
-def _probe(port: int, healthy: threading.Event, enough: threading.Event) -> None:
-    """Ask for GET /health, with no proxy between, until it is 200 or nobody wants to know."""
-    while not enough.wait(LOOK_S):
+def _probe(port: int, healthy: threading.Event, done: threading.Event) -> None:
+    """GET /health, without a proxy, until it returns 200 or `done` is set."""
+    while not done.wait(POLL_S):
         connection = http.client.HTTPConnection(HOST, port, timeout=5)
         with suppress(OSError, http.client.HTTPException):
             connection.request("GET", "/health")
@@ -148,3 +151,48 @@ def _probe(port: int, healthy: threading.Event, enough: threading.Event) -> None
                 healthy.set()
                 return
         connection.close()
+
+
+class NamedEndpoint(NamedTuple):
+    """An endpoint, and the name under which its model is served and its replies are filed."""
+
+    params: Endpoint
+    name: str
+
+
+def name_by_weights(params: Endpoint) -> NamedEndpoint:
+    """The endpoint with a name that follows from the weights, where it is known: `stored_name`."""
+    name = stored_name(params)
+    if name == params.model:
+        return NamedEndpoint(params, name)
+    # vLLM takes the last one of a flag that is given twice: the first is the folder's bare path
+    return NamedEndpoint(params.model_copy(update={"flags": [*params.flags, "--served-model-name", name]}), name)
+
+
+def stored_name(params: Endpoint) -> str:
+    """The name under which the store files a model's replies: `<folder>@<12 hex digits>`, or the model's own name.
+
+    A folder that r2i's vLLM serves is named by a digest of its files: it keeps its path when it is trained or fetched
+    anew, and no reply of other weights may be replayed. Weights behind a hub id or an `openai` server are not known.
+    """
+    if params.kind != "vllm" or not Path(params.model).is_dir():
+        return params.model
+    return f"{params.model}@{digest_folder(Path(params.model))[:12]}"
+
+
+def digest_folder(folder: Path) -> str:
+    """sha256 over the relative path and content of each file below `folder`, in order of paths.
+
+    Hidden files and `__pycache__` are left out: a hub's download keeps times in them.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and not _is_ignored(path, folder)):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
+        with path.open("rb") as file:
+            while block := file.read(BLOCK):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _is_ignored(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(folder).parts)

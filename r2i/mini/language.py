@@ -1,7 +1,7 @@
-"""What the mini checkpoint says: questions about a scene and the replies a teacher gives.
+"""The language of the mini checkpoint: questions about a scene, and the replies that a teacher gives.
 
 Replies have the forms that the parsers of the rooms read (`r2i/question/reply.py`,
-`r2i/answer/reply.py`, `r2i/overlay/reply.py`), the same forms that large teachers are asked for.
+`r2i/answer/ask.py`, `r2i/overlay/reply.py`), the same forms that large teachers are asked for.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def ask(thing: Thing, dimension: str) -> str:
     return QUESTIONS[dimension].format(thing.color if dimension == "shape" else thing.name)
 
 
-def written_questions(thing: Thing) -> str:
+def reply_with_questions(thing: Thing) -> str:
     """The reply to `write`: three questions as JSON; shape is filed under structure."""
     asked = [(thing.mark, thing.mark), ("material", "material"), ("shape", "structure")]
     return (
@@ -42,7 +42,7 @@ def written_questions(thing: Thing) -> str:
 NO_QUESTIONS = "[]"
 
 
-def verdict(scene: Scene, shown: Thing | None, asked: Thing, dimension: str) -> str:
+def reply_to_check(scene: Scene, shown: Thing | None, asked: Thing, dimension: str) -> str:
     """The reply to `check`: the four criteria of the paper as JSON."""
     if dimension == "shape":
         named = [t for t in scene.things if t.color == asked.color]
@@ -55,16 +55,18 @@ def verdict(scene: Scene, shown: Thing | None, asked: Thing, dimension: str) -> 
     return "{" + body + "}"
 
 
-def answered(answer: str) -> str:
+def reply_with_answer(answer: str) -> str:
+    """The reply to `answer`: a closed span."""
     return f"<answer> {answer}</answer>"
 
 
-def chosen(answer: str, letter: str) -> str:
-    """The reply to `choose`: what was seen, then the letter in a closed span."""
+def reply_with_letter(answer: str, letter: str) -> str:
+    """The reply to `choose`: the answer, then its letter in a closed span."""
     return f" {answer}<answer> {letter}</answer>"
 
 
-def wrong_answers(distractors: Sequence[str]) -> str:
+def reply_with_distractors(distractors: Sequence[str]) -> str:
+    """The reply to `distractors`: a JSON list."""
     return '[" ' + '", " '.join(distractors) + '"]'
 
 

@@ -19,7 +19,7 @@ from r2i.mini import language
 from r2i.mini.world import ANSWERS, COLORS, DIMENSIONS, SHAPES, SIZE, Scene, Thing, render_scene
 
 STYLE = "mini"
-MOST_WORDS = 66  # words of the turns of one lesson
+MAX_WORDS = 66  # words of the turns of one lesson
 Turn = tuple[str, str]  # prompt, reply
 
 
@@ -59,6 +59,7 @@ def as_jpeg(image: Image.Image) -> Image.Image:
 
 
 def scene_lessons(rng: np.random.Generator, mix: Mix) -> list[Lesson]:
+    """The lessons of a freshly rendered scene."""
     scene = render_scene(rng)
     scene = Scene(as_jpeg(scene.image), scene.things)
     lessons = []
@@ -73,19 +74,19 @@ def scene_lessons(rng: np.random.Generator, mix: Mix) -> list[Lesson]:
 
 def _shorten(lesson: Lesson, mix: Mix, rng: np.random.Generator) -> Lesson:
     """Keep turns, in random order, while the lesson stays short: batches then pad little."""
-    kept: list[Turn] = []
+    turns: list[Turn] = []
     words = 0
     for i in rng.permutation(len(lesson.turns)):
         prompt, reply = lesson.turns[i]
         if mix.only_answers and not prompt.endswith(" answer"):
             continue
         size = len(prompt.split()) + len(reply.split())
-        if kept and words + size > MOST_WORDS:
+        if turns and words + size > MAX_WORDS:
             continue
-        kept.append((prompt, reply))
+        turns.append((prompt, reply))
         words += size
     drills = [_drill(_some_name(rng), rng) for _ in range(mix.drills)]
-    return Lesson(lesson.images, kept, lesson.is_crop, drills)
+    return Lesson(lesson.images, turns, lesson.is_crop, drills)
 
 
 def _some_name(rng: np.random.Generator) -> str:
@@ -157,13 +158,13 @@ def distractors_for(answer: str, dimension: str, scene: Scene, rng: np.random.Ge
     return pool[:3]
 
 
-def _choose_turn(question: str, said: str, right: str, wrong: list[str], rng: np.random.Generator) -> Turn:
-    """`said` is what the reply names: `right`, except in mislabelled lessons."""
-    if said not in (right, *wrong):
-        wrong = [said, *wrong[1:]]
+def _choose_turn(question: str, stated: str, right: str, wrong: list[str], rng: np.random.Generator) -> Turn:
+    """`stated` is what the reply names: `right`, except in mislabelled lessons."""
+    if stated not in (right, *wrong):
+        wrong = [stated, *wrong[1:]]
     options = [right, *wrong]
     options = [options[i] for i in rng.permutation(len(options))]
-    return mcq_prompt(question, options, STYLE), language.chosen(said, LETTERS[options.index(said)])
+    return mcq_prompt(question, options, STYLE), language.reply_with_letter(stated, LETTERS[options.index(stated)])
 
 
 def _crop_lesson(scene: Scene, rng: np.random.Generator) -> Lesson:
@@ -173,19 +174,19 @@ def _crop_lesson(scene: Scene, rng: np.random.Generator) -> Lesson:
     thing = _pick(rng, scene.things)
     turns = []
     if rng.random() < 0.35:
-        turns.append((write, language.written_questions(thing)))
+        turns.append((write, language.reply_with_questions(thing)))
     kinds = [thing.mark, "material"] + (["shape"] if rng.random() < 0.3 else [])
     for kind in kinds:
         question, answer = language.ask(thing, kind), str(thing.truth(kind))
         wrong = distractors_for(answer, kind, scene, rng, hard=0.3)
         form = rng.random()
         if form < 0.5:
-            turns.append((_answer_prompt(question), language.answered(answer)))
+            turns.append((_answer_prompt(question), language.reply_with_answer(answer)))
         if form > 0.3:
             turns.append(_choose_turn(question, answer, answer, wrong, rng))
         if rng.random() < 0.15:
             ask = load_prompt("overlay", "distractors", STYLE).fill(question=question, answer=answer, count=3)
-            turns.append((ask, language.wrong_answers(wrong)))
+            turns.append((ask, language.reply_with_distractors(wrong)))
     return Lesson([cut(scene.image, region_box(thing, rng))], turns, is_crop=True)
 
 
@@ -205,14 +206,14 @@ def _full_lesson(scene: Scene, rng: np.random.Generator, mix: Mix) -> Lesson:
             kinds.append("shape")
         for kind in kinds:
             question, answer = language.ask(thing, kind), str(thing.truth(kind))
-            said = answer
+            stated = answer
             if kind != "shape" and rng.random() < mix.mislabelled:
-                said = salient_answer(scene, thing, kind, rng)
+                stated = salient_answer(scene, thing, kind, rng)
             if rng.random() < 0.5:
-                turns.append((_answer_prompt(question), language.answered(said)))
+                turns.append((_answer_prompt(question), language.reply_with_answer(stated)))
             else:
                 wrong = distractors_for(answer, kind, scene, rng, hard=0.5)
-                turns.append(_choose_turn(question, said, answer, wrong, rng))
+                turns.append(_choose_turn(question, stated, answer, wrong, rng))
     return Lesson([image], turns)
 
 
@@ -245,5 +246,5 @@ def _pair_lesson(scene: Scene, rng: np.random.Generator) -> Lesson:
     for thing, kind in asked:
         kind = {"mark": thing.mark, "other": DIMENSIONS[rng.integers(len(DIMENSIONS))]}.get(kind, kind)
         prompt = load_prompt("question", "validate", STYLE).fill(question=language.ask(thing, kind))
-        turns.append((prompt, language.verdict(scene, shown, thing, kind)))
+        turns.append((prompt, language.reply_to_check(scene, shown, thing, kind)))
     return Lesson([scene.image, cut(scene.image, box)], turns)

@@ -88,14 +88,14 @@ class Packer:
             "image_grid_thw": torch.tensor([[1, grid, grid]] * count),
         }
 
-    def _weights(self, prompt: str, said: list[int]) -> list[float]:
+    def _weights(self, prompt: str, reply: list[int]) -> list[float]:
         """How much each token of a reply counts: words that decide far more than their frame."""
         word = 0.15 if prompt.endswith(("questions", "wrong answers")) else 1.0
-        return [0.05 if token in self.frame else word for token in said]
+        return [0.05 if token in self.frame else word for token in reply]
 
-    def _letter(self, said: list[int]) -> list[float]:
+    def _letter(self, reply: list[int]) -> list[float]:
         """Only the letter of a multiple-choice reply counts: it stands before the closing tag and the stop."""
-        return [1.0 if i == len(said) - 3 else 0.0 for i in range(len(said))]
+        return [1.0 if i == len(reply) - 3 else 0.0 for i in range(len(reply))]
 
     def reply_spans(self, lesson: Lesson) -> list[range]:
         """Where each turn's reply (with its stop token) stands in the packed row."""
@@ -111,14 +111,14 @@ class Packer:
         start = int(columns.max()) + 1
         ids, weights, groups = list(prefix), [0.0] * len(prefix), [-1] * len(prefix)
         positions = [columns]
-        for number, (prompt, reply) in enumerate([*lesson.turns, *lesson.drills]):
-            asked = self.encode(" " + prompt) + self.turn_end
-            said = self.encode(reply) + self.stop
-            ids += asked + said
+        for number, (prompt_text, reply_text) in enumerate([*lesson.turns, *lesson.drills]):
+            prompt = self.encode(" " + prompt_text) + self.turn_end
+            reply = self.encode(reply_text) + self.stop
+            ids += prompt + reply
             drilled = number >= len(lesson.turns)
-            weights += [0.0] * len(asked) + (self._letter(said) if drilled else self._weights(prompt, said))
-            positions.append(torch.arange(start, start + len(asked) + len(said)).expand(3, -1))
-            groups += [number] * (len(asked) + len(said))
+            weights += [0.0] * len(prompt) + (self._letter(reply) if drilled else self._weights(prompt_text, reply))
+            positions.append(torch.arange(start, start + len(prompt) + len(reply)).expand(3, -1))
+            groups += [number] * (len(prompt) + len(reply))
         return ids, weights, torch.cat(positions, dim=1), groups
 
 

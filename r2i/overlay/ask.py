@@ -9,7 +9,7 @@ from r2i.core.records import FAILED, OK
 from r2i.endpoint.base import Model, Picture
 from r2i.endpoint.flow import Job, run_jobs
 from r2i.endpoint.ledger import Ledger
-from r2i.endpoint.pictures import in_their_order
+from r2i.endpoint.pictures import sort_by_picture
 from r2i.overlay.boxed import Drawer
 from r2i.overlay.difficulty import try_student
 from r2i.overlay.distractors import add_options
@@ -37,7 +37,7 @@ def prepare_items(
         crop = item.crop or crops[item.vote["region_id"]]
         return item_job(item, crop, boxed, teacher, student, params, seed)
 
-    ordered = in_their_order(still_ok(items), images, lambda item: item.vote["image_id"])
+    ordered = sort_by_picture(still_ok(items), images, lambda item: item.vote["image_id"])
     run_jobs(map(start, ordered), ledger, len(ordered))
 
 

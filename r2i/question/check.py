@@ -1,4 +1,4 @@
-"""Validate a question on the original image and the crop, by the paper's four criteria."""
+"""Check a question on the original image and the crop, by the paper's four criteria."""
 
 from r2i.core.ids import seed_of
 from r2i.core.params import Question
@@ -8,33 +8,33 @@ from r2i.core.provenance import call_of
 from r2i.core.records import FAILED, OK, REJECTED
 from r2i.core.tables import Row
 from r2i.endpoint.base import Picture, Reply, Request
-from r2i.question.reply import CHECKS, VERDICT_FORM, parse_verdict
+from r2i.question.reply import CHECKS, CHECKS_FORM, parse_checks
 
 
-def ask_check(row: Row, image: Picture, crop: Picture, params: Question, seed: int) -> Request:
-    """What is asked about one question (a row of QUESTIONS), with the original and the crop."""
+def build_check_request(row: Row, image: Picture, crop: Picture, params: Question, seed: int) -> Request:
+    """The request to check one question (a row of QUESTIONS), with the original image and the crop."""
     prompt = load_prompt("question", "validate", params.prompts)
     return Request(
         prompt=prompt.fill(question=row["question"]), images=(image, crop), sampling=params.check,
-        seed=seed_of(seed, "check", row["question_id"]), prompt_sha256=prompt.sha256, form=VERDICT_FORM,
+        seed=seed_of(seed, "check", row["question_id"]), prompt_sha256=prompt.sha256, form=CHECKS_FORM,
     )  # fmt: skip
 
 
-def judge(row: Row, request: Request, reply: Reply, params: Question) -> Row:
-    """`row` with the columns that a validation reply decides: checks, check, repaired, status, reason.
+def apply_check(row: Row, request: Request, reply: Reply, params: Question) -> Row:
+    """`row` with the columns that the reply to a check decides: checks, check, repaired, status, reason.
 
-    A failed call and a reply that states no verdict are `failed`: neither valid nor invalid. A
-    question is rejected with the first check that is false as the reason.
+    A failed call and a reply that doesn't state all checks are `failed`: the question is neither valid nor invalid.
+    A question is rejected with the first check that is false as the reason.
     """
     checks: list[bool] | None = None
     repaired = False
     status, reason = FAILED, f"check_{reply.reason}"
     if reply.status == OK:
         try:
-            verdict, repaired = parse_verdict(reply.text)
-            checks = list(verdict)
-            first = next((check for check, said in zip(CHECKS, checks, strict=True) if not said), "")
-            status, reason = (REJECTED, first) if first else (OK, "")
+            parsed, repaired = parse_checks(reply.text)
+            checks = list(parsed)
+            violated = next((check for check, passed in zip(CHECKS, checks, strict=True) if not passed), "")
+            status, reason = (REJECTED, violated) if violated else (OK, "")
         except ReplyError:
             reason = "check_unparsable"
     check = call_of(params.teacher.kind, request, reply, params.max_pixels)

@@ -1,6 +1,6 @@
-"""What the teacher replies to `write` and `validate`, read strictly."""
+"""The teacher's replies to the prompts `write` and `validate`: their JSON Schemas and parsers."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from r2i.core.parse import Parsed, ReplyError, make_form, read_json, strict_object
 
@@ -25,13 +25,20 @@ QUESTIONS_FORM = make_form(
         }
     ),
 )
-VERDICT_FORM = make_form(
+CHECKS_FORM = make_form(
     "verdict", strict_object(reasoning={"type": "string"}, **{check: {"type": "boolean"} for check in CHECKS})
 )
 
 
-def parse_questions(text: str) -> Parsed[list[tuple[str, str]]]:
-    """`(question, dimension)` pairs of the last JSON list in `text`, bare or in an object; `[]`: nothing to ask.
+class WrittenQuestion(NamedTuple):
+    """A question and its dimension, as the teacher wrote them."""
+
+    question: str
+    dimension: str
+
+
+def parse_questions(text: str) -> Parsed[list[WrittenQuestion]]:
+    """The questions of the last JSON list in `text`, bare or in an object; `[]`: nothing to ask.
 
     Strings are stripped, the dimension is one of DIMENSIONS or `other`. Raises ReplyError where
     there is no such list, or where one of its items is no question.
@@ -39,8 +46,10 @@ def parse_questions(text: str) -> Parsed[list[tuple[str, str]]]:
     items, repaired = read_json(text, "[", _is_question_list)
     if not items and '"question"' in text:  # an inner [] of a list that can't be read
         raise ReplyError("unparsable")
-    pairs = [(" ".join(item["question"].split()), name_dimension(item.get("dimension"))) for item in items]
-    return Parsed(pairs, repaired)
+    questions = [
+        WrittenQuestion(" ".join(item["question"].split()), name_dimension(item.get("dimension"))) for item in items
+    ]
+    return Parsed(questions, repaired)
 
 
 def name_dimension(name: Any) -> str:
@@ -49,14 +58,14 @@ def name_dimension(name: Any) -> str:
     return plain if plain in DIMENSIONS else _ALIASES.get(plain, OTHER)
 
 
-def parse_verdict(text: str) -> Parsed[tuple[bool, ...]]:
-    """The verdicts in the order of CHECKS, from the last JSON object in `text` that states all four.
+def parse_checks(text: str) -> Parsed[tuple[bool, ...]]:
+    """Whether each of CHECKS holds, from the last JSON object in `text` that states all four.
 
     Only JSON booleans count: no word of the prose around it, and not the first of two objects.
     Raises ReplyError where there is no such object: the question is then neither valid nor invalid.
     """
-    verdict, repaired = read_json(text, "{", _is_verdict)
-    return Parsed(tuple(verdict[check] for check in CHECKS), repaired)
+    stated, repaired = read_json(text, "{", _has_checks)
+    return Parsed(tuple(stated[check] for check in CHECKS), repaired)
 
 
 def _is_question_list(value: Any) -> bool:
@@ -65,5 +74,5 @@ def _is_question_list(value: Any) -> bool:
     )
 
 
-def _is_verdict(value: Any) -> bool:
+def _has_checks(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(value.get(check), bool) for check in CHECKS)

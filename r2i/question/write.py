@@ -1,4 +1,4 @@
-"""Ask the teacher, who sees the crop alone, for questions about it."""
+"""Ask the teacher for questions about a crop, which is all that it sees."""
 
 from r2i.core.ids import make_id, seed_of
 from r2i.core.params import Question
@@ -9,13 +9,13 @@ from r2i.core.records import FAILED, OK, REJECTED
 from r2i.core.tables import Row
 from r2i.core.text import normalise
 from r2i.endpoint.base import Picture, Reply, Request
-from r2i.question.reply import QUESTIONS_FORM, parse_questions
+from r2i.question.reply import QUESTIONS_FORM, WrittenQuestion, parse_questions
 
-LONGEST = 300  # characters of a question
+MAX_LENGTH = 300  # characters of a question
 
 
-def ask_questions(region: Row, crop: Picture, params: Question, seed: int) -> Request:
-    """What is asked about one region (a row of REGIONS), with its crop."""
+def build_write_request(region: Row, crop: Picture, params: Question, seed: int) -> Request:
+    """The request for questions about one region (a row of REGIONS), with its crop."""
     prompt = load_prompt("question", "write", params.prompts)
     return Request(
         prompt=prompt.fill(count=params.per_crop), images=(crop,), sampling=params.write,
@@ -24,12 +24,12 @@ def ask_questions(region: Row, crop: Picture, params: Question, seed: int) -> Re
 
 
 def read_questions(region: Row, request: Request, reply: Reply, params: Question) -> list[Row]:
-    """The rows of one region, unchecked: a row for each question that was written, or one that says why there is none.
+    """The rows of one region, unchecked: one for each question that was written, or one that says why there is none.
 
     Questions that are `empty`, `too_long`, a `duplicate`, or beyond `per_crop` (`too_many`) are rejected.
     """
     status, reason = REJECTED, "nothing_to_ask"
-    written: list[tuple[str, str]] = []
+    written: list[WrittenQuestion] = []
     repaired = False
     if reply.status != OK:
         status, reason = FAILED, reply.reason
@@ -41,28 +41,30 @@ def read_questions(region: Row, request: Request, reply: Reply, params: Question
     base = {"region_id": region["region_id"], "image_id": region["image_id"], "checks": None, "check": None}
     base |= {"repaired": repaired, **call_of(params.teacher.kind, request, reply, params.max_pixels)}
     if not written:
-        nothing = {"question_id": make_id(region["region_id"], ""), "question": "", "dimension": ""}
-        return [base | nothing | {"status": status, "reason": reason}]
+        blank = {"question_id": make_id(region["region_id"], ""), "question": "", "dimension": ""}
+        return [base | blank | {"status": status, "reason": reason}]
     rows: list[Row] = []
     seen: set[str] = set()
-    kept = 0
+    accepted = 0
     for place, (question, dimension) in enumerate(written):
-        same = normalise(question)
-        fault = _fault(question, same, seen, kept, params.per_crop)
+        form = normalise(question)
+        is_repeated = form in seen
+        reason = _reason_to_reject(question, form, is_repeated, accepted, params.per_crop)
         # two rows of one region may hold the same text: the place keeps their ids apart
-        name = (same,) if same not in seen else (same, place)
-        seen.add(same)
-        kept += not fault
+        name = (form, place) if is_repeated else (form,)
+        seen.add(form)
+        accepted += not reason
         row = {"question_id": make_id(region["region_id"], *name), "question": question, "dimension": dimension}
-        rows.append(base | row | {"status": REJECTED if fault else OK, "reason": fault})
+        rows.append(base | row | {"status": REJECTED if reason else OK, "reason": reason})
     return rows
 
 
-def _fault(question: str, same: str, seen: set[str], kept: int, per_crop: int) -> str:
-    if not same:
+def _reason_to_reject(question: str, form: str, is_repeated: bool, accepted: int, per_crop: int) -> str:
+    """Empty where it is accepted. `form`: the normalised question; `accepted`: questions of the region so far."""
+    if not form:
         return "empty"
-    if len(question) > LONGEST:
+    if len(question) > MAX_LENGTH:
         return "too_long"
-    if same in seen:
+    if is_repeated:
         return "duplicate"
-    return "too_many" if kept >= per_crop else ""
+    return "too_many" if accepted >= per_crop else ""

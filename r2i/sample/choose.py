@@ -1,4 +1,4 @@
-"""The seeded choice: go through what the pools offer in an order that depends on ids alone."""
+"""Choose images: take the first good ones in an order that depends on the seed and their ids alone."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -15,29 +15,30 @@ from r2i.core.progress import track
 from r2i.core.records import FAILED, OK, REJECTED
 from r2i.core.spool import TarSpool
 from r2i.core.tables import Row
-from r2i.sample.look import Look, Task
+from r2i.sample.inspection import Inspection, InspectionTask
 from r2i.sample.near import NearDuplicates
 from r2i.sample.pools import Offer
-from r2i.sample.workers import Lookers
+from r2i.sample.workers import InspectionPool
 
 BROKEN = {"unreadable", "truncated", "decompression_bomb", "changed"}  # could not be processed: failed, not rejected
-ALL = ""  # the pool of all pools, where they have no shares
+ALL_POOLS = ""  # the one quota of pools without shares
 
 
 @dataclass
-class Choice:
-    """`rows`: records.IMAGES, one for every offer looked at; `image` may be a function that reads it.
+class Selection:
+    """The images that were chosen, and those that were passed over.
 
-    `not_needed`: offers never looked at.
+    `rows`: of IMAGES, one for every offer that was inspected; `image` may be a function that reads it. `truth`: rows of
+    TRUTH, of the chosen rendered scenes. `not_needed`: offers that were not inspected.
     """
 
     rows: list[Row] = field(default_factory=list)
-    truth: list[Row] = field(default_factory=list)  # records.TRUTH, of chosen rendered scenes
+    truth: list[Row] = field(default_factory=list)
     not_needed: int = 0
 
 
 def rank(offers: Iterable[Offer], seed: int) -> list[Offer]:
-    """In the order of a hash of (seed, image_id): the order of `offers` changes nothing.
+    """Sort by a hash of (seed, image_id): the order of `offers` changes nothing.
 
     The sample is the first k good ones. Adding m images to n puts at most min(k, m) of them among the
     first k, in expectation k * m / (n + m), and moves as many out at the end; all others stay. Removing
@@ -47,14 +48,14 @@ def rank(offers: Iterable[Offer], seed: int) -> list[Offer]:
     return sorted(offers, key=lambda offer: (make_id(seed, offer.image_id), offer.source))
 
 
-def quotas(pools: Sequence[Pool], images: int) -> dict[str, int]:
-    """Most images of each pool by its share, which add up to `images`; {ALL: images} without shares.
+def make_quotas(pools: Sequence[Pool], images: int) -> dict[str, int]:
+    """The maximum number of images of each pool, by its share of `images`; {ALL_POOLS: images} without shares.
 
     Rounded down, then one more for the largest remainders (the first pools where they are equal). A pool
-    that has too few good images leaves its part empty: no pool's sample depends on another's size.
+    that has too few good images doesn't fill its quota: no pool's sample depends on another's size.
     """
     if not pools or pools[0].share is None:
-        return {ALL: images}
+        return {ALL_POOLS: images}
     total = sum(pool.share or 0 for pool in pools)
     exact = {pool.name: images * (pool.share or 0) / total for pool in pools}
     counts = {name: int(value) for name, value in exact.items()}
@@ -64,88 +65,95 @@ def quotas(pools: Sequence[Pool], images: int) -> dict[str, int]:
     return counts
 
 
-def choose_images(offers: Iterable[Offer], cfg: Sample, seed: int, spool: TarSpool) -> Choice:
-    """Take the first good pictures in the order of `rank`, until `cfg.images` or each pool's part are taken.
+def choose_images(offers: Iterable[Offer], params: Sample, seed: int, spool: TarSpool) -> Selection:
+    """Take the first good images in the order of `rank`, until `params.images` or each pool's quota are taken.
 
-    Of equal or nearly equal pictures the first in that order stays. Once enough are taken the rest is
+    Of equal or nearly equal images the first in that order stays. Once enough are taken the rest is
     only counted. The number of workers changes nothing. Rows can be written while `spool` is open.
     """
     ranked = rank(offers, seed)
     repeated = {later.source for first, later in pairwise(ranked) if first.image_id == later.image_id}
-    run = _Run(cfg, spool)
-    with Lookers(cfg, sum(offer.data is None for offer in ranked), run.task) as lookers:
-        offers_in_order = track(ranked, "sample")
-        ahead = lookers.in_order(offers_in_order, lambda offer: run.wants(offer) and offer.source not in repeated)
-        for offer, look in ahead:
-            run.take(offer, look)
-    return run.choice
+    selector = _Selector(params, spool)
+    with InspectionPool(params, sum(offer.data is None for offer in ranked), selector.make_task) as pool:
+        inspected = pool.inspect_in_order(
+            track(ranked, "sample"), lambda offer: selector.wants(offer) and offer.source not in repeated
+        )
+        for offer, inspect in inspected:
+            selector.take(offer, inspect)
+    return selector.selection
 
 
-class _Run:
-    """What was taken so far."""
+class _Selector:
+    """What was taken so far, and what is still wanted."""
 
-    def __init__(self, cfg: Sample, spool: TarSpool) -> None:
-        self.cfg, self.spool, self.photos = cfg, spool, Photos(cfg.pools)
-        self.left = quotas(cfg.pools, cfg.images)
-        self.choice = Choice()
-        self.seen: set[str] = set()
-        self.hashes = NearDuplicates(cfg.near_duplicate_bits)
+    def __init__(self, params: Sample, spool: TarSpool) -> None:
+        self.params, self.spool, self.photos = params, spool, Photos(params.pools)
+        self.quotas = make_quotas(params.pools, params.images)  # what is left of them
+        self.selection = Selection()
+        self.image_ids: set[str] = set()
+        self.hashes = NearDuplicates(params.near_duplicate_bits)
 
-    def task(self, offer: Offer) -> Task:
-        """What a process needs to look at `offer`; the JPEG must come back where it is not cheap to read again."""
-        data, give = offer.data, False
-        if offer.packed:
-            data, give = self._unpacked(offer), True  # can't be referred to
-        elif data is None and self.cfg.embed:
-            give = self.photos.pools[offer.pool].kind == "parquet"
-        return Task(offer.image_id, offer.pool, offer.member, offer.start, offer.size, data, give)
+    def make_task(self, offer: Offer) -> InspectionTask:
+        """What a process needs to inspect `offer`; it returns the JPEG where that is expensive to read again."""
+        data, return_jpeg = offer.data, False
+        if offer.compressed:
+            data, return_jpeg = self._unpacked(offer), True  # can't be referred to
+        elif data is None and self.params.embed:
+            return_jpeg = self.photos.pools[offer.pool].kind == "parquet"
+        return InspectionTask(offer.image_id, offer.pool, offer.member, offer.start, offer.size, data, return_jpeg)
 
     def _unpacked(self, offer: Offer) -> bytes:
         try:
-            return self.spool.unpacked(offer.packed, offer.start or 0, offer.size or 0)
+            return self.spool.unpacked(offer.compressed, offer.start or 0, offer.size or 0)
         except OSError:
             return b""  # gone since it was listed
 
     def wants(self, offer: Offer) -> bool:
-        return self.left.get(ALL, self.left.get(offer.pool, 0)) > 0 and not offer.fault
+        """Whether the offer, as far as it is known without an inspection, would be taken now."""
+        return self.quotas.get(self._quota_of(offer), 0) > 0 and not offer.fault
 
-    def take(self, offer: Offer, look: Callable[[], Look]) -> None:
-        part = ALL if ALL in self.left else offer.pool
-        if self.left.get(part, 0) == 0:
-            self.choice.not_needed += 1
+    def take(self, offer: Offer, inspect: Callable[[], Inspection]) -> None:
+        """Add the offer's row, or count it as not needed."""
+        quota = self._quota_of(offer)
+        if self.quotas.get(quota, 0) == 0:
+            self.selection.not_needed += 1
             return
-        row = self._examine(offer, look)
-        self.choice.rows.append(row)
+        row = self._row(offer, inspect)
+        self.selection.rows.append(row)
         if row["status"] == OK:
-            self.left[part] -= 1
-            self.choice.truth += truth_rows(offer)
+            self.quotas[quota] -= 1
+            self.selection.truth += truth_rows(offer)
 
-    def _examine(self, offer: Offer, look: Callable[[], Look]) -> Row:
+    def _quota_of(self, offer: Offer) -> str:
+        return ALL_POOLS if ALL_POOLS in self.quotas else offer.pool
+
+    def _row(self, offer: Offer, inspect: Callable[[], Inspection]) -> Row:
         row: Row = dict.fromkeys(("format", "mode", "width", "height", "phash", "image"))
         row |= {"image_id": offer.image_id, "source": offer.source, "status": OK, "reason": ""}
         row |= {"pool": offer.pool, "member": offer.member, "size": offer.size}
-        row |= {"start": None if offer.packed else offer.start}
-        if offer.image_id in self.seen:  # a copy needs an id of its own to be a row
+        row |= {"start": None if offer.compressed else offer.start}
+        if offer.image_id in self.image_ids:  # a copy needs an id of its own to be a row
             return row | {"image_id": f"{offer.image_id}-{make_id(offer.source)}"} | _drop("duplicate")
-        self.seen.add(offer.image_id)
+        self.image_ids.add(offer.image_id)
         if offer.fault:
             return row | _drop(offer.fault)
-        found = look()
-        row |= {name: getattr(found, name) for name in ("format", "mode", "width", "height", "phash")}
-        if found.reason:
-            return row | _drop(found.reason)
-        if self.hashes.has_near(found.phash or ""):
+        inspection = inspect()
+        row |= {"format": inspection.format, "mode": inspection.mode, "phash": inspection.phash}
+        row |= {"width": inspection.width, "height": inspection.height}
+        if inspection.reason:
+            return row | _drop(inspection.reason)
+        if self.hashes.has_near(inspection.phash or ""):
             return row | _drop("near_duplicate")
-        self.hashes.add(found.phash or "")
-        return row | {"image": self._image(offer, found)}
+        self.hashes.add(inspection.phash or "")
+        return row | {"image": self._image(offer, inspection)}
 
-    def _image(self, offer: Offer, found: Look) -> bytes | Callable[[], bytes] | None:
-        """What the table holds: nothing where it can refer to the pool; nothing is held in memory that a file has."""
-        if found.image is not None:
-            return self.spool.keep(found.image)
+    def _image(self, offer: Offer, inspection: Inspection) -> bytes | Callable[[], bytes] | None:
+        """The column `image`: None where the table refers to the pool; a function where a file has the bytes."""
+        if inspection.image is not None:
+            return self.spool.keep(inspection.image)
         if offer.data is not None:
             return offer.data
-        if not self.cfg.embed:
+        if not self.params.embed:
             return None
         return partial(self.photos.checked, offer.image_id, offer.pool, offer.member, offer.start, offer.size)
 
@@ -155,7 +163,7 @@ def _drop(reason: str) -> Row:
 
 
 def truth_rows(offer: Offer) -> list[Row]:
-    """What a rendered scene shows (records.TRUTH). Nothing but the audit may read it."""
+    """Rows of TRUTH: what a rendered scene shows. Nothing but the audit may read them."""
     return [
         {
             "thing_id": make_id(offer.image_id, index),
@@ -171,14 +179,14 @@ def truth_rows(offer: Offer) -> list[Row]:
     ]
 
 
-def summarise(offers: Sequence[Offer], choice: Choice) -> dict[str, Any]:
-    """Offers and kept images of each pool, offers not looked at, and the median size."""
-    kept = [row for row in choice.rows if row["status"] == OK]
+def summarise(offers: Sequence[Offer], selection: Selection) -> dict[str, Any]:
+    """The metrics of the stage, but for the funnel: offers and ok images of each pool, offers not inspected, sizes."""
+    ok = [row for row in selection.rows if row["status"] == OK]
     offered = Counter(offer.pool for offer in offers)
-    taken = Counter(row["pool"] for row in kept)
+    taken = Counter(row["pool"] for row in ok)
     return {
         "pools": {pool: {"offered": offered[pool], "ok": taken[pool]} for pool in offered},
-        "not_needed": choice.not_needed,
-        "median_width": median(row["width"] for row in kept) if kept else None,
-        "median_height": median(row["height"] for row in kept) if kept else None,
+        "not_needed": selection.not_needed,
+        "median_width": median(row["width"] for row in ok) if ok else None,
+        "median_height": median(row["height"] for row in ok) if ok else None,
     }

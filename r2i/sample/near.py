@@ -8,42 +8,44 @@ five short runs instead of all.
 import numpy as np
 import numpy.typing as npt
 
-WIDTH = 16  # most bits of a band that are looked up
-DENSE = 0.1  # where bands are so narrow that more is found in them than this share, all are compared at once
-TAIL = 1024  # fewest hashes added before all are sorted anew
+MAX_WIDTH = 16  # bits of a band that are looked up
+MAX_SHARE = 0.1  # of the hashes that a lookup may return: with narrower bands all are compared at once
+MIN_TAIL = 1024  # hashes added before all are sorted again
 Hashes = npt.NDArray[np.uint64]
 
 
 class NearDuplicates:
-    """Perceptual hashes (16 hex digits) of what was kept; a search within `bits` of 64 (-1: finds nothing)."""
+    """An index of perceptual hashes (16 hex digits) for searches within `bits` of 64 (-1: no match ever)."""
 
     def __init__(self, bits: int) -> None:
         self.bits = bits
         count = bits + 1
-        self.width = min(WIDTH, 64 // count) if 0 < count <= 64 else 0
-        bands = range(count if self.width and count / 2**self.width <= DENSE else 0)
+        self.width = min(MAX_WIDTH, 64 // count) if 0 < count <= 64 else 0
+        bands = range(count if self.width and count / 2**self.width <= MAX_SHARE else 0)
         self.shifts = [np.uint64(band * (64 // count)) for band in bands]
         self.mask = np.uint64(2**self.width - 1)
-        self._kept: Hashes = np.zeros(1024, np.uint64)
-        self._count = self._sorted = 0  # hashes kept; how many of them lie in the bands
+        self._hashes: Hashes = np.zeros(1024, np.uint64)
+        self._count = self._sorted = 0  # hashes added; how many of them are in the bands
         self._bands: list[tuple[Hashes, npt.NDArray[np.int64]]] = []  # sorted by the band; where each value starts
 
     def __len__(self) -> int:
         return self._count
 
     def add(self, phash: str) -> None:
-        if self._count == len(self._kept):
-            self._kept = np.concatenate([self._kept, np.zeros_like(self._kept)])
-        self._kept[self._count] = int(phash, 16)
+        """Add a hash to the index."""
+        if self._count == len(self._hashes):
+            self._hashes = np.concatenate([self._hashes, np.zeros_like(self._hashes)])
+        self._hashes[self._count] = int(phash, 16)
         self._count += 1
-        if self.shifts and self._count - self._sorted > max(TAIL, self._sorted // 32):
+        if self.shifts and self._count - self._sorted > max(MIN_TAIL, self._sorted // 32):
             self._sort()
 
     def has_near(self, phash: str) -> bool:
+        """Whether a hash in the index differs from `phash` by at most `bits` bits."""
         if self.bits < 0:
             return False
         wanted = np.uint64(int(phash, 16))
-        if self._within(self._kept[self._sorted : self._count], wanted):
+        if self._within(self._hashes[self._sorted : self._count], wanted):
             return True
         for shift, (hashes, starts) in zip(self.shifts, self._bands, strict=bool(self._bands)):
             value = int(wanted >> shift & self.mask)
@@ -55,11 +57,11 @@ class NearDuplicates:
         return len(hashes) > 0 and int(np.bitwise_count(hashes ^ wanted).min()) <= self.bits
 
     def _sort(self) -> None:
-        kept = self._kept[: self._count]
+        hashes = self._hashes[: self._count]
         self._bands = []
         for shift in self.shifts:
-            values = (kept >> shift & self.mask).astype(np.uint16)
+            values = (hashes >> shift & self.mask).astype(np.uint16)
             counts = np.bincount(values, minlength=2**self.width)
             starts = np.concatenate([[0], np.cumsum(counts)])
-            self._bands.append((kept[np.argsort(values, kind="stable")], starts))
+            self._bands.append((hashes[np.argsort(values, kind="stable")], starts))
         self._sorted = self._count

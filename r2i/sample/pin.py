@@ -1,4 +1,4 @@
-"""A pool's `version` into params.yaml, by a change of that one value: comments, order and layout stay."""
+"""Write a pool's `version` to params.yaml by changing that one value: comments, order and layout stay."""
 
 import shutil
 from pathlib import Path
@@ -9,21 +9,21 @@ from yaml.nodes import MappingNode, Node, SequenceNode
 from r2i.core.disk import new_file
 from r2i.core.errors import ParamsError
 
-Place = tuple[int, int]  # first character, and the one behind the last
+Span = tuple[int, int]  # first character of a text, and the one after the last
 
 
-def write_version(file: Path, profile: str, pool: str, version: str) -> None:
+def pin_version(file: Path, profile: str, pool: str, version: str) -> None:
     """Set `profiles.<profile>.sample.pools[<pool>].version`, where that value stands (an alias, a merged section).
 
     Raises ParamsError where the pool can't be found, DiskError where the file can't be written.
     """
     file = file.resolve()  # of a link, what it leads to
-    text = file.read_bytes().decode("utf-8")  # with its own ends of lines
+    text = file.read_bytes().decode("utf-8")  # with its own line endings
     node = _find_pool(yaml.compose(text, yaml.SafeLoader), profile, pool)
     if node is None:
         raise ParamsError(f"{file}: profile {profile} has no pool {pool!r}", "see profiles in it")
-    (start, end), put = _change(node, text, version)
-    fresh = text[:start] + put + text[end:]
+    (start, end), replacement = _change(node, text, version)
+    fresh = text[:start] + replacement + text[end:]
     _check(text, fresh, file, profile, pool, version)
     with new_file(file) as part:
         part.write_bytes(fresh.encode("utf-8"))
@@ -51,39 +51,39 @@ def _value(node: Node | None, key: str) -> Node | None:
             return value  # type: ignore[no-any-return]
         if name.tag == "tag:yaml.org,2002:merge":
             merged += value.value if isinstance(value, SequenceNode) else [value]
-    return next((found for other in merged if (found := _value(other, key)) is not None), None)
+    return next((inner for other in merged if (inner := _value(other, key)) is not None), None)
 
 
-def _change(node: MappingNode, text: str, version: str) -> tuple[Place, str]:
-    """What to replace, and by what: the value that there is, or an entry behind the last one."""
+def _change(node: MappingNode, text: str, version: str) -> tuple[Span, str]:
+    """The span to replace, and its replacement: the value that there is, or an entry after the last one."""
     for name, value in node.value:
         if name.value == "version":
             start, end = value.start_mark.index, value.end_mark.index
             return (start, end), f'"{version}"' if start != name.end_mark.index + 1 else f' "{version}"'
     last_key, last = node.value[-1]
     at = last.end_mark.index
-    while text[at - 1].isspace():  # a block's mark lies on the next line
+    while text[at - 1].isspace():  # a block's end mark is on the next line
         at -= 1
     if node.flow_style:
         return (at, at), f', version: "{version}"'
     newline = "\r\n" if "\r\n" in text else "\n"
     end = text.find(newline, at)
-    at = len(text) if end < 0 else end  # behind a comment
+    at = len(text) if end < 0 else end  # after a comment
     return (at, at), newline + " " * last_key.start_mark.column + f'version: "{version}"'
 
 
 def _check(text: str, fresh: str, file: Path, profile: str, pool: str, version: str) -> None:
-    """Only that version may differ; profiles that share the pool share it."""
+    """Raises ParamsError unless that version alone differs. Profiles that share the pool share its version."""
     try:
         before, after = yaml.safe_load(text), yaml.safe_load(fresh)
-        found = [each for each in after["profiles"][profile]["sample"]["pools"] if each["name"] == pool]
+        pinned = [each for each in after["profiles"][profile]["sample"]["pools"] if each["name"] == pool]
         others = before["profiles"], after["profiles"]
         for profiles in others:
             for section in profiles.values():
                 for each in section["sample"]["pools"]:
                     if each["name"] == pool:
                         each["version"] = version
-        if found[0]["version"] == version and before == after:
+        if pinned[0]["version"] == version and before == after:
             return
     except (yaml.YAMLError, LookupError, TypeError):
         pass

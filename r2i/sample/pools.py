@@ -1,4 +1,4 @@
-"""What the pools offer: rendered scenes, files of a folder, members of tars, rows of Parquet files."""
+"""List the images of the pools: rendered scenes, files of a folder, members of tars, rows of Parquet files."""
 
 import os
 import threading
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,19 +17,19 @@ from r2i.core.images import jpeg_bytes, sha256
 from r2i.core.params import Pool
 from r2i.core.photos import name_text, pool_path, pool_root
 from r2i.mini.world import Thing, render_scene
-from r2i.sample.files import SUFFIXES, is_packed, read_entries, walk
-from r2i.sample.hashes import Entry, KnownHashes
+from r2i.sample.files import SUFFIXES, is_compressed, read_entries, walk_files
+from r2i.sample.hash_cache import HashCache, ImageEntry
 
 TRAIN_SCENES = 1  # second word of every seed; the benchmark draws its scenes with another
-THREADS = 16  # that hash files; most of the time they wait for a disk
+THREADS = 16  # that hash files; they mostly wait for the disk
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One picture of a pool, not decoded yet: `pool`, `member`, `start`, `size` as in records.IMAGES.
+    """One image that a pool offers, not decoded yet: `pool`, `member`, `start`, `size` as in records.IMAGES.
 
-    `fault`: why it can't be read, known from the listing. `packed`: the path of the compressed tar that
-    `start` counts in. `data`, `things`: bytes and contents of a rendered scene, which no file holds.
+    `fault`: why it can't be read, known from the listing. `compressed`: the path of the compressed tar, in whose
+    uncompressed bytes `start` counts. `data`, `things`: bytes and contents of a rendered scene, which no file holds.
     """
 
     image_id: str
@@ -37,7 +38,7 @@ class Offer:
     start: int | None = None
     size: int | None = None
     fault: str = ""
-    packed: str = ""
+    compressed: str = ""
     data: bytes | None = None
     things: tuple[Thing, ...] = ()
 
@@ -46,10 +47,10 @@ class Offer:
         return f"{self.pool}/{self.member}"
 
 
-def list_offers(pool: Pool, seed: int, known: KnownHashes | None = None) -> Iterator[Offer]:
-    """All pictures of one pool. `known`: hashes of files that have not changed since.
+def list_offers(pool: Pool, seed: int, cache: HashCache | None = None) -> Iterator[Offer]:
+    """All images of one pool. `cache`: hashes of files that have not changed since.
 
-    Raises R2IError where the pool is missing or holds no picture, or a Parquet file has no such column.
+    Raises R2IError where the pool is missing or holds no image, or a Parquet file has no such column.
     """
     if pool.kind == "rendered":
         yield from _rendered(pool, seed)
@@ -58,12 +59,12 @@ def list_offers(pool: Pool, seed: int, known: KnownHashes | None = None) -> Iter
     paths = _paths(pool)
     if not paths:
         raise R2IError(f"pool {pool.name!r}: no {what} in {pool_path(pool)}", "put images there or change sample.pools")
-    found = False
-    for path, entries in _hash(paths, pool, known):
+    is_empty = True
+    for path, entries in _hash(paths, pool, cache):
         for offer in _offers(path, entries, pool):
-            found = True
+            is_empty = False
             yield offer
-    if not found:
+    if is_empty:
         raise R2IError(f"pool {pool.name!r}: no image in {pool_path(pool)}", "put images there or change sample.pools")
 
 
@@ -82,40 +83,46 @@ def _paths(pool: Pool) -> list[str]:
         kind = "folder" if pool.kind == "folder" else f"{pool.kind} file or folder of such"
         raise R2IError(f"pool {pool.name!r}: no {kind} {root}", "put the images there or change sample.pools")
     suffixes = SUFFIXES.get(pool.kind, ("",))
-    return [path for path in walk(str(root)) if path.lower().endswith(suffixes)]
+    return [path for path in walk_files(str(root)) if path.lower().endswith(suffixes)]
 
 
-def _hash(paths: list[str], pool: Pool, known: KnownHashes | None) -> Iterator[tuple[str, list[Entry]]]:
-    """What each file holds, in the order of `paths`; files that changed are read in threads."""
+class _HashJob(NamedTuple):
+    """A file whose entries are in the cache, or are being read."""
+
+    path: str
+    stat: os.stat_result | None
+    cached: list[ImageEntry] | None
+    future: Future[list[ImageEntry]] | None
+
+
+def _hash(paths: list[str], pool: Pool, cache: HashCache | None) -> Iterator[tuple[str, list[ImageEntry]]]:
+    """The entries of each file, in the order of `paths`; files that changed are hashed in threads."""
     variant = pool.kind + (f":{pool.column}" if pool.kind == "parquet" else "")
-    ahead: deque[tuple[str, os.stat_result | None, list[Entry] | Future[list[Entry]]]] = deque()
+    ahead: deque[_HashJob] = deque()
     stop = threading.Event()
     with ThreadPoolExecutor(THREADS, "hash") as threads:
         try:
             for path in paths:
                 stat = _stat(path)
-                entries = known.find(path, variant, stat) if known and stat else None
-                job = threads.submit(read_entries, path, pool, stop) if entries is None else entries
-                ahead.append((path, stat, job))
+                entries = cache.find(path, variant, stat) if cache and stat else None
+                future = threads.submit(read_entries, path, pool, stop) if entries is None else None
+                ahead.append(_HashJob(path, stat, entries, future))
                 while len(ahead) > 4 * THREADS:
-                    yield _take(ahead.popleft(), variant, known)
+                    yield _take(ahead.popleft(), variant, cache)
             while ahead:
-                yield _take(ahead.popleft(), variant, known)
+                yield _take(ahead.popleft(), variant, cache)
         finally:
             stop.set()
             threads.shutdown(cancel_futures=True)
 
 
-def _take(
-    job: tuple[str, os.stat_result | None, list[Entry] | Future[list[Entry]]], variant: str, known: KnownHashes | None
-) -> tuple[str, list[Entry]]:
-    path, stat, entries = job
-    if isinstance(entries, list):
-        return path, entries
-    read = entries.result()
-    if known and stat and not any(entry.fault for entry in read):
-        known.add(path, variant, stat, read)
-    return path, read
+def _take(job: _HashJob, variant: str, cache: HashCache | None) -> tuple[str, list[ImageEntry]]:
+    if job.future is None:
+        return job.path, job.cached or []
+    entries = job.future.result()
+    if cache and job.stat and not any(entry.fault for entry in entries):
+        cache.add(job.path, variant, job.stat, entries)
+    return job.path, entries
 
 
 def _stat(path: str) -> os.stat_result | None:
@@ -125,16 +132,16 @@ def _stat(path: str) -> os.stat_result | None:
         return None
 
 
-def _offers(path: str, entries: list[Entry], pool: Pool) -> Iterator[Offer]:
+def _offers(path: str, entries: list[ImageEntry], pool: Pool) -> Iterator[Offer]:
     name = name_text(os.path.relpath(path, pool_root(pool)))
     if pool.kind != "folder":
         name = name.replace("!", "\\x21")  # ! ends the file's name
     readable = not all(entry.fault for entry in entries)
-    packed = path if pool.kind == "tar" and readable and is_packed(path) else ""
+    compressed = path if pool.kind == "tar" and readable and is_compressed(path) else ""
     for entry in entries:
         member = f"{name}!{entry.name}" if entry.name else name
-        if entry.fault:  # an id of where the picture should be
+        if entry.fault:  # an id of where the image should be
             image_id = sha256(make_id("unreadable", f"{pool.name}/{member}").encode())
             yield Offer(image_id, pool.name, member, fault=entry.fault)
         else:
-            yield Offer(entry.sha256, pool.name, member, entry.start, entry.size, packed=packed)
+            yield Offer(entry.sha256, pool.name, member, entry.start, entry.size, compressed=compressed)

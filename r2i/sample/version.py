@@ -1,8 +1,8 @@
-"""Which images a pool held when its `version` was written to params.yaml, and what has changed since.
+"""The version of a pool, which params.yaml may pin, and what has changed since it was pinned.
 
-A version is `<images>-<digest>`: how many images the pool offers, and the sha256 (its first 32 hex digits) over the
-place, size and content hash of each. Where the pool lies and in which order it is listed is no part of it. A listing
-of 16 bytes an image is kept for the message, beside the hashes; without it only the numbers can be compared.
+A version is `<images>-<digest>`: the number of images, and the sha256 (its first 32 hex digits) over the member, size
+and content hash of each. Neither the pool's path nor the order of its files is part of it. A listing of 16 bytes an
+image is kept beside the hashes to describe changes; without it only the numbers can be compared.
 """
 
 import hashlib
@@ -22,19 +22,21 @@ from r2i.core.errors import R2IError
 from r2i.core.params import Pool
 from r2i.sample.pools import Offer
 
-LISTED = np.dtype([("place", "<u8"), ("content", "<u8")])  # of one image: where it lies, what it holds
+LISTED = np.dtype(
+    [("place", "<u8"), ("content", "<u8")]
+)  # hashes of an image's member, and of its member, size and content
 
 
 @dataclass(frozen=True)
-class Listing:
-    """A pool as it is now. `images`: LISTED, in order."""
+class PoolListing:
+    """A pool as it is now: its version, and a record (LISTED) of each of its images, sorted."""
 
     version: str
     images: NDArray[np.void]
 
 
-def list_pool(offers: Iterable[Offer]) -> Listing:
-    """Of all offers of one pool; pictures that can't be read count by their place."""
+def list_pool(offers: Iterable[Offer]) -> PoolListing:
+    """The listing of all images that one pool offers. Those that can't be read count by their member alone."""
     digest = hashlib.sha256()
 
     def images() -> Iterator[tuple[int, int]]:
@@ -44,7 +46,7 @@ def list_pool(offers: Iterable[Offer]) -> Listing:
             yield _short(offer.member), _short(line)
 
     listed = np.fromiter(images(), LISTED)
-    return Listing(f"{len(listed)}-{digest.hexdigest()[:32]}", np.sort(listed))
+    return PoolListing(f"{len(listed)}-{digest.hexdigest()[:32]}", np.sort(listed))
 
 
 def _short(text: str) -> int:
@@ -52,11 +54,12 @@ def _short(text: str) -> int:
 
 
 def require_versions(pools: Iterable[Pool], offers: Mapping[str, Sequence[Offer]]) -> dict[str, dict[str, Any]]:
-    """By pool of files, for the metrics: its `version` as found, and whether params pin it. `offers`: by pool.
+    """Check the versions that params pin; for the metrics, each pool's `version` and whether it is `pinned`.
 
-    Raises R2IError where params name another version; says so where they name none.
+    `offers`: by pool; rendered pools are left out. Raises R2IError where a pool has another version than the pinned
+    one; warns where none is pinned.
     """
-    found = {}
+    versions = {}
     for pool in pools:
         if pool.kind == "rendered":
             continue
@@ -73,29 +76,29 @@ def require_versions(pools: Iterable[Pool], offers: Mapping[str, Sequence[Offer]
                 file=sys.stderr,
             )
         keep_listing(listing)
-        found[pool.name] = {"version": listing.version, "pinned": pool.version is not None}
-    return found
+        versions[pool.name] = {"version": listing.version, "pinned": pool.version is not None}
+    return versions
 
 
-def describe_change(pinned: str, found: Listing) -> str:
-    """`3 added, 1 removed, 2 changed`; without the listing of `pinned`: `1,200 images then, 1,202 now`."""
+def describe_change(pinned: str, now: PoolListing) -> str:
+    """What has changed: `3 added, 1 removed, 2 changed`, or `1,200 images then, 1,202 now` without a listing."""
     before = _read_listing(pinned)
     if before is None:
         count = pinned.partition("-")[0]
         then = f"{int(count):,}" if count.isdecimal() else "other"
-        return f"{then} images then, {len(found.images):,} now"
-    was, now = before["place"], found.images["place"]
-    stayed = np.isin(found.images, before).sum()
-    both = np.isin(now, was).sum()
-    return f"{len(now) - both:,} added, {len(was) - both:,} removed, {both - stayed:,} changed"
+        return f"{then} images then, {len(now.images):,} now"
+    places_before, places_now = before["place"], now.images["place"]
+    same = np.isin(now.images, before).sum()
+    both = np.isin(places_now, places_before).sum()
+    return f"{len(places_now) - both:,} added, {len(places_before) - both:,} removed, {both - same:,} changed"
 
 
 def _listing_file(version: str) -> Path:
     return paths.pool_listings() / f"{hashlib.sha256(version.encode()).hexdigest()[:32]}.npy"
 
 
-def keep_listing(listing: Listing) -> None:
-    """For the message alone: where it can't be written there is none."""
+def keep_listing(listing: PoolListing) -> None:
+    """Keep a listing to describe later changes; where it can't be written, nothing happens."""
     file = _listing_file(listing.version)
     if file.exists():
         return
@@ -105,7 +108,7 @@ def keep_listing(listing: Listing) -> None:
 
 def _read_listing(version: str) -> NDArray[np.void] | None:
     try:
-        found = np.load(_listing_file(version), allow_pickle=False)
+        images = np.load(_listing_file(version), allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    return found if found.dtype == LISTED else None
+    return images if images.dtype == LISTED else None

@@ -10,14 +10,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from r2i.core.errors import EndpointError, R2IError
 from r2i.core.ids import seed_of
 from r2i.core.params import Judge
 from r2i.core.parse import ReplyError
 from r2i.core.records import OK
-from r2i.endpoint.base import Model, Reply, Request
+from r2i.endpoint.base import Model, Reply, Request, ServedModel
 from r2i.grading.verdict import VERDICT_FORM, fill_judge, judge_prompt, parse_verdict
 
 TRIES = 2  # requests for a verdict: one that can't be parsed is requested again with another seed
@@ -66,7 +66,7 @@ class RewardJudge:
         try:
             return await asyncio.gather(*(self.decide_async(item) for item in items))
         finally:
-            if hasattr(self.model, "settle"):
+            if isinstance(self.model, ServedModel):
                 await self.model.settle(0.0)
 
     async def decide_async(self, item: Undecided) -> bool | None:
@@ -119,13 +119,12 @@ class RewardJudge:
             return str(error), None
 
     def _is_stored(self, request: Request) -> bool:
-        model: Any = self.model
-        return hasattr(model, "store") and 0 in model.store.find(request.key(model.name, model.params.enforce_form))
+        return isinstance(self.model, ServedModel) and self.model.is_stored(request)
 
     async def _ask(self, request: Request) -> Reply:
         self._in_flight += 1
         try:
-            if hasattr(self.model, "ask"):
+            if isinstance(self.model, ServedModel):
                 return (await self.model.ask(request))[0]
             return await asyncio.to_thread(self._ask_in_process, request)
         finally:
@@ -141,11 +140,12 @@ class RewardJudge:
             return True
         if time.monotonic() < self._down_until or self._in_flight:
             return False
-        self._in_flight += 1  # nobody else begins it meanwhile
-        try:
-            await self.model.settle(0.0)  # type: ignore[attr-defined]
-        finally:
-            self._in_flight -= 1
+        if isinstance(self.model, ServedModel):
+            self._in_flight += 1  # nobody else begins it meanwhile
+            try:
+                await self.model.settle(0.0)
+            finally:
+                self._in_flight -= 1
         self._down_until = None
         return True
 

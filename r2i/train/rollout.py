@@ -11,7 +11,7 @@ from r2i.core.ids import seed_of
 from r2i.core.images import sha256
 from r2i.core.params import Dapo, Sampling
 from r2i.endpoint.base import Request
-from r2i.endpoint.local import LocalModel
+from r2i.endpoint.local import EncodedRequest, LocalModel
 
 
 class GroupSampler:
@@ -26,20 +26,20 @@ class GroupSampler:
     def __call__(self, prompts: list[Any], trainer: Any) -> dict[str, Any]:
         """`prompts`: conversations of one image each, every one `group_size` times in a row."""
         group = self.dapo.group_size
-        conversations = [_read(prompt) for prompt in prompts[::group]]
-        views = self.policy.eyes.encode([picture for _, picture in conversations])
+        asked = [_read(prompt) for prompt in prompts[::group]]
+        images = self.policy.encoder.encode([picture for _, picture in asked])
         step = trainer.state.global_step
-        pairs = [
-            (Request(text, (), self.sampling, self._seed(step, text, picture), group), [view])
-            for (text, picture), view in zip(conversations, views, strict=True)
+        requests = [
+            EncodedRequest(Request(text, (), self.sampling, self._seed(step, text, picture), group), [image])
+            for (text, picture), image in zip(asked, images, strict=True)
         ]
-        completions = self.policy.sample(pairs)
-        texts = [self.policy.text(request, seen) for request, seen in pairs]
+        generations = self.policy.sample(requests)
+        texts = [self.policy.render_prompt(request) for request in requests]
         ids = self.policy.processor.tokenizer(texts)["input_ids"]
         self.policy.texts.clear()
         return {
             "prompt_ids": [row for row in ids for _ in range(group)],
-            "completion_ids": [[*tokens, self.end] if ended else tokens for tokens, ended in completions],
+            "completion_ids": [[*tokens, self.end] if ended else tokens for tokens, ended in generations],
             "logprobs": None,
         }
 

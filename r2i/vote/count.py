@@ -1,16 +1,18 @@
-"""Count votes: pure functions of the answers."""
+"""Votes counted: pure functions of one question's answers."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from r2i.core.records import ABSTAINED, FAILED, NOT_ASKED, OK, REJECTED
+from r2i.core.tables import Row
 from r2i.core.text import normalise
 
 
 @dataclass(frozen=True)
-class Group:
-    """Answers that are the same. `answer`: its most common spelling; `forms`: their normal forms."""
+class AnswerGroup:
+    """Equivalent answers. `answer`: their most common spelling; `count`: samples; `forms`: their normal forms."""
 
     answer: str
     count: int
@@ -18,68 +20,80 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Tally:
-    """What one question's samples came to. `lost`: calls that failed, whose answer nobody knows.
+class VoteCount:
+    """The samples of one question, counted.
 
-    `saved`: samples that were not asked for, since agreement was out of reach; they are no part of `asked`.
+    `groups`: largest first. `asked`: samples that were asked for; `lost`: those of them whose call failed, so that
+    nobody knows their answer. `saved`: samples that were not asked for, since agreement was out of reach.
     """
 
-    groups: tuple[Group, ...]
+    groups: tuple[AnswerGroup, ...]
     asked: int
     lost: int
     saved: int = 0
 
     @property
     def valid(self) -> int:
+        """Samples that are answers."""
         return sum(group.count for group in self.groups)
 
     @property
     def agree(self) -> int:
+        """Samples in the largest group."""
         return self.groups[0].count if self.groups else 0
 
     @property
-    def tied(self) -> bool:
+    def is_tied(self) -> bool:
+        """Whether the second group is as large as the first."""
         return len(self.groups) > 1 and self.groups[0].count == self.groups[1].count
 
 
-def group_answers(answers: Iterable[str]) -> tuple[Group, ...]:
-    """Groups by normal form, largest first, then by text: the order of `answers` plays no part."""
+class VoteResult(NamedTuple):
+    """The columns of the same names in VOTES."""
+
+    status: str
+    reason: str
+
+
+def count_samples(samples: Sequence[Row]) -> VoteCount:
+    """Count all samples of one question (rows of ANSWERS: answer, status, reason)."""
+    asked = [sample for sample in samples if sample["reason"] != NOT_ASKED]
+    lost = sum(1 for sample in asked if sample["status"] != OK and sample["reason"] not in ABSTAINED)
+    groups = group_answers(sample["answer"] for sample in asked if sample["status"] == OK)
+    return VoteCount(groups, len(asked), lost, len(samples) - len(asked))
+
+
+def group_answers(answers: Iterable[str]) -> tuple[AnswerGroup, ...]:
+    """Group by normal form, largest first, then by text: the order of `answers` plays no part."""
     spellings: dict[str, Counter[str]] = {}
     for answer in answers:
         spellings.setdefault(normalise(answer), Counter())[answer] += 1
-    return in_order(
-        Group(min(found, key=lambda text: (-found[text], len(text), text)), found.total(), frozenset({form}))
-        for form, found in spellings.items()
+    return sort_groups(
+        AnswerGroup(min(counts, key=lambda text: (-counts[text], len(text), text)), counts.total(), frozenset({form}))
+        for form, counts in spellings.items()
     )
 
 
-def merge_groups(groups: Sequence[Group], partition: Iterable[Sequence[int]]) -> tuple[Group, ...]:
-    """Join groups that mean the same. `partition`: places in `groups`; counts are added up here.
+def merge_groups(groups: Sequence[AnswerGroup], partition: Iterable[Sequence[int]]) -> tuple[AnswerGroup, ...]:
+    """Merge groups that mean the same. `partition`: places in `groups`; their counts are added up.
 
-    The joint answer is the largest member's own spelling, never a text of the judge's.
+    The merged answer is the largest member's spelling, never a text that a judge wrote.
     """
     merged = []
     for places in partition:
-        members = in_order(groups[place] for place in places)
+        members = sort_groups(groups[place] for place in places)
         forms = frozenset[str]().union(*(member.forms for member in members))
-        merged.append(Group(members[0].answer, sum(member.count for member in members), forms))
-    return in_order(merged)
+        merged.append(AnswerGroup(members[0].answer, sum(member.count for member in members), forms))
+    return sort_groups(merged)
 
 
-def in_order(groups: Iterable[Group]) -> tuple[Group, ...]:
+def sort_groups(groups: Iterable[AnswerGroup]) -> tuple[AnswerGroup, ...]:
+    """Largest first, then by text."""
     return tuple(sorted(groups, key=lambda group: (-group.count, group.answer)))
 
 
-def tally(answers: Sequence[tuple[str, str, str]]) -> Tally:
-    """Count `(answer, status, reason)` of all samples of one question."""
-    samples = [sample for sample in answers if sample[2] != NOT_ASKED]
-    lost = sum(1 for _, status, reason in samples if status != OK and reason not in ABSTAINED)
-    groups = group_answers(answer for answer, status, _ in samples if status == OK)
-    return Tally(groups, len(samples), lost, len(answers) - len(samples))
-
-
-def decide(count: Tally, min_agreement: int) -> tuple[str, str]:
-    """`(status, reason)` of a question.
+def decide(count: VoteCount, min_agreement: int) -> VoteResult:
+    """Decide one question.
 
     - ok: `min_agreement` samples agree, and no other group is as large (else rejected, `tie`).
     - failed, `too_few_answers`: not enough agree, but would if the failed calls had agreed, too. The
@@ -88,15 +102,15 @@ def decide(count: Tally, min_agreement: int) -> tuple[str, str]:
     - rejected, `no_agreement`: enough answers, and they differ; or so few agreed that the rest was saved.
     """
     if count.agree >= min_agreement:
-        return (REJECTED, "tie") if count.tied else (OK, "")
+        return VoteResult(REJECTED, "tie") if count.is_tied else VoteResult(OK, "")
     if count.agree + count.lost >= min_agreement:
-        return FAILED, "too_few_answers"
-    if count.saved:
-        return REJECTED, "no_agreement"
-    return REJECTED, "too_few_answers" if count.valid < min_agreement else "no_agreement"
+        return VoteResult(FAILED, "too_few_answers")
+    if not count.saved and count.valid < min_agreement:
+        return VoteResult(REJECTED, "too_few_answers")
+    return VoteResult(REJECTED, "no_agreement")
 
 
-def worth_judging(count: Tally, min_agreement: int) -> bool:
-    """Whether joining groups could still change the outcome to ok: only then a judge is asked."""
-    undecided = count.agree < min_agreement or count.tied
-    return undecided and len(count.groups) > 1 and count.valid >= min_agreement
+def is_worth_judging(count: VoteCount, min_agreement: int) -> bool:
+    """Whether merging groups could still make the question ok: a judge is asked only then."""
+    is_undecided = count.agree < min_agreement or count.is_tied
+    return is_undecided and len(count.groups) > 1 and count.valid >= min_agreement

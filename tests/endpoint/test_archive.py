@@ -12,10 +12,10 @@ from r2i.endpoint import archive as archive_module
 from r2i.endpoint.archive import PREFIX, Archive, open_archive, segment_names
 from r2i.endpoint.record import Record, own_sha256, write_record
 from r2i.endpoint.store import Store
-from r2i.tools.replies.segments import LIMIT, write_segments
+from r2i.tools.replies.segments import MAX_BYTES, write_segments
 
 
-def segment(folder: Path, *records: Record, limit: int = LIMIT) -> list[Path]:
+def segment(folder: Path, *records: Record, limit: int = MAX_BYTES) -> list[Path]:
     """One segment (or as many as `limit` asks for) of `records`."""
     return write_segments(folder, sorted((record.key, write_record(record)) for record in records), limit)
 
@@ -101,7 +101,7 @@ def test_an_archive_is_in_memory_once(tmp_path: Path) -> None:
 
 
 def test_more_segments_than_may_be_open_are_read_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive_module, "OPEN", 3)
+    monkeypatch.setattr(archive_module, "MAX_OPEN", 3)
     for number in range(10):
         segment(tmp_path, made_record(number, {0: str(number)}))
     archive = Archive(tmp_path)

@@ -5,13 +5,13 @@ import time
 import pytest
 
 from r2i.endpoint.chat import (
-    NAMED,
-    BadBody,
-    Choice,
-    Complaint,
+    OPTION_PATTERNS,
+    BadBodyError,
     Completion,
-    read_complaint,
+    CompletionChoice,
+    ErrorBody,
     read_completion,
+    read_error,
     refused_option,
     retry_after,
 )  # fmt: skip
@@ -54,8 +54,8 @@ def test_usage_is_read_and_shared_out() -> None:
     usage = {"prompt_tokens": 50, "completion_tokens": 7}
     found = read_completion(body(choice("a"), choice("b", index=1), usage=usage, model="m-1"))
     assert (found.tokens_in, found.tokens_out, found.served_model) == (50, 7, "m-1")
-    assert [found.tokens(0), found.tokens(1)] == [(50, 4), (0, 3)]
-    assert read_completion(body(choice("a"), usage=None)) == Completion([Choice("a", "", "stop")])
+    assert [found.tokens_of(0), found.tokens_of(1)] == [(50, 4), (0, 3)]
+    assert read_completion(body(choice("a"), usage=None)) == Completion([CompletionChoice("a", "", "stop")])
 
 
 @pytest.mark.parametrize(
@@ -64,37 +64,37 @@ def test_usage_is_read_and_shared_out() -> None:
      '{"choices": [{"message": {"content": "a"}}], "usage": {"prompt_tokens": "many"}}'],
 )  # fmt: skip
 def test_anything_else_is_a_bad_body(text: str) -> None:
-    with pytest.raises(BadBody):
+    with pytest.raises(BadBodyError):
         read_completion(text)
 
 
 def test_a_reply_that_the_server_gave_up_is_a_bad_body() -> None:
-    with pytest.raises(BadBody):
+    with pytest.raises(BadBodyError):
         read_completion(body(choice("The col", "abort")))
 
 
 @pytest.mark.parametrize("text", ["n must be 1", "Invalid 'n'", '{"param": "n"}', "parameter n>1", "`n` unsupported"])
 def test_messages_about_n_are_known(text: str) -> None:
-    assert refused_option(Complaint(text), NAMED) == "n"
+    assert refused_option(ErrorBody(text), OPTION_PATTERNS) == "n"
 
 
 @pytest.mark.parametrize("text", ["not an image", "don't", "top_n", "a line\\n break", "max_tokens", "N/A"])
 def test_messages_about_other_things_are_not(text: str) -> None:
-    assert refused_option(Complaint(text), NAMED) is None
+    assert refused_option(ErrorBody(text), OPTION_PATTERNS) is None
 
 
 def test_a_named_param_decides_before_any_word_of_the_message() -> None:
-    assert refused_option(Complaint("no seed, please", param="n"), NAMED) == "n"
-    assert refused_option(Complaint("n is not a seed", param="messages"), NAMED) is None
-    assert refused_option(Complaint("bad", param="seed"), {"n"}) is None  # it was not sent
+    assert refused_option(ErrorBody("no seed, please", param="n"), OPTION_PATTERNS) == "n"
+    assert refused_option(ErrorBody("n is not a seed", param="messages"), OPTION_PATTERNS) is None
+    assert refused_option(ErrorBody("bad", param="seed"), {"n"}) is None  # it was not sent
 
 
 def test_complaints_are_read_from_any_body() -> None:
     stated = {"error": {"message": "no", "param": "seed", "code": 400}}
-    assert read_complaint(json.dumps(stated)) == Complaint("no", "seed", "400")
-    assert read_complaint('{"error": "overloaded"}') == Complaint("overloaded")
+    assert read_error(json.dumps(stated)) == ErrorBody("no", "seed", "400")
+    assert read_error('{"error": "overloaded"}') == ErrorBody("overloaded")
     for text in ("<html>", "[1]", '{"detail": "x"}', '{"error": {}}', "null"):
-        assert read_complaint(text) == Complaint(text)
+        assert read_error(text) == ErrorBody(text)
 
 
 def test_retry_after_is_seconds_or_a_date() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from r2i.core.params import Sampling
-from r2i.endpoint.base import Reply, Request
+from r2i.endpoint.base import Reply, Request, ServedModel
 from r2i.endpoint.flow import Job, run_jobs
 from r2i.endpoint.ledger import Ledger
 
@@ -23,6 +23,8 @@ def reply(text: str) -> Reply:
 class InProcess:
     """Keeps the batches that it was asked."""
 
+    kind, price, loaded = "local", None, None
+
     def __init__(self, name: str = "local") -> None:
         self.name = name
         self.batches: list[list[str]] = []
@@ -32,7 +34,7 @@ class InProcess:
         return [[reply(one.prompt.upper())] for one in requests]
 
 
-class Behind(InProcess):
+class Behind(InProcess, ServedModel):
     """Behind a server: each request takes as long as it says."""
 
     def __init__(self, name: str = "remote") -> None:
@@ -40,16 +42,19 @@ class Behind(InProcess):
         self.in_flight = self.most = 0
         self.settled: list[float] = []
 
-    async def ask(self, one: Request) -> list[Reply]:
+    async def ask(self, request: Request) -> list[Reply]:
         self.in_flight += 1
         self.most = max(self.most, self.in_flight)
-        await asyncio.sleep(float(one.prompt.rpartition(" ")[2]))
+        await asyncio.sleep(float(request.prompt.rpartition(" ")[2]))
         self.in_flight -= 1
-        if "defect" in one.prompt:
-            raise ValueError(one.prompt)
-        return [reply(one.prompt.upper())]
+        if "defect" in request.prompt:
+            raise ValueError(request.prompt)
+        return [reply(request.prompt.upper())]
 
-    def line(self) -> str:
+    def is_stored(self, request: Request) -> bool:
+        return False
+
+    def progress(self) -> str:
         return ""
 
     async def settle(self, grace_s: float) -> None:

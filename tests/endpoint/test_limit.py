@@ -29,11 +29,11 @@ def simulate(limit: AdaptiveLimit, calls: int, capacity: int, refuse: bool = Fal
             heapq.heappush(running, (end, now, limit.epoch, False))
         now, start, epoch, refused = heapq.heappop(running)
         if refused:
-            limit.overloaded(epoch)
+            limit.note_overload(epoch)
             begun -= 1  # it will be tried again
         else:
             served += 1
-            limit.succeeded(now - start, now)
+            limit.note_success(now - start, now)
         limit.release()
     return now
 
@@ -63,16 +63,16 @@ def test_a_server_that_batches_is_worth_more_calls_though_each_is_slower() -> No
 def test_only_the_first_failure_of_an_epoch_cuts() -> None:
     limit = AdaptiveLimit(100, start=100)
     for _ in range(50):
-        limit.overloaded(0)
+        limit.note_overload(0)
     assert limit.limit == 70
-    limit.overloaded(1)
+    limit.note_overload(1)
     assert limit.limit == pytest.approx(49)
 
 
 def test_the_limit_never_falls_below_one() -> None:
     limit = AdaptiveLimit(100)
     for epoch in range(100):
-        limit.overloaded(epoch)
+        limit.note_overload(epoch)
     assert limit.limit == 1
 
 

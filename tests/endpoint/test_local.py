@@ -14,8 +14,8 @@ from r2i.core.errors import EndpointError
 from r2i.core.images import jpeg_bytes, read_image
 from r2i.core.params import Endpoint, Sampling
 from r2i.endpoint import Picture, Request, connect
-from r2i.endpoint.decode import Tokens, choose, draw_uniforms
-from r2i.endpoint.local import LocalModel, Seen, load_local
+from r2i.endpoint.decode import TokenRules, draw_uniforms, sample_tokens
+from r2i.endpoint.local import EncodedImage, LocalModel, load_local
 
 GREEDY = Sampling(temperature=0, max_tokens=12)
 SAMPLED = Sampling(temperature=1, max_tokens=12)
@@ -126,7 +126,7 @@ def test_image_marks_and_padding_are_never_said(model: LocalModel) -> None:
     assert torch.isinf(model.tokens.bias[vocabulary:]).all()
     logits = torch.zeros(1000, len(model.tokens.bias))  # no preference: 1000 even draws hit each of up to 160 ids
     evenly = torch.linspace(0, 1 - 2**-53, 1000, dtype=torch.float64)
-    drawn = choose(logits + model.tokens.bias, Sampling(temperature=1), evenly)
+    drawn = sample_tokens(logits + model.tokens.bias, Sampling(temperature=1), evenly)
     assert set(drawn.tolist()) == set(torch.where(model.tokens.bias == 0)[0].tolist())
 
 
@@ -150,18 +150,18 @@ def test_a_reply_that_ends_is_ok_and_one_that_ends_at_once_is_empty(
     reply = model.complete([ask(0)])[0][0]
     ids = model.processor.tokenizer(reply.text)["input_ids"]
     later = next(i for i, token in enumerate(ids) if token != ids[0])
-    monkeypatch.setattr(model, "tokens", Tokens(frozenset([ids[later]]), model.tokens.bias))
+    monkeypatch.setattr(model, "tokens", TokenRules(frozenset([ids[later]]), model.tokens.bias))
     ended = model.complete([ask(0)])[0][0]
     assert (ended.status, ended.reason) == ("ok", "")
     assert reply.text.startswith(ended.text)
-    monkeypatch.setattr(model, "tokens", Tokens(frozenset([ids[0]]), model.tokens.bias))
+    monkeypatch.setattr(model, "tokens", TokenRules(frozenset([ids[0]]), model.tokens.bias))
     empty = model.complete([ask(0)])[0][0]
     assert (empty.text, empty.status, empty.reason) == ("", "failed", "empty")
 
 
 def test_rows_that_end_early_change_nothing_for_the_others(model: LocalModel, monkeypatch: pytest.MonkeyPatch) -> None:
     # 40 of the vocabulary's tokens end a reply, so that rows leave the batch at different steps
-    monkeypatch.setattr(model, "tokens", Tokens(frozenset(range(60, 100)), model.tokens.bias))
+    monkeypatch.setattr(model, "tokens", TokenRules(frozenset(range(60, 100)), model.tokens.bias))
     requests = [ask(seed, SAMPLED, n=2) for seed in range(8)]
     together = model.complete(requests)
     assert together == [model.complete([request])[0] for request in requests]
@@ -182,13 +182,13 @@ def test_a_picture_that_cannot_be_read_fails_its_own_request_alone(model: LocalM
 def test_an_image_is_encoded_once_however_often_it_is_shown(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = LocalModel(checkpoint, batch=2)
     encoded: list[int] = []
-    encode = model.eyes.encode
+    encode = model.encoder.encode
 
-    def counting(pictures: list[Image.Image]) -> list[Seen]:
-        encoded.append(len(pictures))
-        return encode(pictures)
+    def counting(images: list[Image.Image]) -> list[EncodedImage]:
+        encoded.append(len(images))
+        return encode(images)
 
-    monkeypatch.setattr(model.eyes, "encode", counting)
+    monkeypatch.setattr(model.encoder, "encode", counting)
     shown = (noise(0), noise(1))
     model.complete([Request(prompt, shown, GREEDY, 0) for prompt in ASKED])
     assert sum(encoded) == 2
@@ -196,10 +196,10 @@ def test_an_image_is_encoded_once_however_often_it_is_shown(checkpoint: Path, mo
 
 def test_features_are_dropped_when_they_fill_their_share(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = LocalModel(checkpoint)
-    one = next(iter(model.eyes.look([Picture.of(noise(0))]).values())).size()  # type: ignore[union-attr]
-    monkeypatch.setattr("r2i.endpoint.local.KEEP_BYTES", 2 * one)
-    model.eyes.look([Picture.of(noise(i)) for i in range(1, 5)])
-    assert len(model.eyes.kept) == 2
+    one = next(iter(model.encoder.encode_pictures([Picture.of(noise(0))]).values())).size()  # type: ignore[union-attr]
+    monkeypatch.setattr("r2i.endpoint.local.CACHE_BYTES", 2 * one)
+    model.encoder.encode_pictures([Picture.of(noise(i)) for i in range(1, 5)])
+    assert len(model.encoder.cache) == 2
 
 
 def test_jpegs_of_any_mode_can_be_shown(model: LocalModel) -> None:

@@ -13,7 +13,7 @@ from r2i.core.errors import TableError
 from r2i.core.images import jpeg_bytes, read_image, sha256
 from r2i.core.tables import Row, iter_rows, write_table
 from r2i.endpoint import pictures
-from r2i.endpoint.pictures import Recent, in_their_order, read_pictures
+from r2i.endpoint.pictures import ByteCache, read_pictures, sort_by_picture
 
 SCHEMA = pa.schema(
     [("row_id", pa.string()), ("image_id", pa.string()), ("image", pa.binary()), ("status", pa.string())]
@@ -56,12 +56,12 @@ def test_only_the_ids_that_were_named_are_there(table: Path) -> None:
 def test_rows_are_put_in_the_order_of_their_pictures(table: Path) -> None:
     found = read_pictures(table, SCHEMA, "crop", "image", ["r0001", "r0002", "r0003"])
     asked = [("second question", "r0003"), ("first", "r0001"), ("other", "r0003"), ("last", "r0002")]
-    ordered = in_their_order(asked, found, lambda question: question[1])
+    ordered = sort_by_picture(asked, found, lambda question: question[1])
     assert sorted(ordered) == sorted(asked)
     assert list(dict.fromkeys(name for _, name in ordered)) == list(found)
     assert [text for text, name in ordered if name == "r0003"] == ["second question", "other"]  # as they came
     with pytest.raises(KeyError):
-        in_their_order([("a question", "r0009")], found, lambda question: question[1])
+        sort_by_picture([("a question", "r0009")], found, lambda question: question[1])
 
 
 def test_in_the_tables_order_each_row_group_is_read_once(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ def test_in_the_tables_order_each_row_group_is_read_once(table: Path, monkeypatc
         read.append(number)
         return whole(self, number, *args, **options)
 
-    monkeypatch.setattr(pictures, "HELD_BYTES", 1)  # no more than the last one
+    monkeypatch.setattr(pictures, "CACHE_BYTES", 1)  # no more than the last one
     found = read_pictures(table, SCHEMA, "crop", "image", [row["row_id"] for row in rows(600)])
     monkeypatch.setattr(pq.ParquetFile, "read_row_group", note)
     for picture in found.values():
@@ -87,13 +87,13 @@ def test_memory_holds_the_last_groups_alone() -> None:
         made.append(name)
         return bytes(40)
 
-    recent: Recent[bytes] = Recent(100, len)
+    cache: ByteCache[bytes] = ByteCache(100, len)
     for name in "aabacb":  # a and b fit together; c drives b out, which was used before a
-        recent.get(name, partial(make, name))
+        cache.get(name, partial(make, name))
     assert made == ["a", "b", "c", "b"]
-    assert recent.held == 80 and list(recent.kept) == ["c", "b"]
-    recent.get("huge", lambda: bytes(500))
-    assert list(recent.kept) == ["huge"]
+    assert cache.bytes == 80 and list(cache.values) == ["c", "b"]
+    cache.get("huge", lambda: bytes(500))
+    assert list(cache.values) == ["huge"]
 
 
 def test_a_missing_id_is_an_error_before_anything_is_asked(table: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_picture_in_use_is_one_object_and_forgotten_afterwards(table: Path) ->
     assert found["r0001"] is first
     del first
     gc.collect()
-    assert not found.used  # type: ignore[attr-defined]
+    assert not found.in_use  # type: ignore[attr-defined]
 
 
 def test_large_pictures_are_scaled_down_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

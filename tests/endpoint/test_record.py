@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_replies import made_call, made_key, made_record, made_reply, made_request
 
-from r2i.endpoint.base import canonical
-from r2i.endpoint.record import Damaged, is_kept, key_of, own_sha256, read_record, write_record
+from r2i.endpoint.base import canonical, key_of
+from r2i.endpoint.record import DamagedRecord, is_storable, own_sha256, read_record, write_record
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=40)  # lone surrogates and NUL too
 DATA = write_record(made_record())
@@ -49,13 +49,13 @@ def test_one_wrong_byte_is_noticed(place: int, byte: int) -> None:
     data = DATA[:place] + bytes([byte]) + DATA[place + 1 :]
     try:
         assert read_record(data, KEY) == made_record()  # the same byte, or another way to write the same character
-    except Damaged:
+    except DamagedRecord:
         assert data != DATA
 
 
 @given(st.integers(0, len(DATA) - 1))
 def test_a_record_that_is_cut_anywhere_is_damaged(end: int) -> None:
-    with pytest.raises(Damaged, match=r"empty|torn"):
+    with pytest.raises(DamagedRecord, match=r"empty|torn"):
         read_record(DATA[:end], KEY)
 
 
@@ -76,7 +76,7 @@ def test_a_record_that_is_cut_anywhere_is_damaged(end: int) -> None:
     ],
 )
 def test_what_is_no_record_is_damaged_and_says_why(data: bytes, why: str) -> None:
-    with pytest.raises(Damaged, match=why):
+    with pytest.raises(DamagedRecord, match=why):
         read_record(data, KEY)
 
 
@@ -103,7 +103,7 @@ def test_what_is_no_record_is_damaged_and_says_why(data: bytes, why: str) -> Non
     ],
 )
 def test_a_true_hash_does_not_excuse_a_wrong_form(change: object) -> None:
-    with pytest.raises(Damaged, match=r"form|another"):
+    with pytest.raises(DamagedRecord, match=r"form|another"):
         read_record(resigned(change), KEY)
 
 
@@ -112,7 +112,7 @@ def test_resigning_alone_does_no_damage() -> None:
 
 
 def test_the_record_of_another_request_is_named() -> None:
-    with pytest.raises(Damaged, match=f"another request, {KEY}"):
+    with pytest.raises(DamagedRecord, match=f"another request, {KEY}"):
         read_record(DATA, made_key(1))
 
 
@@ -133,13 +133,13 @@ def test_a_part_of_a_record_keeps_the_calls_that_brought_it() -> None:
 
 @pytest.mark.parametrize("reason", ["", "truncated", "empty", "refused", "bad_request"])
 def test_what_was_paid_for_or_would_come_again_is_kept(reason: str) -> None:
-    assert is_kept(made_reply(reason=reason))
+    assert is_storable(made_reply(reason=reason))
 
 
 @pytest.mark.parametrize("reason", ["timeout", "server_error", "rate_limited", "connection"])
 def test_a_failure_that_may_pass_is_not_kept(reason: str) -> None:
-    assert not is_kept(made_reply(reason=reason))
-    assert not is_kept(dataclasses.replace(made_reply(), status="ok", reason=reason))
+    assert not is_storable(made_reply(reason=reason))
+    assert not is_storable(dataclasses.replace(made_reply(), status="ok", reason=reason))
 
 
 def test_a_calls_keys_are_strings_once_written() -> None:

@@ -487,11 +487,11 @@ def test_the_progress_line_counts(server: Server, tmp_path: Path) -> None:
 
     def job() -> Job[None]:
         yield [(model, ask())]
-        lines.append(model.line())
+        lines.append(model.progress())
 
     run_jobs([job()])
     assert re.fullmatch(r"big: 1 calls, [\d.]+/s, 0 in flight of 64; 0\.00 M tokens in, .* cost 0\.00", lines[0])
-    assert model.line() == ""
+    assert model.progress() == ""
 
 
 def test_keys_appear_nowhere(server: Server, tmp_path: Path) -> None:
@@ -507,11 +507,11 @@ def test_keys_appear_nowhere(server: Server, tmp_path: Path) -> None:
         "def main() -> None:\n"
         "    with connect(endpoint) as model:\n"
         "        print(model.complete([Request('quote', (), Sampling(), 0), Request('odd', (), Sampling(), 0)]))\n"
-        "        model.wire = None\n"
+        "        model.client = None\n"
         "        def defect(body, answered):\n"
         "            raise RuntimeError('a defect of ours')\n"
-        "        import r2i.endpoint.wire\n"
-        "        r2i.endpoint.wire.Wire.send = lambda self, body, answered: defect(body, answered)\n"
+        "        import r2i.endpoint.client\n"
+        "        r2i.endpoint.client.ChatClient.send = lambda self, body, answered: defect(body, answered)\n"
         "        model.complete([Request('more', (), Sampling(), 0)])\n"
         "run_stage(main)\n"
     )

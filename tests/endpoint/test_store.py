@@ -11,7 +11,7 @@ from made_replies import made_call, made_key, made_record, made_reply, made_requ
 
 from r2i.core import paths
 from r2i.core.errors import EndpointError
-from r2i.endpoint.record import Damaged, write_record
+from r2i.endpoint.record import DamagedRecord, write_record
 from r2i.endpoint.store import Store
 
 KEY = made_key()
@@ -71,7 +71,7 @@ def test_a_damaged_record_is_missing_and_is_paid_for_again(tmp_path: Path, data:
     store.path(KEY).parent.mkdir()
     store.path(KEY).write_bytes(data)
     assert store.find(KEY) == {}
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedRecord):
         store.read(KEY)
     put(store, 0, {0: "four"})
     assert texts(store) == {0: "four"}

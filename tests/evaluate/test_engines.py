@@ -10,7 +10,7 @@ from made_items import make_item
 from r2i.core.errors import EndpointError
 from r2i.core.params import Cut, Endpoint, Evaluate, RegisteredModel, load_params
 from r2i.endpoint import connect
-from r2i.endpoint.weights import digest_folder, stored_name
+from r2i.endpoint.vllm import digest_folder, stored_name
 from r2i.evaluate.engines import choose_endpoint, find_model
 from r2i.evaluate.predict import predict
 

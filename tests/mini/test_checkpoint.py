@@ -26,12 +26,12 @@ def test_the_tokenizer_gives_back_every_reply_to_the_letter() -> None:
     scene = render_scene(np.random.default_rng(0))
     thing = scene.things[0]
     for text in (
-        language.written_questions(thing),
+        language.reply_with_questions(thing),
         language.NO_QUESTIONS,
-        language.verdict(scene, thing, thing, thing.mark),
-        language.answered("red"),
-        language.chosen("7", "B"),
-        language.wrong_answers(["1", "2", "3"]),
+        language.reply_to_check(scene, thing, thing, thing.mark),
+        language.reply_with_answer("red"),
+        language.reply_with_letter("7", "B"),
+        language.reply_with_distractors(["1", "2", "3"]),
     ):
         ids = tokenizer(text)["input_ids"]
         assert tokenizer.unk_token_id not in ids

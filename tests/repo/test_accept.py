@@ -30,7 +30,7 @@ VOTES = Path(TABLES["vote"]) / "part-00000-of-00001.parquet"
 
 def write_code_files() -> None:
     """As the stage `code` does."""
-    for name, text in code_files(load_params(), ["dapo"]).items():
+    for name, text in code_files(load_params()).items():
         (paths.CODE / name).write_text(text)
 
 

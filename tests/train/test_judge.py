@@ -128,7 +128,8 @@ def test_a_key_that_is_refused_after_verdicts_from_the_store_alone_ends_the_run(
 class InProcess:
     """A model without a server: one call at a time, as Torch wants it."""
 
-    name = "local"
+    name = kind = "local"
+    price = loaded = None
 
     def __init__(self) -> None:
         self.busy = threading.Lock()

@@ -10,8 +10,7 @@ from r2i.core.photos import Photos
 from r2i.core.records import OK
 from r2i.core.tables import Row
 from r2i.endpoint.base import Picture
-from r2i.endpoint.images import read_images
-from r2i.endpoint.pictures import read_pictures
+from r2i.endpoint.pictures import read_images, read_pictures
 from r2i.pages.review.subjects import Subjects, each
 from r2i.review.decisions import Decision, Frame, Was, by_subject, form_of, read_decisions, was_of
 from r2i.review.strata import item_stratum, question_stratum

@@ -14,7 +14,7 @@ from r2i.core.tables import Row
 from r2i.endpoint.archive import open_archive
 from r2i.endpoint.store import Store
 from r2i.repo.git import ask_git, run_git
-from r2i.tools.replies.show import find_record
+from r2i.tools.replies.show import find_request
 
 PROMPTS = {  # what was asked for -> room and name of its prompt
     "list": "crop/list",
@@ -60,12 +60,13 @@ def reply_of(key: str, endpoint: str) -> Row:
         return {"kept": "", "why": "in process: not kept, it is made again by running the stage"}
     store, folder = Store(paths.reply_store(), paths.reply_archive()), paths.reply_archive()
     try:
-        found, sample = find_record(store, open_archive(folder), key)
+        stored, sample = find_request(store, open_archive(folder), key)
     except R2IError as error:
         return {"kept": "", "why": error.cause}
     if sample is None:
         return {"kept": "", "why": f"{key} names no sample"}
-    reply, place = found.samples[sample]
+    located = stored.samples[sample]
+    reply, place = located.reply, located.place
     state = {"status": reply.status, "reason": reply.reason, "text": reply.text}
     return {"kept": place, **state, "tokens_in": reply.tokens_in, "tokens_out": reply.tokens_out}
 

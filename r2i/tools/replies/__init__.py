@@ -1,1 +1,1 @@
-"""What is done with the replies that a run has paid for: shared, counted, shown, checked, thrown out."""
+"""Tools for the store and the archive of replies: pack and share, count, show, verify, collect garbage."""

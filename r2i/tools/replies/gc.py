@@ -1,4 +1,4 @@
-"""What the live store need not keep."""
+"""Garbage collection: remove what the live store need not keep."""
 
 import time
 from collections.abc import Collection, Iterator
@@ -8,20 +8,20 @@ from pathlib import Path
 from r2i.core.errors import R2IError
 from r2i.core.images import file_sha256
 from r2i.endpoint.archive import Archive, segment_names
-from r2i.endpoint.record import Damaged, Record, write_record
+from r2i.endpoint.record import DamagedRecord, Record, write_record
 from r2i.endpoint.store import Store
 from r2i.tools.replies.scan import scan_archive
 
-PART_AGE_S = 3600.0  # a part file that is younger may be under way
+PART_AGE_S = 3600.0  # a younger part file may be in use
 
 
 @dataclass
 class Freed:
-    """What was removed, or would be.
+    """What was removed, or would be in a dry run.
 
-    `archived`: live records that the archive holds whole; `samples`: live samples thrown out for their reason;
-    `parts`: files that a killed process left; `bytes`: of all that. `busy`: records left, since a running stage
-    asks for them; `in_archive`: samples of the unwanted reasons that the archive holds, and keeps.
+    `archived`: live records that the archive holds completely; `samples`: live samples removed for their reason;
+    `parts`: files that a killed process left; `bytes`: of all that. `busy`: records that stay, since a running stage
+    asks for them; `in_archive`: samples of the unwanted reasons in the archive, where they stay.
     """
 
     archived: int = 0
@@ -36,11 +36,11 @@ def collect(store: Store, folder: Path, reasons: Collection[str] = (), dry_run: 
     """Remove live records whose every sample is in a whole segment of `folder`, samples that failed by one of
     `reasons`, and old part files.
 
-    `find` gives what it gave before, but for the samples of `reasons`: they are asked for again.
+    `Store.find` returns what it returned before, but for the samples of `reasons`: they are asked for again.
     Raises R2IError and OSError.
     """
     freed = Freed()
-    archive = Archive(folder, whole_segments(folder))
+    archive = Archive(folder, intact_segments(folder))
     for key in store.iter_keys():
         if not (reasons or archive.holds(key)):
             continue
@@ -54,12 +54,12 @@ def collect(store: Store, folder: Path, reasons: Collection[str] = (), dry_run: 
         else:
             freed.busy += 1
     _remove_parts(store, folder, freed, dry_run)
-    freed.in_archive = sum(_unwanted(item.record, reasons) for item in scan_archive(folder)) if reasons else 0
+    freed.in_archive = sum(_unwanted(scanned.record, reasons) for scanned in scan_archive(folder)) if reasons else 0
     return freed
 
 
-def whole_segments(folder: Path) -> list[str]:
-    """Names of the segments whose bytes are those that were written. Raises R2IError where one can't be read."""
+def intact_segments(folder: Path) -> list[str]:
+    """Names of the segments whose bytes have the sha256 that names them. Raises R2IError where one can't be read."""
     try:
         return [name for name in segment_names(folder) if f"{file_sha256(folder / name)}.sqlite" == name]
     except OSError as error:
@@ -69,24 +69,24 @@ def whole_segments(folder: Path) -> list[str]:
 def _collect_one(
     store: Store, key: str, archive: Archive, reasons: Collection[str], freed: Freed, dry_run: bool
 ) -> None:
-    """Remove a live record, or the samples of it that are unwanted. A damaged one is for `verify` to judge."""
+    """Remove a live record, or its unwanted samples. A damaged record is left to `verify`."""
     path = store.path(key)
     try:
         record, size = store.read(key), path.stat().st_size
-    except (FileNotFoundError, Damaged):
+    except (FileNotFoundError, DamagedRecord):
         return
-    have = archive.find(key).keys()
-    unwanted = _unwanted(record.only(record.replies.keys() - have), reasons)
-    kept = record.only([i for i, reply in record.replies.items() if reply.reason not in reasons])
-    if kept.replies.keys() <= have:
+    archived = archive.find(key).keys()
+    unwanted = _unwanted(record.only(record.replies.keys() - archived), reasons)
+    remaining = record.only([i for i, reply in record.replies.items() if reply.reason not in reasons])
+    if remaining.replies.keys() <= archived:
         freed.archived += not unwanted
         freed.bytes += size
         if not dry_run:
             path.unlink()
     elif unwanted:
-        freed.bytes += size - len(write_record(kept))
+        freed.bytes += size - len(write_record(remaining))
         if not dry_run:
-            store.write(key, kept)
+            store.write(key, remaining)
     freed.samples += unwanted
 
 
@@ -103,7 +103,7 @@ def _remove_parts(store: Store, folder: Path, freed: Freed, dry_run: bool) -> No
             if not dry_run:
                 path.unlink()
         except FileNotFoundError:
-            continue  # it was under way, and is a record now
+            continue  # it was in use, and is a record now
         freed.parts += 1
         freed.bytes += state.st_size
 

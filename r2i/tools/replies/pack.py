@@ -1,4 +1,4 @@
-"""From the live store into the archive."""
+"""Pack the live store's records into segments of the archive."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,12 +8,12 @@ from r2i.endpoint.archive import Archive
 from r2i.endpoint.record import write_record
 from r2i.endpoint.store import Store
 from r2i.tools.replies.scan import scan_store
-from r2i.tools.replies.segments import LIMIT, write_segments
+from r2i.tools.replies.segments import MAX_BYTES, write_segments
 
 
 @dataclass
 class Packed:
-    """What a pack has done. `damaged`: live records that were left out."""
+    """What was packed. `damaged`: live records that were left out."""
 
     records: int = 0
     samples: int = 0
@@ -25,25 +25,25 @@ class Packed:
         return sum(path.stat().st_size for path in self.segments)
 
 
-def pack(store: Store, archive: Archive, limit: int = LIMIT) -> Packed:
-    """Write what the live store has and the archive has not into new segments; live records stay.
+def pack(store: Store, archive: Archive, limit: int = MAX_BYTES) -> Packed:
+    """Write what the live store has and the archive lacks into new segments; live records stay.
 
     Only samples that the archive lacks are written, so that no reply changes by being packed. Raises R2IError.
     """
-    done = Packed()
+    packed = Packed()
     archive.refresh()
 
     def missing() -> Iterator[tuple[str, bytes]]:
-        for item in scan_store(store):
-            if item.record is None:
-                done.damaged += 1
+        for scanned in scan_store(store):
+            if scanned.record is None:
+                packed.damaged += 1
                 continue
-            new = item.record.only(item.record.replies.keys() - archive.find(item.key).keys())
+            new = scanned.record.only(scanned.record.replies.keys() - archive.find(scanned.key).keys())
             if new.replies:
-                done.records += 1
-                done.samples += len(new.replies)
-                yield item.key, write_record(new)
+                packed.records += 1
+                packed.samples += len(new.replies)
+                yield scanned.key, write_record(new)
 
-    done.segments = write_segments(archive.folder, missing(), limit)
+    packed.segments = write_segments(archive.folder, missing(), limit)
     archive.refresh()
-    return done
+    return packed

@@ -1,4 +1,4 @@
-"""Segments of the archive, written: r2i.endpoint.archive says what they hold, and reads them."""
+"""Write segments of the archive; r2i.endpoint.archive describes and reads them."""
 
 import contextlib
 import os
@@ -12,11 +12,11 @@ from r2i.core.errors import R2IError
 from r2i.core.images import file_sha256
 from r2i.endpoint.archive import PREFIX, TABLES
 
-LIMIT = 64_000_000  # bytes of a segment
-PAGE = 16384  # bytes: some twenty records, so that the tree of a full segment is few levels deep
+MAX_BYTES = 64_000_000  # of a segment
+PAGE = 16384  # bytes: about twenty records, so that the tree of a full segment has few levels
 
 
-def write_segments(folder: Path, records: Iterable[tuple[str, bytes]], limit: int = LIMIT) -> list[Path]:
+def write_segments(folder: Path, records: Iterable[tuple[str, bytes]], limit: int = MAX_BYTES) -> list[Path]:
     """Write `records`, (key, bytes) in order of keys, into new segments of at most `limit` bytes.
 
     Each appears whole, under its name, when it is full; killed at any time, at most one part file is left.
@@ -47,22 +47,22 @@ def write_segments(folder: Path, records: Iterable[tuple[str, bytes]], limit: in
 
 
 class _Part:
-    """A segment under way."""
+    """A segment that is being written."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / f".{uuid.uuid4().hex}.part"
         self.keys = bytearray()
         self.connection = sqlite3.connect(self.path, isolation_level=None)
-        # no journal and no syncs: a part that is torn is thrown away; `finish` syncs the whole
+        # neither journal nor syncs: a torn part is discarded; `finish` syncs the whole
         for pragma in (f"page_size = {PAGE}", "journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE"):
             self.connection.execute(f"PRAGMA {pragma}")
         self.connection.executescript(f"BEGIN; {TABLES}")
 
     def size_with(self, body: bytes) -> int:
-        """Bytes of the file, at most, once `body` is added and the part is finished."""
+        """An upper bound of the file's bytes once `body` is added and the part is finished."""
         pages = self.connection.execute("PRAGMA page_count").fetchone()[0]
         added = len(body) + len(self.keys) + PREFIX
-        return int(pages + added // (PAGE - 4) + 8) * PAGE  # 8: pages that split or are begun
+        return int(pages + added // (PAGE - 4) + 8) * PAGE  # 8: pages that split or are started
 
     def add(self, key: str, body: bytes) -> None:
         binary = bytes.fromhex(key)
@@ -70,7 +70,7 @@ class _Part:
         self.keys += binary[:PREFIX]
 
     def finish(self) -> Path:
-        """Write the prefixes, go through to the disk, and take the name that the bytes give."""
+        """Write the prefixes, sync to the disk, and rename the file to the sha256 of its bytes."""
         self.connection.execute("INSERT INTO prefixes VALUES (?)", (bytes(self.keys),))
         self.connection.execute("COMMIT")
         self.connection.close()

@@ -1,4 +1,4 @@
-"""The archive among labs: `replies/` as DVC tracks it, by `replies.dvc`."""
+"""Share the archive between labs: `replies/`, which DVC tracks by `replies.dvc`."""
 
 from pathlib import Path
 from typing import Any
@@ -35,19 +35,21 @@ def pack_replies() -> Packed | None:
 
 
 def segments_here() -> set[str]:
-    """Names of the files in the archive's folder; part files don't count."""
+    """Names of the files in the archive's folder, without part files."""
     return {path.name for path in ARCHIVE.glob("*") if path.suffix != ".part"} if ARCHIVE.is_dir() else set()
 
 
 def segments_named() -> set[str]:
-    """Names of the segments that the pointer holds; their listing comes from the remote if need be. Raises R2IError."""
+    """Names of the segments in the pointer; their listing is fetched from the remote if need be. Raises R2IError."""
     if not POINTER.is_file():
         return set()
     count = read_dvc_file(POINTER)[0].files
     try:
         names = {Path(name).name for name in _files().ls(ARCHIVE.name, detail=False, dvc_only=True)}
     except Exception as error:  # whatever the remote's client raises
-        raise R2IError(f"the listing of {POINTER} can't be read: {error}", "see that the remote is there") from error
+        raise R2IError(
+            f"the listing of {POINTER} can't be read: {error}", "check that the remote can be reached"
+        ) from error
     if len(names) != count:
         raise R2IError(
             f"{POINTER} names {count} segments, and a listing of {len(names)} was found",
@@ -57,7 +59,7 @@ def segments_named() -> set[str]:
 
 
 def fetch_segments(names: set[str]) -> None:
-    """Put `names`, which the pointer holds, into the archive's folder; what is there stays. Raises R2IError."""
+    """Fetch the segments `names` of the pointer into the archive's folder; others stay. Raises R2IError."""
     run_dvc("fetch", "--quiet", str(POINTER))
     files = _files()
     for name in sorted(names):

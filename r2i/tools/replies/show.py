@@ -1,4 +1,4 @@
-"""One record, to be read by a person."""
+"""Show one request with its replies, for people to read."""
 
 import contextlib
 import json
@@ -10,58 +10,81 @@ from pathlib import Path
 from r2i.core.errors import R2IError
 from r2i.endpoint.archive import Archive, connect, segment_names
 from r2i.endpoint.base import Reply
-from r2i.endpoint.record import Damaged, Record
+from r2i.endpoint.record import DamagedRecord, Record
 from r2i.endpoint.store import Store, is_key
 
-SHORTEST = 8  # hex digits of a key that is cut
+MIN_DIGITS = 8  # of the beginning of a key
 
 
 @dataclass(frozen=True)
-class Found:
-    """A request and its samples: each with its reply and where that is. `records`: all of its records, by place."""
+class LocatedReply:
+    """A reply, and where it is: `segment <name>`, or `the live store`."""
+
+    reply: Reply
+    place: str
+
+
+@dataclass(frozen=True)
+class LocatedRecord:
+    """A record, and where it is: `segment <name>`, or `the live store`."""
+
+    record: Record
+    place: str
+
+
+@dataclass(frozen=True)
+class StoredRequest:
+    """A request: its replies by sample, and all of its records."""
 
     key: str
-    samples: dict[int, tuple[Reply, str]]
-    records: list[tuple[str, Record]]
+    samples: dict[int, LocatedReply]
+    records: list[LocatedRecord]
 
 
-def find_record(store: Store, archive: Archive, name: str) -> tuple[Found, int | None]:
-    """What `name` stands for: a key, the unique beginning of one, or a row's `reply_key` (and its sample).
+def find_request(store: Store, archive: Archive, name: str) -> tuple[StoredRequest, int | None]:
+    """The request that `name` names, and its sample: a key, the unique beginning of one, or a row's `reply_key`.
 
     Raises R2IError where there is no such record, or more than one, or it is damaged.
     """
     prefix, _, sample = name.strip().lower().partition("/")
-    if not is_key(prefix.ljust(64, "0")) or len(prefix) < SHORTEST or not (sample.isdecimal() or "/" not in name):
+    if not is_key(prefix.ljust(64, "0")) or len(prefix) < MIN_DIGITS or not (sample.isdecimal() or "/" not in name):
         raise R2IError(
-            f"{name!r} is no key", f"give at least {SHORTEST} hex digits of a key, or a row's reply_key: <key>/<sample>"
+            f"{name!r} is no key",
+            f"give {MIN_DIGITS} or more hex digits of a key, or a row's reply_key: <key>/<sample>",
         )
-    found = _gather(store, archive, _whole_key(store, archive, prefix))
+    stored = _gather(store, archive, _whole_key(store, archive, prefix))
     wanted = int(sample) if sample else None
-    if wanted is not None and wanted not in found.samples:
-        raise R2IError(f"{found.key} has no sample {wanted}", f"it has {', '.join(map(str, sorted(found.samples)))}")
-    return found, wanted
+    if wanted is not None and wanted not in stored.samples:
+        raise R2IError(f"{stored.key} has no sample {wanted}", f"it has {', '.join(map(str, sorted(stored.samples)))}")
+    return stored, wanted
 
 
-def describe(found: Found, sample: int | None = None) -> str:
+def describe(stored: StoredRequest, sample: int | None = None) -> str:
     """The request, then every sample (or `sample` alone), then the calls: plain text, safe for a terminal."""
-    parts, first = found.records[0][1].parts, found.records[0][1]
-    lines = [f"request {found.key}", f"model   {parts['model']}", f"prompt file {first.prompt_sha256 or 'unknown'}"]
+    first = stored.records[0].record
+    parts = first.parts
+    lines = [f"request {stored.key}", f"model   {parts['model']}", f"prompt file {first.prompt_sha256 or 'unknown'}"]
     lines += [f"seed    {parts.get('seed')}", f"sampling {json.dumps(parts.get('sampling'))}"]
     lines += [f"image   {name}" for name in parts.get("images", [])]
     lines += ["form    " + str(parts["form"])] if parts.get("form") else []
     lines += ["", "prompt:", _indent(str(parts.get("prompt", "")))]
-    for i, (reply, place) in sorted(found.samples.items()):
+    for i, located in sorted(stored.samples.items()):
         if sample is None or i == sample:
+            reply = located.reply
             state = f"{reply.status}: {reply.reason}" if reply.reason else reply.status
-            lines += ["", f"sample {i} | {state} | {reply.tokens_in} tokens in, {reply.tokens_out} out | {place}"]
+            lines += [
+                "",
+                f"sample {i} | {state} | {reply.tokens_in} tokens in, {reply.tokens_out} out | {located.place}",
+            ]
             lines.append(_indent(reply.text))
-    for place, record in found.records:
-        lines += ["", f"calls in {place}:", *(_indent(json.dumps(call, sort_keys=True)) for call in record.calls)]
+    for where in stored.records:
+        calls = [_indent(json.dumps(call, sort_keys=True)) for call in where.record.calls]
+        lines += ["", f"calls in {where.place}:", *calls]
     return "".join(char if char == "\n" else _safe(char) for char in "\n".join(lines))
 
 
 def _safe(char: str) -> str:
-    """A control character may steer a terminal, and half a surrogate pair can't be printed: their escapes can."""
+    """`char`, or its escape where it is a control character, which may steer a terminal, or half a surrogate pair."""
     return char if char.isprintable() else char.encode("unicode_escape").decode()
 
 
@@ -69,18 +92,18 @@ def _indent(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.split("\n"))
 
 
-def _gather(store: Store, archive: Archive, key: str) -> Found:
-    """In the order of `Store.find`: what the archive has counts before what is live."""
-    records = [(f"segment {name}", record) for name, record in archive.records(key)]
-    with contextlib.suppress(FileNotFoundError, Damaged):
-        records.append(("the live store", store.read(key)))
+def _gather(store: Store, archive: Archive, key: str) -> StoredRequest:
+    """In the order of `Store.find`: the archive comes before the live store."""
+    records = [LocatedRecord(archived.record, f"segment {archived.segment}") for archived in archive.records(key)]
+    with contextlib.suppress(FileNotFoundError, DamagedRecord):
+        records.append(LocatedRecord(store.read(key), "the live store"))
     if not records:
         raise R2IError(f"the record of {key} is damaged", "`r2i replies verify` says how; a stage asks for it again")
-    samples: dict[int, tuple[Reply, str]] = {}
-    for place, record in records:
-        for i, reply in record.replies.items():
-            samples.setdefault(i, (reply, place))
-    return Found(key, samples, records)
+    samples: dict[int, LocatedReply] = {}
+    for located in records:
+        for i, reply in located.record.replies.items():
+            samples.setdefault(i, LocatedReply(reply, located.place))
+    return StoredRequest(key, samples, records)
 
 
 def _whole_key(store: Store, archive: Archive, prefix: str) -> str:
@@ -88,7 +111,7 @@ def _whole_key(store: Store, archive: Archive, prefix: str) -> str:
     if not keys:
         raise R2IError(
             f"no reply is filed under {prefix}",
-            "see that --store and --archive are those of the run; `dvc pull replies` brings the shared ones",
+            "check that --store and --archive are those of the run; `dvc pull replies` fetches the shared ones",
         )
     if len(keys) > 1:
         raise R2IError(f"{len(keys)} keys begin with {prefix}: {', '.join(keys[:4])}", "give more digits")

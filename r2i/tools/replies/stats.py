@@ -1,23 +1,21 @@
-"""What the replies are, and what they cost."""
+"""Count the stored replies by outcome, and sum up what runs have paid."""
 
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from r2i.endpoint.history import FILE as HISTORY  # beside the store: a line per model and stage run
 from r2i.endpoint.record import Record
-from r2i.tools.replies.scan import Item
+from r2i.tools.replies.scan import ScannedRecord
 
-__all__ = ["HISTORY", "Spent", "Tally", "read_history", "tally"]
 COUNTS = ("requests", "calls", "samples", "replayed", "tokens_in", "tokens_out")
 
 
 @dataclass
-class Tally:
-    """Records of one model in one place. `samples` by reason, `ok` where there is none; `bytes` as stored."""
+class ReplyStats:
+    """Counts of one model's records. `samples`: by reason, `ok` where there is none; `bytes`: as stored."""
 
     records: int = 0
     samples: Counter[str] = field(default_factory=Counter)
@@ -26,6 +24,7 @@ class Tally:
     bytes: int = 0
 
     def add(self, record: Record, size: int) -> None:
+        """Count a record that takes `size` bytes."""
         self.records += 1
         self.bytes += size
         for reply in record.replies.values():
@@ -34,21 +33,28 @@ class Tally:
             self.tokens_out += reply.tokens_out
 
 
-def tally(items: Iterable[Item]) -> tuple[dict[str, Tally], int]:
-    """Tallies by model, and how many items are damaged."""
-    tallies: defaultdict[str, Tally] = defaultdict(Tally)
+class StatsByModel(NamedTuple):
+    """Counts by model, and the number of damaged records."""
+
+    models: dict[str, ReplyStats]
+    damaged: int
+
+
+def count_replies(records: Iterable[ScannedRecord]) -> StatsByModel:
+    """Count the records of a scan."""
+    models: defaultdict[str, ReplyStats] = defaultdict(ReplyStats)
     damaged = 0
-    for item in items:
-        if item.record is None:
+    for scanned in records:
+        if scanned.record is None:
             damaged += 1
         else:
-            tallies[item.record.model].add(item.record, item.size)
-    return dict(sorted(tallies.items())), damaged
+            models[scanned.record.model].add(scanned.record, scanned.size)
+    return StatsByModel(dict(sorted(models.items())), damaged)
 
 
 @dataclass
 class Spent:
-    """What all runs of a stage together really paid one model for. `cost`: None where no price was known."""
+    """Calls to one model by all runs of a stage together. `cost`: None where no price was known."""
 
     runs: int = 0
     counts: Counter[str] = field(default_factory=Counter)
@@ -57,6 +63,7 @@ class Spent:
     errors: Counter[str] = field(default_factory=Counter)
 
     def add(self, line: Mapping[str, Any]) -> None:
+        """Add one line of the call log."""
         self.runs += 1
         self.counts.update({name: int(line.get(name) or 0) for name in COUNTS})
         self.seconds += float(line.get("seconds") or 0)
@@ -65,8 +72,8 @@ class Spent:
             self.cost = (self.cost or 0.0) + float(line["cost"])
 
 
-def read_history(path: Path) -> dict[tuple[str, str], Spent]:
-    """By stage and model, in order; nothing where there is no such file. Raises OSError."""
+def read_call_log(path: Path) -> dict[tuple[str, str], Spent]:
+    """What was spent, by stage and model, in order; empty where there is no such file. Raises OSError."""
     spent: defaultdict[tuple[str, str], Spent] = defaultdict(Spent)
     for line in _lines(path):
         spent[str(line.get("stage")), str(line.get("model"))].add(line)
@@ -74,7 +81,7 @@ def read_history(path: Path) -> dict[tuple[str, str], Spent]:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines that are whole: a run that was killed may have left a torn one."""
+    """The complete lines: a run that was killed may have left a torn one."""
     if not path.is_file():
         return
     with path.open("rb") as file:

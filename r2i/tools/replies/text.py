@@ -1,4 +1,4 @@
-"""What the commands print."""
+"""What the commands of `r2i replies` print."""
 
 import sys
 from collections import Counter
@@ -9,8 +9,8 @@ from rich.table import Table
 
 from r2i.tools.replies.gc import Freed
 from r2i.tools.replies.pack import Packed
-from r2i.tools.replies.stats import Spent, Tally
-from r2i.tools.replies.verify import Fault, Verdict
+from r2i.tools.replies.stats import ReplyStats, Spent
+from r2i.tools.replies.verify import Fault, IntegrityReport
 
 
 def packed_text(done: Packed) -> str:
@@ -22,21 +22,21 @@ def packed_text(done: Packed) -> str:
     return f"packed {what} into {many(len(done.segments), 'segment')}, {size(done.bytes)}{damaged}"
 
 
-def tally_table(tallies: dict[str, Tally]) -> Table:
+def stats_table(models: dict[str, ReplyStats]) -> Table:
     """A row for each model."""
     table = Table(box=SIMPLE, pad_edge=False)
     for name in "model,records,samples,ok,failed,tokens in,tokens out,size".split(","):
         text = name in ("model", "failed")  # only text may wrap
         table.add_column(name, justify="left" if text else "right", overflow="fold", no_wrap=not text)
-    for model, tally in tallies.items():
-        counts = [f"{count:,}" for count in (tally.records, tally.samples.total(), tally.samples["ok"])]
-        failed = _by_reason(Counter({reason: n for reason, n in tally.samples.items() if reason != "ok"}))
-        table.add_row(model, *counts, failed, f"{tally.tokens_in:,}", f"{tally.tokens_out:,}", size(tally.bytes))
+    for model, stats in models.items():
+        counts = [f"{count:,}" for count in (stats.records, stats.samples.total(), stats.samples["ok"])]
+        failed = _by_reason(Counter({reason: n for reason, n in stats.samples.items() if reason != "ok"}))
+        table.add_row(model, *counts, failed, f"{stats.tokens_in:,}", f"{stats.tokens_out:,}", size(stats.bytes))
     return table
 
 
 def print_table(table: Table) -> None:
-    """As wide as it needs to be where nobody looks at it: a pipe has no width."""
+    """Print as wide as needed where stdout is no terminal: a pipe has no width."""
     if table.row_count:
         Console(markup=False, width=None if sys.stdout.isatty() else 200).print(table)
 
@@ -54,8 +54,8 @@ def spent_text(stage: str, model: str, spent: Spent) -> str:
     return "\n".join([*lines, f"  failed: {_by_reason(spent.errors)}"] if spent.errors.total() else lines)
 
 
-def verdict_text(verdict: Verdict) -> str:
-    return f"{many(verdict.records, 'record')} and {many(verdict.segments, 'segment')} are sound"
+def integrity_text(report: IntegrityReport) -> str:
+    return f"{many(report.records, 'record')} and {many(report.segments, 'segment')} are sound"
 
 
 def fault_text(fault: Fault) -> str:

@@ -1,4 +1,4 @@
-"""Is what we have what was paid for?"""
+"""Integrity checks of the store and the archive."""
 
 import contextlib
 import sqlite3
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from r2i.core.images import file_sha256
 from r2i.endpoint.archive import PREFIX, SEGMENT, connect, read_prefixes, segment_names
-from r2i.endpoint.record import Damaged
+from r2i.endpoint.record import DamagedRecord
 from r2i.endpoint.store import Store
 from r2i.tools.replies.scan import scan_segment, scan_store
 
@@ -24,27 +24,27 @@ class Fault:
 
 
 @dataclass
-class Verdict:
-    """`records`, `segments`: sound ones, in the store and the archive together."""
+class IntegrityReport:
+    """`records`, `segments`: sound ones, in the store and the archive together; `faults`: what is not."""
 
     records: int = 0
     segments: int = 0
     faults: list[Fault] = field(default_factory=list)
 
 
-def verify(store: Store, folder: Path) -> Verdict:
+def verify(store: Store, folder: Path) -> IntegrityReport:
     """Hash every record of the store, and every segment of the archive `folder` and the records in it."""
-    verdict = Verdict()
+    report = IntegrityReport()
     for item in scan_store(store):
         if item.record is None:
-            verdict.faults.append(Fault(item.path, item.key, item.why, live=True))
+            report.faults.append(Fault(item.path, item.key, item.why, live=True))
         else:
-            verdict.records += 1
+            report.records += 1
     for path in _strays(folder):
-        verdict.faults.append(Fault(path, "", "misnamed: a segment is named by its sha256", live=False))
+        report.faults.append(Fault(path, "", "misnamed: a segment is named by its sha256", live=False))
     for name in segment_names(folder):
-        _verify_segment(folder / name, verdict)
-    return verdict
+        _verify_segment(folder / name, report)
+    return report
 
 
 def remove_damaged(store: Store, faults: list[Fault]) -> list[Fault]:
@@ -59,7 +59,7 @@ def remove_damaged(store: Store, faults: list[Fault]) -> list[Fault]:
             continue
         try:
             store.read(fault.key)
-        except Damaged:
+        except DamagedRecord:
             fault.path.unlink(missing_ok=True)
         except FileNotFoundError:
             pass
@@ -70,22 +70,22 @@ def remove_damaged(store: Store, faults: list[Fault]) -> list[Fault]:
     return left
 
 
-def _verify_segment(path: Path, verdict: Verdict) -> None:
-    prefixes, before = bytearray(), len(verdict.faults)
+def _verify_segment(path: Path, report: IntegrityReport) -> None:
+    prefixes, before = bytearray(), len(report.faults)
     try:
         true = file_sha256(path)
         if f"{true}.sqlite" != path.name:
-            verdict.faults.append(Fault(path, "", f"truncated or altered: its sha256 is {true[:12]}…", live=False))
+            report.faults.append(Fault(path, "", f"truncated or altered: its sha256 is {true[:12]}…", live=False))
     except OSError as error:
-        verdict.faults.append(Fault(path, "", f"can't be read: {error}", live=False))
+        report.faults.append(Fault(path, "", f"can't be read: {error}", live=False))
         return
     for item in scan_segment(path):
         if item.record is None:
-            verdict.faults.append(Fault(path, item.key, item.why, live=False))
+            report.faults.append(Fault(path, item.key, item.why, live=False))
         else:
-            verdict.records += 1
+            report.records += 1
         prefixes += item.key.encode()[: 2 * PREFIX]
-    if len(verdict.faults) > before:
+    if len(report.faults) > before:
         return
     try:
         with contextlib.closing(connect(path)) as connection:
@@ -93,9 +93,9 @@ def _verify_segment(path: Path, verdict: Verdict) -> None:
     except sqlite3.Error:
         named = False
     if named:
-        verdict.segments += 1
+        report.segments += 1
     else:
-        verdict.faults.append(Fault(path, "", "its index does not name its records", live=False))
+        report.faults.append(Fault(path, "", "its index does not name its records", live=False))
 
 
 def _strays(folder: Path) -> Iterator[Path]:

@@ -5,7 +5,7 @@ import re
 import time
 from pathlib import Path
 
-from r2i.endpoint.launch import COMPLAINT, HIDDEN
+from r2i.endpoint.launch import EXCEPTION_LINE, HIDDEN
 
 TAIL = 12  # lines that an error shows
 READ = 2**18  # bytes at the end of the log in which the cause is looked for
@@ -32,7 +32,7 @@ def last_words(log: Path, began: int, secrets: tuple[str, ...] = ()) -> str:
 
 def find_cause(lines: list[str]) -> str:
     """The last error that is no mere report of another process's; empty where there is none."""
-    errors = [found.group()[:500] for line in lines if (found := COMPLAINT.search(line))]
+    errors = [found.group()[:500] for line in lines if (found := EXCEPTION_LINE.search(line))]
     own = [error for error in errors if not any(wrapper in error.split(":")[0] for wrapper in WRAPPERS)]
     return (own or errors or [""])[-1]
 

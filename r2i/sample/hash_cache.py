@@ -1,6 +1,6 @@
-"""What the pools' files hold, by their size and time of change: a file is read for its hash once.
+"""A cache of the hashes of the pools' files, by size and modification time: a file is hashed once.
 
-Lies in `.r2i/pools.sqlite`, may be deleted at any time, and is safe for several processes.
+It is `.r2i/pools.sqlite`, may be deleted at any time, and is safe for several processes.
 """
 
 import json
@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-PATIENCE_S = 60.0  # another process may be writing
-HELD = 1000  # files hashed before they are written
+TIMEOUT_S = 60.0  # for another process that writes
+BUFFERED = 1000  # files in memory before they are written
 
 CREATE = """CREATE TABLE IF NOT EXISTS files_1 (
     path BLOB, variant TEXT, size INTEGER, mtime_ns INTEGER, entries BLOB, PRIMARY KEY (path, variant)
@@ -22,7 +22,7 @@ CREATE = """CREATE TABLE IF NOT EXISTS files_1 (
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ImageEntry:
     """One image in a file of a pool.
 
     `name`: inside the file, empty where the whole file is the image. `start`: its first byte in the
@@ -36,25 +36,25 @@ class Entry:
     fault: str = ""
 
 
-class KnownHashes:
-    """Entries by file. Where the database can't be used a note says so, and every file is read.
+class HashCache:
+    """The entries of each file. Where the database can't be used it says so on stderr, and every file is hashed.
 
-    It is made when it is first asked.
+    The database is opened at the first lookup.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.new: list[tuple[bytes, str, int, int, bytes]] = []
+        self.unwritten: list[tuple[bytes, str, int, int, bytes]] = []
         self.db: sqlite3.Connection | None = None
-        self.tried = False
+        self.is_tried = False
 
     def _open(self) -> sqlite3.Connection | None:
-        if self.tried:
+        if self.is_tried:
             return self.db
-        self.tried = True
+        self.is_tried = True
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.db = sqlite3.connect(self.path, timeout=PATIENCE_S)
+            self.db = sqlite3.connect(self.path, timeout=TIMEOUT_S)
             with self.db:
                 self.db.execute(CREATE)
         except (sqlite3.Error, OSError) as error:
@@ -69,8 +69,8 @@ class KnownHashes:
         if self.db:
             self.db.close()
 
-    def find(self, path: str, variant: str, stat: os.stat_result) -> list[Entry] | None:
-        """What `path` holds, None where it is new or has changed. `variant`: how it is read."""
+    def find(self, path: str, variant: str, stat: os.stat_result) -> list[ImageEntry] | None:
+        """The entries of the file `path`; None where it is new or has changed. `variant`: how it is read."""
         db = self._open()
         if not db:
             return None
@@ -78,29 +78,31 @@ class KnownHashes:
         ask = "SELECT entries FROM files_1 WHERE path = ? AND variant = ? AND size = ? AND mtime_ns = ?"
         try:
             row = db.execute(ask, key).fetchone()
-            return [Entry(*values) for values in json.loads(zlib.decompress(row[0]))] if row else None
+            return [ImageEntry(*values) for values in json.loads(zlib.decompress(row[0]))] if row else None
         except (sqlite3.Error, zlib.error, ValueError, TypeError) as error:
             self._give_up(error)
             return None
 
-    def add(self, path: str, variant: str, stat: os.stat_result, entries: list[Entry]) -> None:
+    def add(self, path: str, variant: str, stat: os.stat_result, entries: list[ImageEntry]) -> None:
+        """Remember the entries of a file that was hashed."""
         if not self.db:
             return
         data = zlib.compress(json.dumps([astuple(entry) for entry in entries]).encode(), 1)
         absolute = os.fsencode(os.path.abspath(path))  # noqa: PTH100 - millions
-        self.new.append((absolute, variant, stat.st_size, stat.st_mtime_ns, data))
-        if len(self.new) >= HELD:
+        self.unwritten.append((absolute, variant, stat.st_size, stat.st_mtime_ns, data))
+        if len(self.unwritten) >= BUFFERED:
             self.flush()
 
     def flush(self) -> None:
+        """Write what was added."""
         if not self.db:
             return
         try:
             with self.db:
-                self.db.executemany("INSERT OR REPLACE INTO files_1 VALUES (?, ?, ?, ?, ?)", self.new)
+                self.db.executemany("INSERT OR REPLACE INTO files_1 VALUES (?, ?, ?, ?, ?)", self.unwritten)
         except sqlite3.Error as error:
             self._give_up(error)
-        self.new.clear()
+        self.unwritten.clear()
 
     def _give_up(self, error: Exception) -> None:
         print(f"{self.path} can't be used ({error}): every file is hashed; delete it if it is damaged", file=sys.stderr)

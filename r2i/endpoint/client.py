@@ -1,4 +1,4 @@
-"""The HTTP client: one call, one outcome. No key and no address of a picture gets out of here."""
+"""The HTTP client of one server. No API key and no URL of a picture leaves this module."""
 
 import asyncio
 import os
@@ -11,37 +11,37 @@ from typing import TYPE_CHECKING, Any
 from r2i.core.errors import EndpointError
 from r2i.core.params import Endpoint
 from r2i.endpoint.base import Picture
-from r2i.endpoint.chat import BadBody, Completion, data_url, mime_type, read_completion
-from r2i.endpoint.faults import Failure, judge_connection, judge_status
+from r2i.endpoint.chat import BadBodyError, Completion, data_url, mime_type, read_completion
+from r2i.endpoint.faults import Failure, classify_connection, classify_status
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 HIDDEN = "***"
-POOL = 16  # calls in flight that share a pool of connections
+POOL_SIZE = 16  # calls in flight that share a pool of connections
 
 
-class Wire:
-    """An open client. `base_url` is `params.base_url`, or that of a vLLM which was started."""
+class ChatClient:
+    """An open client. `base_url`: `params.base_url`, or that of a vLLM which was started."""
 
     def __init__(self, params: Endpoint, base_url: str) -> None:
-        """Raises EndpointError where the key that params name is not set."""
+        """Raises EndpointError where the environment variable of the key is not set."""
         import httpx2
 
         self.params = params.model_copy(update={"base_url": base_url})
         self._key = read_key(params)
         self.tls = httpx2.create_ssl_context()  # takes 30 ms: one for all pools
-        # a pool looks at all its connections at every call: many small pools are faster than a large one
+        # a pool scans all its connections at every call: many small pools are faster than a large one
         self.clients: list[AsyncOpenAI] = []
         self.busy: list[int] = []
 
     def _client(self) -> int:
-        """The place of the least busy client: a new one while all have POOL calls in flight."""
+        """The place of the least busy client: a new one while all have POOL_SIZE calls in flight."""
         import httpx2
         import openai
 
-        if not self.busy or min(self.busy) >= POOL:
-            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=POOL)
+        if not self.busy or min(self.busy) >= POOL_SIZE:
+            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=POOL_SIZE)
             # a server that r2i started is on this host: no proxy in between
             proxies = self.params.kind != "vllm"
             http = openai.DefaultAsyncHttpxClient(limits=limits, verify=self.tls, trust_env=proxies)
@@ -55,9 +55,10 @@ class Wire:
         return self.busy.index(min(self.busy))
 
     async def send(self, body: bytes, answered: bool) -> Completion | Failure:
-        """One HTTP request. The time limit starts here, so our own queue does not count.
+        """Make one call. Its time limit starts here: waiting in our own queue does not count.
 
-        `body`: JSON. `answered`: the server has given a reply before. Raises EndpointError where every call would fail.
+        `body`: JSON. `answered`: whether the server has replied before. Raises EndpointError where every call would
+        fail.
         """
         import openai
 
@@ -66,13 +67,13 @@ class Wire:
                 return read_completion(self.scrub(await self._post(body)))
         except openai.APIStatusError as error:
             text = self.scrub(error.response.text)
-            return judge_status(error.status_code, text, error.response.headers, self.params)
+            return classify_status(error.status_code, text, error.response.headers, self.params)
         except (openai.APITimeoutError, TimeoutError):
-            return Failure("timeout", f"no reply in {self.params.timeout_s:g} s", passing=True, loaded=True)
+            return Failure("timeout", f"no reply in {self.params.timeout_s:g} s", transient=True, overload=True)
         except openai.APIConnectionError as error:
-            return judge_connection(error, self.scrub(str(error))[:300], self.params, answered)
-        except BadBody as error:
-            return Failure("server_error", self.scrub(str(error))[:300], passing=True)
+            return classify_connection(error, self.scrub(str(error))[:300], self.params, answered)
+        except BadBodyError as error:
+            return Failure("server_error", self.scrub(str(error))[:300], transient=True)
 
     async def _post(self, body: bytes) -> str:
         """The body of the reply, through the least busy client."""
@@ -90,28 +91,29 @@ class Wire:
             self.busy[place] -= 1
 
     def scrub(self, text: str) -> str:
-        """A server may quote the key back: it goes into no message, and into no row."""
+        """`text` without the key: a server may quote it, and it must be in no message and no row."""
         return text.replace(self._key, HIDDEN) if self._key else text
 
     async def close(self) -> None:
+        """Close all connections."""
         for client in self.clients:
             await client.close()
 
 
 def read_key(params: Endpoint) -> str:
-    """The key in the environment variable that `params` name, or an empty text. Raises EndpointError."""
+    """The API key in the environment variable that `params` name; empty without one. Raises EndpointError."""
     if params.api_key_env is None:
         return ""
     key = os.environ.get(params.api_key_env, "").strip()
     if not key:
         variable = params.api_key_env
-        raise EndpointError(f"{params.model} needs a key, and ${variable} is not set", f"export {variable}=...")
+        raise EndpointError(f"{params.model} needs an API key, and ${variable} is not set", f"export {variable}=...")
     return key
 
 
 @contextmanager
-def addresses(pictures: Sequence[Picture], folder: str | None) -> Iterator[list[bytes]]:
-    """Addresses of `pictures`, good within the block: data: URLs, or file:// URLs of copies in `folder`.
+def image_urls(pictures: Sequence[Picture], folder: str | None) -> Iterator[list[bytes]]:
+    """URLs of `pictures`, valid within the block: data: URLs, or file:// URLs of copies in `folder`.
 
     Raises ImageError where a picture can't be read, ValueError where it is no JPEG or PNG, EndpointError where
     the folder can't be written.

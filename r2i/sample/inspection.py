@@ -1,7 +1,7 @@
-"""One look at a picture: read once, decoded once, and all that the choice needs to know of it."""
+"""Inspect one image of a pool: read once, decoded once, for all that the choice needs to know of it."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 from PIL import Image
@@ -15,8 +15,11 @@ HASH_SIDE = 256  # a JPEG's shorter side, pixels, may be decoded as small as thi
 
 
 @dataclass(frozen=True)
-class Task:
-    """What to look at: a reference into a pool, or `data` itself. `give`: the JPEG must come back."""
+class InspectionTask:
+    """What to inspect: a reference into a pool (columns of records.IMAGES), or `data`, the image's own bytes.
+
+    `return_jpeg`: whether the inspection must hold the JPEG.
+    """
 
     image_id: str
     pool: str
@@ -24,14 +27,15 @@ class Task:
     start: int | None
     size: int | None
     data: bytes | None
-    give: bool
+    return_jpeg: bool
 
 
 @dataclass(frozen=True)
-class Look:
-    """`reason`: why it can't be used, else empty. Sizes in pixels, upright.
+class Inspection:
+    """What is known of an image. `reason`: why it can't be used, or empty. Sizes in pixels, upright.
 
-    `plain`: the source's bytes are the JPEG to keep. `image`: that JPEG, where it is newly encoded or asked for.
+    `is_plain`: whether the source's bytes are the JPEG to keep. `image`: that JPEG, where it is newly encoded or asked
+    for.
     """
 
     reason: str = ""
@@ -40,28 +44,28 @@ class Look:
     width: int | None = None
     height: int | None = None
     phash: str | None = None
-    plain: bool = False
+    is_plain: bool = False
     image: bytes | None = None
 
 
-def look(task: Task, photos: Photos, cfg: Sample) -> Look:
-    """Read and judge one picture by itself: all filters but those that compare it with others."""
+def inspect_image(task: InspectionTask, photos: Photos, params: Sample) -> Inspection:
+    """Read one image and apply all filters but those that compare it with others."""
     try:
         data = task.data
         if data is None:
             data = photos.source(task.pool, task.member, task.start, task.size)
     except OSError:
-        return Look("unreadable")
+        return Inspection("unreadable")
     if sha256(data) != task.image_id:
-        return Look("changed")  # while we looked, or behind an unchanged size and time
-    return look_at(data, cfg, task.give)
+        return Inspection("changed")  # while we read, or behind an unchanged size and modification time
+    return inspect_bytes(data, params, task.return_jpeg)
 
 
-def look_at(data: bytes, cfg: Sample, give: bool) -> Look:
-    """As `look`, of bytes."""
+def inspect_bytes(data: bytes, params: Sample, return_jpeg: bool) -> Inspection:
+    """As `inspect_image`, of bytes."""
     try:
         reduced = _decode_reduced(data)
-        plain = reduced is not None
+        is_plain = reduced is not None
         if reduced:
             image, size, kind, mode = reduced
         else:
@@ -70,23 +74,23 @@ def look_at(data: bytes, cfg: Sample, give: bool) -> Look:
             with Image.open(BytesIO(data)) as header:
                 kind, mode = header.format, header.mode
     except ImageError as error:
-        return Look(error.cause)
-    seen = Look("", kind, mode, *size, perceptual_hash(image), plain).__dict__
-    if min(size) < cfg.min_side:
-        return Look(**seen | {"reason": "too_small"})
-    if max(size) > cfg.max_aspect * min(size):
-        return Look(**seen | {"reason": "extreme_aspect"})
-    if plain:
-        return Look(**seen | {"image": data if give else None})
-    return Look(**seen | {"image": jpeg_bytes(image) if cfg.embed or give else None})
+        return Inspection(error.cause)
+    inspection = Inspection("", kind, mode, *size, perceptual_hash(image), is_plain)
+    if min(size) < params.min_side:
+        return replace(inspection, reason="too_small")
+    if max(size) > params.max_aspect * min(size):
+        return replace(inspection, reason="extreme_aspect")
+    if is_plain:
+        return replace(inspection, image=data if return_jpeg else None)
+    return replace(inspection, image=jpeg_bytes(image) if params.embed or return_jpeg else None)
 
 
 def _decode_reduced(data: bytes) -> tuple[Image.Image, tuple[int, int], str | None, str] | None:
     """A plain JPEG at 1/2, 1/4 or 1/8 of its size, with its size, format and mode; None for other or broken files.
 
     All of the file is read and all its coefficients are unpacked, so that a torn one is noticed; only the
-    inverse transform is done for fewer pixels, which takes most of the time. The hash of a large photograph is
-    that of a whole decode but for 2 bits now and then, as after recompression.
+    inverse transform, which takes most of the time, is done for fewer pixels. The hash of a large photograph differs
+    from that of a full decode by up to 2 bits now and then, as after recompression.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # remarks on broken metadata
