@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 from bench.explore_parts.ask import explorer, measure, peak_mb, reply_searches, requests  # noqa: E402 - needs the path
 from bench.explore_parts.make import make_tables  # noqa: E402
-from r2i import paths  # noqa: E402
+from r2i.core import paths  # noqa: E402
 from r2i.core.metrics import write_metrics  # noqa: E402
 
 RESULTS = ROOT / "bench" / "results" / "explore.json"

@@ -132,7 +132,7 @@ def _named_files(node: ast.AST, path: Path) -> Iterator[Path]:
             yield from (ROOT / PACKAGE / room / "prompts").glob(f"*/{name}.txt")
         case ast.Call(ast.Name("load_prompt")):
             raise R2IError(f"{path}:{node.lineno}: load_prompt with a computed name", "write room and name as texts")
-        case ast.Constant(str(text)) if re.fullmatch(r"[\w.]+", text):  # run by name or path, or templates
+        case ast.Constant(str(text)) if re.fullmatch(r"\w[\w.]*", text):  # run by name or path, or templates
             if text.startswith(f"{PACKAGE}."):
                 yield from module_files(text)
             elif "." in text or text.isidentifier():

@@ -54,7 +54,7 @@ def reply_archive() -> Path:
 
 
 def pool_hashes() -> Path:
-    """What the pools' files hold (r2i.sample.hashes)."""
+    """What the pools' files hold (r2i.sample.hash_cache)."""
     return state_folder() / "pools.sqlite"
 
 

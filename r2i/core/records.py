@@ -163,7 +163,7 @@ PREDICTIONS = pa.schema([
     _f("first_reply", _S, "zoom: what the model said when it was asked where to look; empty else"),
     _f("zoom_box", _BOX, _BOX_DOC + "; what the zoom view's second step showed; null where it showed the full view"),
     _f("predicted", _S, "what the reply was read as: a letter or a text"),
-    _f("rule", _S, "the rule that decided: r2i.grading.RULES; none: unscored"),
+    _f("rule", _S, "the rule that decided: r2i.scoring.RULES; none: unscored"),  # of r2i.grading; tables hold this text
     _f("correct", pa.bool_(), "null where the reply was not scored"),
     _f("verdict", CALL_TYPE, "the judge's call; null where a rule decided"),
     *CALL,
