@@ -17,7 +17,10 @@ from typing import Any
 
 import yaml
 
-from r2i.core.metrics import rounded, write_metrics
+from bench.result import STAGES, note_code, write_result
+from r2i.core.errors import R2IError
+from r2i.core.metrics import rounded
+from r2i.core.stage import explained
 
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "bench" / "results" / "pipeline.json"
@@ -70,6 +73,9 @@ def outs(folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
+    code = note_code(*STAGES, profiles=["mini"])
+    if code["dirty"]:
+        raise R2IError("a clone has what is committed, and code here differs from it", "commit or stash it first")
     with tempfile.TemporaryDirectory() as scratch:
         clone = Path(scratch) / "another place" / "clone"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
@@ -89,9 +95,10 @@ def main() -> None:
         )
     result["cores"] = os.cpu_count()
     result["machine"] = platform.machine()
-    write_metrics(RESULT, rounded(result, digits=1))
+    write_result(RESULT, rounded(result, digits=1), code)
     print(RESULT.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
-    main()
+    with explained():
+        main()

@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from bench.remote_servers import SERVERS, configure
-from r2i.core.metrics import write_metrics
+from bench.result import note_code, write_result
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results" / "remotes.json"
@@ -124,6 +124,7 @@ def write_docs(result: dict[str, Any]) -> None:
 
 
 def main(cache: Path, results: Path, names: list[str]) -> None:
+    code = note_code("r2i.cli.labs")
     stages = yaml.safe_load((ROOT / "dvc.lock").read_text(encoding="utf-8"))["stages"]
     result: dict[str, Any] = {"stages": len(stages), "cores": os.cpu_count()}
     with tempfile.TemporaryDirectory(prefix="r2i-remotes-") as made:
@@ -137,7 +138,7 @@ def main(cache: Path, results: Path, names: list[str]) -> None:
             print(name, result[name], flush=True)
         result["pulled"] = pulled(at / names[0] / "other")
         result["shared_cache"] = shared_cache(at, lab)
-    write_metrics(results, result)
+    write_result(results, result, code)
     if results == RESULTS:
         write_docs(result)
     print(json.dumps(result, indent=2, sort_keys=True))
