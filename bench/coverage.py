@@ -35,6 +35,8 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bench.result import note_code, write_result  # noqa: E402 - needs the path
+
 RESULT = ROOT / "bench" / "results" / "coverage.json"
 SIDES = (16, 32, 64)  # image tokens a side
 PATCH, MERGE = 8, 2  # pixels; patches a side in one image token
@@ -54,10 +56,11 @@ def main() -> None:
         way, side = told.child
         print(json.dumps(measure(way, int(side))))
         return
+    code = note_code()
     sides = SIDES[:2] if told.small else SIDES
     result = summarise({side: {way: child(way, side) for way in ("ours", "eager")} for side in sides})
     if not told.small:
-        RESULT.write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
+        write_result(RESULT, result, code)
     print(json.dumps(result, indent=2, sort_keys=True))
 
 

@@ -31,10 +31,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from tiny_sam2 import make_checkpoint  # noqa: E402 - needs the path
 
+from bench.result import note_code, write_result  # noqa: E402
 from r2i.core import records  # noqa: E402
 from r2i.core.boxes import Box  # noqa: E402
 from r2i.core.images import jpeg_bytes  # noqa: E402
-from r2i.core.metrics import rounded, write_metrics  # noqa: E402
+from r2i.core.metrics import rounded  # noqa: E402
 from r2i.core.params import Crop, Cut, Pool  # noqa: E402
 from r2i.core.photos import Photos  # noqa: E402
 from r2i.core.tables import write_table  # noqa: E402
@@ -56,6 +57,7 @@ def main() -> None:
         part, folder = told.child
         print(json.dumps(passes(Path(folder)) if part == "passes" else walls(part, Path(folder))))
         return
+    code = note_code()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         count = max(16, round(IMAGES * told.scale))
@@ -72,7 +74,7 @@ def main() -> None:
     }
     text = json.dumps(rounded(result, digits=3), indent=1, sort_keys=True)
     if told.scale >= 1:
-        write_metrics(RESULT, rounded(result, digits=3))
+        write_result(RESULT, rounded(result, digits=3), code)
     print(text)
 
 

@@ -21,13 +21,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench.endpoint_parts import space, speed, trust, upload  # noqa: E402 - needs the path
-from r2i.core.metrics import rounded, write_metrics  # noqa: E402
+from bench.result import merge_result, note_code  # noqa: E402
+from r2i.core.metrics import rounded  # noqa: E402
 
 RESULT = ROOT / "bench" / "results" / "endpoint.json"
 PARTS = {
@@ -48,19 +48,15 @@ def main() -> None:
     told = parser.parse_args()
     for name in ("R2I_STORE", "R2I_REPLIES", "DVC_ROOT", "OPENAI_API_KEY"):
         os.environ.pop(name, None)
+    code = note_code(*(ROOT / "bench" / "endpoint_parts").glob("*.py"))
     with tempfile.TemporaryDirectory() as scratch:  # shared: `replay` reads what `memory` stored
         for name in told.parts or PARTS:
             began = time.perf_counter()
             values = rounded(PARTS[name](Path(scratch), told.scale), digits=3)
             print(f"{name}, {time.perf_counter() - began:.0f} s: {json.dumps(values, indent=1)}", flush=True)
             if told.scale >= 1:
-                merge(values | {"cores": os.cpu_count(), "machine": platform.machine()})
-
-
-def merge(values: dict[str, Any]) -> None:
-    """Put `values` into the results, beside the keys of other parts."""
-    before = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
-    write_metrics(RESULT, before | values)
+                values |= {"cores": os.cpu_count(), "machine": platform.machine()}
+                merge_result(RESULT, values, code, name, PARTS)
 
 
 if __name__ == "__main__":

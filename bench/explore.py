@@ -26,8 +26,8 @@ sys.path.insert(0, str(ROOT))
 
 from bench.explore_parts.ask import explorer, measure, peak_mb, reply_searches, requests  # noqa: E402 - needs the path
 from bench.explore_parts.make import make_tables  # noqa: E402
+from bench.result import note_code, write_result  # noqa: E402
 from r2i.core import paths  # noqa: E402
-from r2i.core.metrics import write_metrics  # noqa: E402
 
 RESULTS = ROOT / "bench" / "results" / "explore.json"
 ANSWERS, REQUESTS, REPLY_SEARCHES = 1_000_000, 200, 7
@@ -56,6 +56,7 @@ def run_report(at: Path) -> tuple[float, float]:
 
 
 def main(scale: float, results: Path) -> None:
+    code = note_code(ROOT / "stages" / "report.py", "r2i.cli.explore")
     rows = round(ANSWERS * scale)
     with tempfile.TemporaryDirectory(prefix="r2i-explore-") as folder:
         at = Path(folder)
@@ -81,7 +82,7 @@ def main(scale: float, results: Path) -> None:
         "median_ms": {kind: round(statistics.median(ms for of, ms in times if of == kind)) for kind in kinds},
         "processors": os.cpu_count(),
     }
-    write_metrics(results, found)
+    write_result(results, found, code)
     print(json.dumps(found, indent=2, sort_keys=True))
 
 

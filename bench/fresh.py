@@ -14,14 +14,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from r2i.core.metrics import write_metrics
+from bench.result import note_code, write_result
 from r2i.core.params import load_params
 
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "bench" / "results" / "fresh.json"
+MODELS = ("mini", "distilled", "sft")
 
 
 def main(seed: int) -> None:
+    scripts = [ROOT / "stages" / f"{name}.py" for name in ("benchmark", "evaluate", "score")]
+    code = note_code(*scripts, profiles=["mini"], outs=[f"models/{name}" for name in MODELS])
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         params = (ROOT / "params.yaml").read_text(encoding="utf-8")
@@ -35,7 +38,7 @@ def main(seed: int) -> None:
             subprocess.run(command, cwd=folder, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
         scores = json.loads((folder / "metrics" / "evaluate.json").read_text(encoding="utf-8"))
     kept = {key: scores[key] for key in ("views", "gap", "full_gain", "crop_change")}
-    write_metrics(RESULT, {"seed": seed, **kept})
+    write_result(RESULT, {"seed": seed, **kept}, code)
     print(RESULT.read_text(encoding="utf-8"))
 
 

@@ -18,10 +18,11 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "real_vllm")]
 
-from r2i.core import paths  # noqa: E402 - needs the path
+from bench.result import note_code, write_result  # noqa: E402 - needs the path
+from r2i.core import paths  # noqa: E402
 from r2i.core.curve import Line, read_curve  # noqa: E402
 from r2i.core.errors import R2IError  # noqa: E402
-from r2i.core.metrics import rounded, write_metrics  # noqa: E402
+from r2i.core.metrics import rounded  # noqa: E402
 from r2i.core.params import Train, load_params  # noqa: E402
 from r2i.core.records import TRAIN  # noqa: E402
 from r2i.core.stage import explained  # noqa: E402
@@ -36,6 +37,7 @@ ANSWERS = 16  # rows that the result is asked about
 def main() -> None:
     os.chdir(ROOT)
     refuse_where_it_cannot_run()
+    code = note_code("r2i.train.openrlhf.run", profiles=["mini"])
     folder = ROOT / ".r2i" / "gpu-check"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -56,7 +58,7 @@ def main() -> None:
         "device": device(),
     }
     faults = faults_of(result)
-    write_metrics(RESULT, rounded({**result, "faults": faults}, digits=3))
+    write_result(RESULT, rounded({**result, "faults": faults}, digits=3), code)
     print(json.dumps(rounded(result, digits=3), indent=1, sort_keys=True))
     if faults:
         raise R2IError("; ".join(faults), f"see {folder} and {RESULT}")

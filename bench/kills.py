@@ -32,7 +32,7 @@ from labs.lab import environment  # noqa: E402
 from smoke_run import clone, run  # noqa: E402
 from twins import outs, repro  # noqa: E402
 
-from r2i.core.metrics import write_metrics  # noqa: E402
+from bench.result import STAGES, note_code, write_result  # noqa: E402
 from r2i.repo.lock import read_lock  # noqa: E402
 
 RESULT = ROOT / "bench" / "results" / "kills.json"
@@ -149,6 +149,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", type=int)
     args = parser.parse_args()
+    code = note_code(*STAGES, "r2i.repo.lock_repair", profiles=["smoke"])
     chance, kills = random.Random(SEED), []
     with tempfile.TemporaryDirectory(prefix="r2i-kills-") as made:
         calm = Path(made) / "calm"
@@ -160,7 +161,7 @@ def main() -> int:
             after = chance.uniform(0, stages[stage])
             kills.append(kill_in_time(Path(made) / str(number), calm, stage, after, kind))
             print(kills[-1], flush=True)
-            write_metrics(RESULT, summarise(stages, kills))
+            write_result(RESULT, summarise(stages, kills), code)
     return 0 if all(kill.equal for kill in kills) else 1
 
 

@@ -37,8 +37,9 @@ from smoke_run import clone, digests  # noqa: E402
 
 from bench.endpoint_parts.plan import Plan  # noqa: E402
 from bench.endpoint_parts.serving import Served, serving  # noqa: E402
+from bench.result import note_code, write_result  # noqa: E402
 from r2i.core.images import jpeg_bytes  # noqa: E402
-from r2i.core.metrics import rounded, write_metrics  # noqa: E402
+from r2i.core.metrics import rounded  # noqa: E402
 from r2i.mini.world import render_scene  # noqa: E402
 
 RESULT = ROOT / "bench" / "results" / "labs.json"
@@ -186,11 +187,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 100_000])
     args = parser.parse_args()
+    scripts = [ROOT / "stages" / f"{name}.py" for name in SHARDS]
+    code = note_code(*scripts, ROOT / "bench" / "endpoint_parts" / "server.py", profiles=["smoke"])
     sizes = {}
     with tempfile.TemporaryDirectory(prefix="r2i-labs-") as made:
         for rows in args.rows:
             sizes[str(rows)] = measure(Path(made) / str(rows), rows)
-            write_metrics(RESULT, rounded(summarise(sizes), 3))
+            write_result(RESULT, rounded(summarise(sizes), 3), code)
             print(json.dumps(rounded(sizes[str(rows)], 1), indent=1), flush=True)
     update_docs(summarise(sizes))
 

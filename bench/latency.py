@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.result import note_code, write_result
 from r2i.benchmark.rendered import render_items
-from r2i.core.metrics import write_metrics
 from r2i.core.params import Cut, Evaluate, load_params
 from r2i.endpoint.flow import run_jobs
 from r2i.endpoint.local import LocalModel
@@ -39,6 +39,7 @@ def main(folder: str, count: int) -> None:
     import torch
 
     torch.set_num_threads(THREADS)
+    code = note_code(profiles=["mini"], outs=["models/mini"])
     params = load_params(ROOT / "params.yaml").profiles["mini"]
     cfg = params.evaluate.model_copy(update={"views": list(VIEWS), "samples": 0})
     cut = params.drawing.cut
@@ -54,7 +55,7 @@ def main(folder: str, count: int) -> None:
             measure(model, asks[view][:WARM_UP], max(BATCHES), cfg, cut)
         found = {size: measure_in_turns(model, asks, size, cfg, cut) for size in BATCHES}
     result = {"model": folder, "items": count, "threads": THREADS, "device": str(model.model.device)}
-    write_metrics(RESULT, result | describe(found))
+    write_result(RESULT, result | describe(found), code)
     print(RESULT.read_text(encoding="utf-8"))
 
 

@@ -15,7 +15,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from r2i.core.metrics import rounded, write_metrics
+from bench.result import STAGES, note_code, write_result
+from r2i.core.errors import R2IError
+from r2i.core.metrics import rounded
+from r2i.core.stage import explained
 from r2i.repo.lock import read_lock
 
 ROOT = Path(__file__).parent.parent
@@ -69,6 +72,9 @@ def outs(folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
+    code = note_code(*STAGES, profiles=["mini"])
+    if code["dirty"]:
+        raise R2IError("a clone has what is committed, and code here differs from it", "commit or stash it first")
     with tempfile.TemporaryDirectory() as scratch:
         clone = Path(scratch) / "another place" / "clone"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
@@ -88,9 +94,10 @@ def main() -> None:
         )
     result["cores"] = os.cpu_count()
     result["machine"] = platform.machine()
-    write_metrics(RESULT, rounded(result, digits=1))
+    write_result(RESULT, rounded(result, digits=1), code)
     print(RESULT.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
-    main()
+    with explained():
+        main()

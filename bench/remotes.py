@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.remote_servers import SERVERS, configure
-from r2i.core.metrics import write_metrics
+from bench.result import note_code, write_result
 from r2i.repo.lock import read_lock
 
 ROOT = Path(__file__).parent.parent
@@ -123,6 +123,7 @@ def write_docs(result: dict[str, Any]) -> None:
 
 
 def main(cache: Path, results: Path, names: list[str]) -> None:
+    code = note_code("r2i.cli.labs")
     result: dict[str, Any] = {"stages": len(read_lock(ROOT / "dvc.lock").stages), "cores": os.cpu_count()}
     with tempfile.TemporaryDirectory(prefix="r2i-remotes-") as made:
         at = Path(made)
@@ -135,7 +136,7 @@ def main(cache: Path, results: Path, names: list[str]) -> None:
             print(name, result[name], flush=True)
         result["pulled"] = pulled(at / names[0] / "other")
         result["shared_cache"] = shared_cache(at, lab)
-    write_metrics(results, result)
+    write_result(results, result, code)
     if results == RESULTS:
         write_docs(result)
     print(json.dumps(result, indent=2, sort_keys=True))

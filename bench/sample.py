@@ -24,7 +24,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from r2i.core.metrics import write_metrics
+from bench.result import note_code, write_result
 from r2i.sample.near import NearDuplicates
 
 ROOT = Path(__file__).parent.parent
@@ -97,6 +97,7 @@ def search(size: int) -> float:
 
 
 def main(scale: float, results: Path) -> None:
+    code = note_code(ROOT / "stages" / "sample.py")
     count = max(70, round(PHOTOS * scale))
     with tempfile.TemporaryDirectory(prefix="r2i-sample-") as folder:
         at = Path(folder)
@@ -116,7 +117,7 @@ def main(scale: float, results: Path) -> None:
         "dropped": reasons,
         "processes": os.cpu_count(),
     }
-    write_metrics(results, found)
+    write_result(results, found, code)
     print(json.dumps(found, indent=2, sort_keys=True))
 
 

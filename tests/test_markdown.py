@@ -42,11 +42,13 @@ def test_numbers_are_replaced_between_the_markers_and_nothing_else(
     write_metrics(Path("metrics/audit.json"), AUDIT)
     readme = Path("README.md")
     readme.write_text(f"before\n{BEGIN}\nstale 99 %\n{END}\nafter\n")
-    assert update_readme() and not update_readme()  # the second time there is nothing to change
+    assert update_readme(older=True) and not update_readme(older=True)  # the second time there is nothing to change
     text = readme.read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "stale" not in text
     assert "40.0 → 10.0 points, 75 % closed" in text  # 100 x 0.4 and 100 x 0.1
-    assert "| voted answers that were thrown away and are right | - | 0 |" in text
+    page = Path("docs/measurements.md").read_text()
+    assert "| voted answers that were thrown away and are right | - | 0 |" in page
+    assert "40.0 → 10.0 points, 75 % closed" in page
 
 
 def test_without_metrics_or_markers_the_error_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,8 +57,10 @@ def test_without_metrics_or_markers_the_error_says_what_to_do(tmp_path: Path, mo
     with pytest.raises(R2IError, match="make repro"):
         update_readme()
     Path("README.md").write_text("no markers")
+    write_metrics(Path("metrics/evaluate.json"), SCORES)
+    write_metrics(Path("metrics/audit.json"), AUDIT)
     with pytest.raises(R2IError, match="markers"):
-        update_readme()
+        update_readme(older=True)
 
 
 def committed(name: str) -> str:

@@ -80,6 +80,7 @@ def summary() -> None:
         console.print(gap_line(scores, models), soft_wrap=True)
     if paths.REPORT.is_file():
         console.print(f"report: {paths.REPORT.resolve()}", soft_wrap=True, highlight=False)
+        console.print("every row: `r2i explore`, after `source .venv/bin/activate`; what to try next: README.md")
 
 
 @app.callback()
@@ -185,12 +186,15 @@ def _hours(seconds: float | None) -> str:
 
 
 @app.command()
-def readme() -> None:
-    """Write the numbers of this run into README.md, between its markers."""
+def readme(
+    older: Annotated[bool, typer.Option("--older", help="Mark figures of older code, instead of refusing.")] = False,
+) -> None:
+    """Write the numbers into README.md and docs/measurements.md; refuse figures that older code measured."""
     from r2i.report.markdown import update_readme
 
     with explained():
-        print("README.md " + ("updated" if update_readme() else "was up to date"))
+        written = update_readme(older)
+        print(f"written: {', '.join(map(str, written))}" if written else "README.md and docs are up to date")
 
 
 if __name__ == "__main__":

@@ -1,76 +1,57 @@
-"""The README's sentences on what was measured: one for each file in bench/results that is there."""
+"""What each bench measures and found: a sentence or two for each file in bench/results."""
 
 import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path("bench/results")
 
 
-def bench_lines() -> list[str]:
-    """In the order in which they stand in the README."""
-    lines = []
-    for names, line in (
-        (("fresh",), _fresh_line),
-        (("pipeline",), _bench_line),
-        (("endpoint",), _endpoint_line),
-        (("sample", "crop"), _photo_line),
-        (("explore",), _explore_line),
-        (("labs",), _labs_line),
-        (("kills",), _kills_line),
-    ):
-        paths = [RESULTS / f"{name}.json" for name in names]
-        if all(path.is_file() for path in paths):
-            lines.append(line(*(json.loads(path.read_text(encoding="utf-8")) for path in paths)))  # type: ignore[operator]
-    return lines
+@dataclass(frozen=True)
+class Bench:
+    """`name`: of its script and its result; `takes`: how long, and what it needs beside this repository."""
+
+    name: str
+    title: str
+    takes: str
+    describe: Callable[[dict[str, Any]], str]
+    command: str = ""
+
+    @property
+    def result(self) -> Path:
+        return RESULTS / f"{self.name}.json"
+
+    @property
+    def run(self) -> str:
+        return self.command or f"python bench/{self.name}.py"
 
 
-def _bench_line(bench: dict[str, Any]) -> str:
-    return (
-        f"On {bench['cores']} CPU cores (`python bench/pipeline.py`): clean clone to report "
-        f"{bench['clone_to_report_s'] / 60:.1f} minutes, of which `dvc repro` {bench['repro_s'] / 60:.1f}; "
-        f"an idle `dvc repro` {bench['idle_repro_s']:.1f} s; peak memory {bench['peak_memory_gib']:.1f} GiB; "
-        + _lock_words(bench["stages_that_differ_from_the_committed_lock"])
-    )
+def read_results() -> Iterator[tuple[Bench, dict[str, Any]]]:
+    """Of the benches that were run, in the order in which the page shows them."""
+    for bench in BENCHES:
+        if bench.result.is_file():
+            yield bench, json.loads(bench.result.read_text(encoding="utf-8"))
 
 
-def _endpoint_line(bench: dict[str, Any]) -> str:
-    faults, kills, upload = bench["faults"], bench["kills"], bench["upload"]["paper"]
-    same = "the same table" if kills["table_identical"] else "ANOTHER table"
-    return (
-        "Calls to servers (`python bench/endpoint.py`, servers and clients on the same "
-        f"{bench['cores']} cores, images of 300 KB): wall time {bench['bound_ratio']['64']:.2f} and "
-        f"{bench['bound_ratio']['256']:.2f} times the bound N·L/C + L_max at capacity C = 64 and 256; "
-        f"{faults['requests']:,} requests with 30 % faults: {faults['lost']} lost, {faults['invented']} invented, "
-        f"{faults['paid_twice']} paid twice; {kills['kills']} times `kill -9`: {same} after {kills['served']:,} calls "
-        f"for {kills['distinct']:,} distinct ones; 20,000 replies again from the store in "
-        f"{bench['replay_20000_s']['store']:.1f} s, from the archive in {bench['replay_20000_s']['archive']:.1f} s; "
-        f"peak memory {bench['peak_rss_mb']['5000']:.0f} MB at 5,000 requests, {bench['peak_rss_mb']['20000']:.0f} MB "
-        f"at 20,000; from a voted question to a train row {upload['requests_per_question']:.1f} requests and "
-        f"{upload['megabytes_per_question']:.2f} MB uploaded at 2 megapixels."
-    )
-
-
-def _photo_line(sample: dict[str, Any], crop: dict[str, Any]) -> str:
-    bytes_ = "the same bytes" if crop["same_bytes"] else "OTHER bytes"
-    return (
-        f"Photographs: `python bench/sample.py` chooses among {sample['images']:,} JPEGs of about 2 megapixels at "
-        f'{sample["images_per_s"]:.0f} images/s, {sample["vs_naive"]:.1f} times "open, verify, open again"; 1,000 '
-        f"near-duplicate searches among a million hashes take {1e3 * sample['phash_search_s']['1000000']:.0f} ms. "
-        f"`python bench/crop.py`: {crop['encoder_passes_per_image']:.0f} pass of SAM 2's encoder per image; Ray with 2 "
-        f"workers takes {crop['ray_vs_local']:.2f} of local's time and writes {bytes_}."
-    )
-
-
-def _fresh_line(fresh: dict[str, Any]) -> str:
+def _describe_fresh(fresh: dict[str, Any]) -> str:
     full, gap, gain = fresh["views"]["full"], fresh["gap"], fresh["full_gain"]
     return (
-        "The learning rate and the mix of views were chosen by looking at this benchmark. On "
-        f"{full['base']['n']} questions that played no part in any choice (`python bench/fresh.py`): full view "
+        "The learning rate and the mix of views were chosen by looking at the benchmark of the first table. On "
+        f"{full['base']['n']} questions that played no part in any choice: full view "
         f"{100 * full['base']['accuracy']:.1f} → {100 * full['distilled']['accuracy']:.1f} % "
         f"({100 * gain['ci95'][0]:+.1f} to {100 * gain['ci95'][1]:+.1f} points), zooming gap "
         f"{100 * gap['base']:.1f} → {100 * gap['distilled']:.1f}, crop view "
         f"{100 * fresh['crop_change']['value']:+.1f} points."
+    )
+
+
+def _describe_pipeline(bench: dict[str, Any]) -> str:
+    return (
+        f"On {bench['cores']} CPU cores: clean clone to report {bench['clone_to_report_s'] / 60:.1f} minutes, of which "
+        f"`dvc repro` {bench['repro_s'] / 60:.1f}; an idle `dvc repro` {bench['idle_repro_s']:.1f} s; peak memory "
+        f"{bench['peak_memory_gib']:.1f} GiB; " + _lock_words(bench["stages_that_differ_from_the_committed_lock"])
     )
 
 
@@ -80,27 +61,113 @@ def _lock_words(differ: list[str]) -> str:
     return f"the clone's outputs differ from the committed `dvc.lock` in: {', '.join(differ)}."
 
 
-def _explore_line(found: dict[str, Any]) -> str:
+def _describe_latency(bench: dict[str, Any]) -> str:
+    ratios, single = bench["zoom_over_full"], bench["batch_1"]
     return (
-        f"Pages (`python bench/explore.py`, {found['rows']:,} answers): `r2i explore` starts in "
-        f"{found['start_s']:.1f} s, filters and turns a page in {found['p95_ms']:.0f} ms (P95), takes "
-        f"{found['rss_mb']:.0f} MB; the report of such a run is written in {found['report_s']:.0f} s and has "
-        f"{found['report_mb']:.1f} MB."
+        f"{bench['model']} on {bench['device']}, one item at a time: full view P50 "
+        f"{single['full']['p50_ms']:.0f} ms, P95 {single['full']['p95_ms']:.0f} ms; zoom {ratios['p50']:.1f} and "
+        f"{ratios['p95']:.1f} times that; in batches of 32 it answers {ratios['throughput']['32']:.2f} times as many."
     )
 
 
-def _labs_line(found: dict[str, Any]) -> str:
-    more, threshold = found["one_percent"], found["threshold_s"]
+def _describe_coverage(bench: dict[str, Any]) -> str:
+    most = bench["4096"]
     return (
-        f"What changes cost (`python bench/labs.py`, replies kept): an idle `dvc repro` {found['noop_s']:.1f} s; "
-        f"another threshold {threshold['1000']:.0f} s at 1,000 answers, {threshold['100000']:.0f} s at 100,000, and no "
-        f"call; one per cent more images: {100 * more['calls_share']:.1f} % of the calls, "
-        f"{100 * more['shards_rewritten_share']:.1f} % of the shards."
+        f"At 4,096 image tokens: {most['memory_ratio']:.0f} times less memory than full attention matrices, "
+        f"{most['time_ratio']:.1f} times less time; memory grows with tokens to the power of "
+        f"{bench['slope']['ours']:.2f} instead of {bench['slope']['eager']:.2f}; largest difference "
+        f"{bench['max_abs_difference']:.0e}."
     )
 
 
-def _kills_line(found: dict[str, Any]) -> str:
+def _describe_endpoint(bench: dict[str, Any]) -> str:
+    faults, kills, upload = bench["faults"], bench["kills"], bench["upload"]["paper"]
+    same = "the same table" if kills["table_identical"] else "ANOTHER table"
     return (
-        f"{found['kills']} times `kill -9` of a running `dvc repro` (`python bench/kills.py`), then `dvc repro` again: "
-        f"{found['equal']} ended with the outputs of an undisturbed run."
+        f"Servers and clients on the same {bench['cores']} cores, images of 300 KB: wall time "
+        f"{bench['bound_ratio']['64']:.2f} and {bench['bound_ratio']['256']:.2f} times the bound N·L/C + L_max at "
+        f"capacity C = 64 and 256; {faults['requests']:,} requests with 30 % faults: {faults['lost']} lost, "
+        f"{faults['invented']} invented, {faults['paid_twice']} paid twice; {kills['kills']} times `kill -9`: {same} "
+        f"after {kills['served']:,} calls for {kills['distinct']:,} distinct ones; 20,000 replies again from the store "
+        f"in {bench['replay_20000_s']['store']:.1f} s, from the archive in {bench['replay_20000_s']['archive']:.1f} s; "
+        f"peak memory {bench['peak_rss_mb']['5000']:.0f} MB at 5,000 requests, {bench['peak_rss_mb']['20000']:.0f} MB "
+        f"at 20,000; from a voted question to a train row {upload['requests_per_question']:.1f} requests and "
+        f"{upload['megabytes_per_question']:.2f} MB uploaded at 2 megapixels."
     )
+
+
+def _describe_sample(bench: dict[str, Any]) -> str:
+    return (
+        f"`sample` chooses among {bench['images']:,} JPEGs of about 2 megapixels at {bench['images_per_s']:.0f} images "
+        f'a second, {bench["vs_naive"]:.1f} times "open, verify, open again"; 1,000 near-duplicate searches among a '
+        f"million hashes take {1e3 * bench['phash_search_s']['1000000']:.0f} ms."
+    )
+
+
+def _describe_crop(bench: dict[str, Any]) -> str:
+    bytes_ = "the same bytes" if bench["same_bytes"] else "OTHER bytes"
+    return (
+        f"{bench['encoder_passes_per_image']:.0f} pass of SAM 2's encoder per image; Ray with 2 workers takes "
+        f"{bench['ray_vs_local']:.2f} of local's time and writes {bytes_}."
+    )
+
+
+def _describe_explore(bench: dict[str, Any]) -> str:
+    return (
+        f"With {bench['rows']:,} answers `r2i explore` starts in {bench['start_s']:.1f} s, filters and turns a page in "
+        f"{bench['p95_ms']:.0f} ms (P95), takes {bench['rss_mb']:.0f} MB; the report of such a run is written in "
+        f"{bench['report_s']:.0f} s and has {bench['report_mb']:.1f} MB."
+    )
+
+
+def _describe_labs(bench: dict[str, Any]) -> str:
+    more, threshold = bench["one_percent"], bench["threshold_s"]
+    return (
+        f"With replies kept, an idle `dvc repro` takes {bench['noop_s']:.1f} s; another threshold "
+        f"{threshold['1000']:.0f} s at 1,000 answers, {threshold['100000']:.0f} s at 100,000, and no call; one per "
+        f"cent more images: {100 * more['calls_share']:.1f} % of the calls, "
+        f"{100 * more['shards_rewritten_share']:.1f} % of the shards. The whole table is in [labs.md](labs.md)."
+    )
+
+
+def _describe_remotes(bench: dict[str, Any]) -> str:
+    kinds = [value for value in bench.values() if isinstance(value, dict) and "push_s" in value]
+    push, pull = (sorted(kind[key] for kind in kinds) for key in ("push_s", "pull_s"))
+    left = sum(len(kind["left_to_do"]) for kind in kinds)
+    return (
+        f"The mini profile's {bench['pulled']['files']} files ({bench['pulled']['megabytes']:.0f} MB) through "
+        f"{len(kinds)} kinds of remote, all on one machine: push {push[0]:.0f} to {push[-1]:.0f} s, pull {pull[0]:.0f} "
+        f"to {pull[-1]:.0f} s, and `dvc repro` then runs {left or 'no'} stages. The whole table is in "
+        "[labs.md](labs.md)."
+    )
+
+
+def _describe_kills(bench: dict[str, Any]) -> str:
+    return (
+        f"{bench['kills']} times `kill -9` of a running `dvc repro`, then `dvc repro` again: {bench['equal']} ended "
+        "with the outputs of an undisturbed run."
+    )
+
+
+def _describe_gpu_check(bench: dict[str, Any]) -> str:
+    return (
+        f"{bench['steps']} steps of DAPO through OpenRLHF on {bench['device']} in {bench['seconds']:.0f} s: reward "
+        f"{bench['reward_first']:.2f} → {bench['reward_last']:.2f}; "
+        + (f"faults: {'; '.join(bench['faults'])}." if bench["faults"] else "no faults.")
+    )
+
+
+BENCHES = (
+    Bench("fresh", "Questions that no choice has seen", "2 minutes, after `make repro`", _describe_fresh),
+    Bench("pipeline", "A clean clone", "10 minutes, nothing else running", _describe_pipeline),
+    Bench("latency", "Latency of a zoom", "1 minute", _describe_latency),
+    Bench("coverage", "Measuring attention coverage", "2 minutes, 6 GB of memory", _describe_coverage),
+    Bench("endpoint", "Calls to servers", "10 minutes", _describe_endpoint),
+    Bench("sample", "Choosing photographs", "2 minutes", _describe_sample),
+    Bench("crop", "Finding regions", "2 minutes", _describe_crop),
+    Bench("explore", "Pages and report at a million answers", "2 minutes, after `make repro`", _describe_explore),
+    Bench("labs", "What changes cost", "15 minutes", _describe_labs),
+    Bench("remotes", "Sharing artifacts", "5 minutes, with moto, wsgidav and sshd", _describe_remotes),
+    Bench("kills", "Killed runs", "10 minutes", _describe_kills),
+    Bench("gpu_check", "DAPO on a GPU", "10 minutes on one GPU", _describe_gpu_check, "make gpu-check"),
+)

@@ -1,19 +1,14 @@
-"""What the README says of the evaluation beside accuracies: attention, cost, contamination, what n can show."""
+"""Sentences on the evaluation beside accuracies: attention, cost, contamination, what n can show."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 from r2i.core.names import ModelNames
 
-LATENCY, COVERAGE = Path("bench/results/latency.json"), Path("bench/results/coverage.json")
-
 
 def evaluation_lines(scores: dict[str, Any], models: ModelNames) -> list[str]:
-    """Paragraphs of Markdown, from `metrics/evaluate.json` and the benches; what was not measured is left out."""
-    found = [_replies(scores, models), _coverage(scores.get("coverage"), models), _cost(scores.get("cost"), models)]
-    found += [_bench(path, words) for path, words in ((LATENCY, _latency), (COVERAGE, _memory))]
-    return [line for text in found if text for line in ("", text)]
+    """Paragraphs of Markdown, from `metrics/evaluate.json`; what was not measured is left out."""
+    texts = [_replies(scores, models), _coverage(scores.get("coverage"), models), _cost(scores.get("cost"), models)]
+    return [line for text in texts if text for line in ("", text)]
 
 
 def _replies(scores: dict[str, Any], models: ModelNames) -> str:
@@ -56,27 +51,4 @@ def _cost(cost: dict[str, Any] | None, models: ModelNames) -> str:
         f"A zoom costs {ratios['vision_forwards']:.1f} times the full view's vision forwards, "
         f"{ratios['tokens_in']:.1f} times its prompt tokens and {ratios['tokens_out']:.1f} times its reply tokens "
         "(mini can't name boxes: its zoom is shown the item's own)."
-    )
-
-
-def _bench(path: Path, words: Any) -> str:
-    return str(words(json.loads(path.read_text(encoding="utf-8")))) if path.is_file() else ""
-
-
-def _latency(bench: dict[str, Any]) -> str:
-    ratios, single = bench["zoom_over_full"], bench["batch_1"]
-    return (
-        f"Latency (`python bench/latency.py`, {bench['device']}, one at a time): full view P50 "
-        f"{single['full']['p50_ms']:.0f} ms, P95 {single['full']['p95_ms']:.0f} ms; zoom {ratios['p50']:.1f} and "
-        f"{ratios['p95']:.1f} times that; in batches of 32 it answers {ratios['throughput']['32']:.2f} times as many."
-    )
-
-
-def _memory(bench: dict[str, Any]) -> str:
-    most = bench["4096"]
-    return (
-        f"Attention coverage at 4,096 image tokens (`python bench/coverage.py`): {most['memory_ratio']:.0f} times less "
-        f"memory than full attention matrices, {most['time_ratio']:.1f} times less time; memory grows with tokens to "
-        f"the power of {bench['slope']['ours']:.2f} instead of {bench['slope']['eager']:.2f}; largest difference "
-        f"{bench['max_abs_difference']:.0e}."
     )
