@@ -38,8 +38,8 @@ def to_line(step: int, values: Mapping[str, float], group_size: int) -> Line:
     """The scalars of one step as a line of the curve.
 
     The pass rate counts kept *samples* over *prompts* and is a percentage: divided by 100 and the group's size it
-    is the share of groups that were kept, of all that were sampled. Rollouts that could not be graded count 0 in
-    OpenRLHF's accuracy: ours is that of the others.
+    is the share of groups that were kept, of all that were sampled. Masked rollouts count 0 in OpenRLHF's
+    accuracy: ours is that of the others.
     """
     line = {ours: round(float(values[theirs]), 6) for theirs, ours in NAMES.items() if theirs in values}
     if PASS_RATE in values:
