@@ -29,7 +29,7 @@ from PIL import Image
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from tiny_sam2 import make_checkpoint  # noqa: E402 - needs the path
+from crop.tiny_sam2 import make_checkpoint  # noqa: E402 - needs the path
 
 from r2i import records  # noqa: E402
 from r2i.core.images import jpeg_bytes  # noqa: E402

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 
 
 def run(folder: Path, *command: str, timeout: float = 900, **env: str) -> subprocess.CompletedProcess[str]:

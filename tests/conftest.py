@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,6 @@ os.environ.setdefault("R2I_LIVE", "0")  # no MLflow run for each little training
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported: libgomp reads them when it is loaded
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +40,7 @@ def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
 @pytest.fixture(scope="session")
 def finished(make_once: Callable[..., Path]) -> Path:
     """A clone in which `dvc repro` ended: one for all tests, which leave it as it is."""
-    from smoke_run import clone, run
+    from clone import clone, run
 
     def repro(folder: Path) -> None:
         done = run(clone(folder), "dvc", "repro")

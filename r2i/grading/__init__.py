@@ -2,7 +2,7 @@
 
 A rule decides only what a careful person would find plain. What none can read is `none`, unscored: it counts as
 wrong in every headline and its number stands beside it. docs/scoring.md gives the rules with examples; the table
-of tests/scoring/cases.py is what they are held to. Training grades by r2i.grading.strict: a model that learns must
+of tests/grading/cases.py is what they are held to. Training grades by r2i.grading.strict: a model that learns must
 not be paid for what a patient reader makes of its reply.
 """
 

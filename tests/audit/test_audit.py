@@ -26,7 +26,7 @@ from r2i.mini.language import ask
 from r2i.mini.world import DIMENSIONS, Thing, render_scene
 from stages.audit import main
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 STATE = {"status": "ok", "reason": ""}
 
 

@@ -28,7 +28,7 @@ from r2i.mini.world import ANSWERS, DIMENSIONS, SIZE, Scene, Thing, render_scene
 from r2i.sample.pools import TRAIN_SCENES, list_offers
 from stages.benchmark import main
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 RENDERED = BenchmarkSource(kind="rendered", items=120)
 CFG = Benchmark(sources=[RENDERED], margin=0.08, square=True, line=1)
 

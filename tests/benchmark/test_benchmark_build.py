@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from review_made import decision
+from review.made_decisions import decision
 from typer.testing import CliRunner
 
 from r2i.benchmark.build import Known, Picked, Rules, pick

@@ -15,7 +15,7 @@ from r2i.core.images import jpeg_bytes, perceptual_hash, read_image, sha256, sto
 from r2i.core.params import Params, load_params
 from r2i.core.tables import Row, write_table
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def picture(number: int) -> Image.Image:

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from smoke_run import run
+from clone import run
 
 from r2i.core.errors import R2IError
 from r2i.core.fingerprint import ROOT, code_digests, file_digest, meaning, needed_files, read_code_file

@@ -8,7 +8,7 @@ import yaml
 from r2i.core.errors import ParamsError
 from r2i.core.params import load_params
 
-FILE = Path(__file__).parent.parent / "params.yaml"
+FILE = Path(__file__).parents[2] / "params.yaml"
 
 
 @pytest.mark.parametrize("profile", ["mini", "smoke", "paper"])

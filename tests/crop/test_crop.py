@@ -22,7 +22,7 @@ from r2i.crop.regions import find_regions_of
 from r2i.mini.world import render_scene
 from stages.crop import main
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 BLACK = jpeg_bytes(Image.new("RGB", (64, 64)))
 MINI = {"method": "contours", "min_side": 16, "per_image": 6, "margin": 0.08, "square": True}
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from crop.tiny_sam2 import make_checkpoint
 from teacher_fakes import FakeModel, connecting
-from tiny_sam2 import make_checkpoint
 
 import r2i.endpoint
 from r2i.core import paths, records
@@ -38,7 +38,7 @@ from r2i.endpoint.images import read_images
 from r2i.mini.world import render_scene
 from stages.crop import main
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 MINI = {"method": "contours", "min_side": 16, "per_image": 6, "margin": 0.08, "square": True}
 CFG = Crop.model_validate(MINI)
 RAY = Crop.model_validate(MINI | {"executor": "ray"})
@@ -314,7 +314,9 @@ def test_kill_9_at_any_moment_costs_the_image_in_flight_and_no_byte(tmp_path: Pa
     kills = 0
     for _ in range(40):
         command = [sys.executable, "-c", DRIVER, str(Path(__file__).parent)]
-        run = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        run = subprocess.Popen(
+            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+        )
         before = calls(tmp_path)
         while kills < 5 and calls(tmp_path) == before and run.poll() is None:
             time.sleep(0.01)  # until it has found its way to the images

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.tiny_sam2 import make_checkpoint
 
 from r2i.core.boxes import iou
 from r2i.core.errors import R2IError
@@ -21,7 +22,6 @@ from r2i.crop.masks import compress, mask_area, pixels_of, run_length_box, run_l
 from r2i.crop.regions import find_regions_of
 from r2i.crop.sam2 import agree, candidates_of, merge_duplicates, stability_of
 from r2i.mini.world import render_scene
-from tests.tiny_sam2 import make_checkpoint
 
 pytest.importorskip("pycocotools", reason="the package pycocotools can't be imported: run `make setup`")
 

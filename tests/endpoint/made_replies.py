@@ -12,7 +12,7 @@ from r2i.core.params import Sampling
 from r2i.endpoint.base import Picture, Reply, Request, sample_key
 from r2i.endpoint.record import Record
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def made_request(number: int = 0, prompt: str = "How many dots?") -> Request:

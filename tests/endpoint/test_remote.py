@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_server import Answer, Server, choices, echo, error, serve
+from endpoint.fake_server import Answer, Server, choices, echo, error, serve
 from PIL import Image
 
 from r2i.core.errors import EndpointError, ImageError

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from evaluate.tiny_vlms import FAMILIES, make_vlm
 from PIL import Image
-from tiny_vlms import FAMILIES, make_vlm
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from r2i.core.errors import EndpointError, ParamsError

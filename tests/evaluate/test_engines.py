@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from made_items import make_item
+from evaluate.made_items import make_item
 
 from r2i.core.errors import EndpointError
 from r2i.core.params import Endpoint, Evaluate

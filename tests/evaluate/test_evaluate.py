@@ -24,7 +24,7 @@ from r2i.evaluate.predict import predict
 from r2i.evaluate.summary import summarise
 from r2i.evaluate.views import Shelf, prompt_of
 
-STAGE = Path(__file__).parents[1] / "stages" / "evaluate.py"
+STAGE = Path(__file__).parents[2] / "stages" / "evaluate.py"
 CFG = Evaluate(prompts="mini", samples=3, max_tokens=8)
 RIGHT = "3 <answer>C</answer>"
 ITEM = {
@@ -264,7 +264,7 @@ def test_the_checkpoint_in_process_tells_its_tokens_and_the_order_of_items_is_no
     items = render_items(4, Benchmark(sources=[{"kind": "rendered", "items": 4}], square=True), seed=1)
     cfg = Evaluate(prompts="mini", views=["full", "zoom"], samples=2, sampled_views=["zoom"], max_tokens=8,
                    zoom=Zoom(box="oracle", max_tokens=8))  # fmt: skip
-    model = LocalModel(Path(__file__).parents[1] / "models" / "mini", 8)
+    model = LocalModel(Path(__file__).parents[2] / "models" / "mini", 8)
     rows = predict(model, items, cfg, 0, scratch=tmp_path)
     cost = {(row["view"], row["sample"]): (row["tokens_in"], row["tokens_out"], row["vision_forwards"]) for row in rows}
     # 16 image tokens, and those of the chat template and the question; the second step has as many again

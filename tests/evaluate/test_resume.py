@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_items import make_item
+from evaluate.made_items import make_item
 
 from r2i.core.errors import EndpointError
 from r2i.core.ids import unit_of

@@ -4,7 +4,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from made_items import FULL, HEIGHT, WIDTH, SeeingModel, make_ask, make_item
+from evaluate.made_items import FULL, HEIGHT, WIDTH, SeeingModel, make_ask, make_item
 from PIL import Image
 from teacher_fakes import failed
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from scoring.cases import CASES
+from grading.cases import CASES
 
 import r2i.grading
 from r2i.grading import CHOICE_RULES, SHORT_RULES, choice, conclusion, mathematics, numbers, score_reply, short, spans

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from scoring.rows import prediction
+from grading.made_predictions import prediction
 from teacher_fakes import FakeModel
 from typer.testing import CliRunner
 

@@ -4,9 +4,9 @@ import threading
 import time
 
 import pytest
+from grading.cases import CASES, Case
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scoring.cases import CASES, Case
 
 from r2i.grading import JUDGE, RULES, score_reply
 from r2i.grading.mathematics import same_mathematics

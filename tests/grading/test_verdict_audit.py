@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from grading.made_predictions import open_question, prediction
 from scipy.stats import binomtest
-from scoring.rows import open_question, prediction
 from typer.testing import CliRunner
 
 from r2i.cli.main import app

@@ -4,8 +4,8 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+from benchmark.made_files import base64_of, photo, put_json, put_jsonl, put_parquet, put_photo, put_tsv
 from datasets import Dataset, DatasetDict, Image
-from made import base64_of, photo, put_json, put_jsonl, put_parquet, put_photo, put_tsv
 
 from r2i.core.errors import ImageError, TableError
 from r2i.importing.files import read_records

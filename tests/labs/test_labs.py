@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from endpoint.made_replies import made_key, put
 from labs.lab import ROOT, environment, run
-from made_replies import made_key, put
 
 from bench.remote_servers import Remote, configure
 from r2i.core.errors import R2IError

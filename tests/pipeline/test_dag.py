@@ -9,7 +9,7 @@ import yaml
 from r2i.core.fingerprint import code_files, declared_params
 from r2i.core.params import load_params
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DAG = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 STAGES = {name: stage.get("do", stage) for name, stage in DAG.items() if name != "code"}
 SCRIPTS = {name: ROOT / "stages" / f"{name}.py" for name in STAGES}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from smoke_run import ROOT, run
+from clone import ROOT, run
 
 pytestmark = pytest.mark.slow
 GALLERY = "profiles.smoke.report.gallery"  # the cheapest change: the report alone is written again

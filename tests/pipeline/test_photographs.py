@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import skimage
 import yaml
+from crop.tiny_sam2 import make_checkpoint
 from PIL import Image
 from pycocotools import mask as coco
-from tiny_sam2 import make_checkpoint
 
 from r2i.core import paths, records
 from r2i.core.images import cut_crop, jpeg_bytes, read_image
@@ -23,7 +23,7 @@ from r2i.core.params import load_params
 from r2i.core.photos import REFERENCE, Photos
 from r2i.core.tables import Row, read_table
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PHOTOGRAPHS = Path(skimage.__file__).parent / "data"
 IN_TAR = ("astronaut.png", "rocket.jpg", "coffee.png", "chelsea.png")
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from smoke_run import ROOT, digests, run
+from clone import ROOT, digests, run
 from twins import differences, repro_elsewhere
 
 pytestmark = pytest.mark.slow

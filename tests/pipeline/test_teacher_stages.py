@@ -18,7 +18,7 @@ from r2i.core.records import ANSWERS, IMAGES, QUESTIONS, REGIONS, TRAIN, VOTES
 from r2i.core.tables import read_table, write_table
 from r2i.endpoint.base import Request
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 STAGES = ("question", "answer", "vote", "overlay")
 NUMBERS = range(6)
 

@@ -10,7 +10,7 @@ from twins import compare, differences
 
 from r2i.core.params import Train, load_params
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def train(engine: str, tolerance: float = 0.03) -> Train:

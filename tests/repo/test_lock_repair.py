@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from r2i.cli.main import app
 from r2i.repo.lock_repair import is_whole, mend_lock
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_lock_is_whole_only_where_every_entry_that_it_has_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from r2i.core.errors import R2IError
 from r2i.core.metrics import write_metrics
 from r2i.report.markdown import BEGIN, END, update_readme
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SHARE = {"value": 0.5, "n": 10}
 SCORES = {
     "views": {

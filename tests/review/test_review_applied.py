@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from review_made import decision
+from review.made_decisions import decision
 from teacher_fakes import FakeModel, connecting, image_row, region_row, vote_row
 
 from r2i.benchmark.rendered import render_items

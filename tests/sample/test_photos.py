@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hostile import GOOD, picture, seen_through, turned
 from hypothesis import given
 from hypothesis import settings as given_settings
 from hypothesis import strategies as st
 from PIL import Image
+from sample.hostile import GOOD, picture, seen_through, turned
 from test_sample import choose_from, settings
 
 from r2i.core.errors import TableError

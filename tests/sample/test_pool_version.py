@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hostile import jpeg
-from smoke_run import run
+from clone import run
+from sample.hostile import jpeg
 from typer.testing import CliRunner
 
 from r2i.cli.main import app
@@ -18,7 +18,7 @@ from r2i.sample.pin import write_version
 from r2i.sample.pools import list_offers
 from r2i.sample.version import list_pool, require_versions
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

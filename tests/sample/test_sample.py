@@ -24,7 +24,7 @@ from r2i.sample.choose import Choice, choose_images
 from r2i.sample.pools import Offer, list_offers
 from stages.sample import main
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def picture(number: int, width: int = 64, height: int = 64) -> Image.Image:

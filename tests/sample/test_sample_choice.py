@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hostile import jpeg
 from hypothesis import given
 from hypothesis import settings as given_settings
 from hypothesis import strategies as st
+from sample.hostile import jpeg
 from test_sample import choose_from, ids, reasons, run_in, settings
 from test_sample_pools import chosen, pool, write_sa1b
 

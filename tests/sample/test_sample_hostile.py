@@ -4,8 +4,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hostile import COPIES, GOOD, PAIR, Expected, make_pool, picture
 from PIL import Image
+from sample.hostile import COPIES, GOOD, PAIR, Expected, make_pool, picture
 from test_sample import choose_from, pool_of, reasons, settings
 
 from r2i.core.errors import ImageError
@@ -64,7 +64,7 @@ def test_a_jpeg_cut_anywhere_gets_the_reason_of_a_whole_decode() -> None:
 
 
 def _jpeg(image: Image.Image, **options: object) -> bytes:
-    from hostile import encoded
+    from sample.hostile import encoded
 
     return encoded(image, "JPEG", quality=90, **options)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hostile import encoded, jpeg, picture
+from sample.hostile import encoded, jpeg, picture
 from test_sample import choose_from, ids, reasons, settings
 
 from r2i.core.errors import R2IError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hostile import encoded, jpeg, picture
+from sample.hostile import encoded, jpeg, picture
 from test_sample import ROOT, choose_from, pool_of, settings
 
 from r2i.core.errors import R2IError

@@ -18,7 +18,7 @@ from r2i.score.proportion import mcnemar_p
 from r2i.score.replies import cost, count_failed, count_unscored, pass_curve, repeat_spread, rule_shares
 from r2i.score.scores import collect_scores
 
-SCORE = Path(__file__).parents[1] / "stages" / "score.py"
+SCORE = Path(__file__).parents[2] / "stages" / "score.py"
 Marks = list[bool | str | None]  # right, wrong, unscored; "failed": the call failed; "rejected": no such view
 
 

@@ -15,7 +15,7 @@ MINI = "models/mini"
 
 @pytest.fixture
 def params() -> Params:
-    return load_params(Path(__file__).parent.parent / "params.yaml")
+    return load_params(Path(__file__).parents[2] / "params.yaml")
 
 
 def calls(model: str, requests: int, samples: int) -> dict[str, object]:
@@ -73,7 +73,7 @@ def test_one_line_for_each_stage_and_model(params: Params) -> None:
 
 
 def test_the_command_prints_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("R2I_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("COLUMNS", "150")

@@ -19,8 +19,6 @@ from r2i.tools.lineage import calls
 from r2i.tools.lineage.text import story_text
 from r2i.tools.lineage.walk import trace
 
-HERE = Path(__file__).parent
-
 
 @pytest.fixture(autouse=True)
 def forget_prompts() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from made_items import CROP, FULL, make_item
+from evaluate.made_items import CROP, FULL, make_item
 from made_run import make_run, write_params
 from typer.testing import CliRunner
 

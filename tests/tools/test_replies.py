@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from endpoint.made_replies import made_key, made_record, made_reply, noise, put, start_python
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_replies import made_key, made_record, made_reply, noise, put, start_python
 from typer.testing import CliRunner, Result
 
 from r2i.cli.replies import app

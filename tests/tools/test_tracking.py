@@ -210,7 +210,7 @@ def test_a_database_without_its_driver_is_a_warning(run: Path, monkeypatch: pyte
 
 def test_trackers_that_start_at_once_on_a_fresh_database_make_one_run(run: Path) -> None:
     command = [sys.executable, "-m", "r2i.cli.main", "track"]
-    root = str(Path(__file__).parents[1])
+    root = str(Path(__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": root}
     started = [
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

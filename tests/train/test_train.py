@@ -21,7 +21,7 @@ from r2i.mini.checkpoint import build_model, build_processor
 from r2i.train.reward import Score, group_advantages, is_informative, overlong_penalty, score
 from r2i.train.trl_dapo import _whole_steps, keep_rows, trl_config
 
-SMOKE = load_params(Path(__file__).parent.parent / "params.yaml").profiles["smoke"]
+SMOKE = load_params(Path(__file__).parents[2] / "params.yaml").profiles["smoke"]
 OPTIONS = ["red", "blue", "green", "pink"]
 
 

@@ -22,7 +22,7 @@ from r2i.pages.review.desk import Desk
 from r2i.pages.review.rows import Questions
 from r2i.review.decisions import Decision, read_decisions
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HOSTILE = (
     "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\"> \u202edesrever "
     "\u0000 😀 $\\frac{1}{2}$ </textarea><script>document.title='taken'</script> " + "long " * 2000

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from review_made import decision
+from review.made_decisions import decision
 from starlette.testclient import TestClient
 
 from r2i.benchmark.build import Rules

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from review_made import WAS, decision
+from review.made_decisions import WAS, decision
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
