@@ -312,11 +312,10 @@ def test_kill_9_at_any_moment_costs_the_image_in_flight_and_no_byte(tmp_path: Pa
     expected = table(tmp_path / "expected", scenes(30), CFG, tmp_path / "other")
     moments = random.Random(5)
     kills = 0
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
     for _ in range(40):
         command = [sys.executable, "-c", DRIVER, str(Path(__file__).parent)]
-        run = subprocess.Popen(
-            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
-        )
+        run = subprocess.Popen(command, cwd=tmp_path, env=env)
         before = calls(tmp_path)
         while kills < 5 and calls(tmp_path) == before and run.poll() is None:
             time.sleep(0.01)  # until it has found its way to the images
