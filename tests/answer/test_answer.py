@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from teacher_fakes import FakeModel, by_reason, failed, pictures, question_row, sent
+from made_rows import by_reason, question_row
+from teacher_fakes import FakeModel, failed, pictures, sent
 
 from r2i.answer.ask import ask_teachers, summarise, within_reach
 from r2i.answer.reply import LONGEST, parse_answer

@@ -1,9 +1,9 @@
-"""Rows of PREDICTIONS for the scorer's tests."""
+"""Rows of PREDICTIONS that the rules have scored."""
 
 from typing import Any
 
-from r2i.core.ids import make_id
-from r2i.core.provenance import NO_CALL
+from made_rows import prediction_row
+
 from r2i.core.tables import Row
 from r2i.grading import score_reply
 
@@ -12,13 +12,12 @@ COLORS = ["red", "dark blue", "green"]
 
 def prediction(item: str, reply: str, sample: int = 0, view: str = "full", **changed: Any) -> Row:
     """An ok row, scored by the rules: which color is it? B, dark blue."""
-    row = {
-        "prediction_id": make_id(item, view, sample), "item_id": item, "image_id": f"image-{item}",
-        "cluster_id": f"image-{item}", "source": "made", "dimension": "color", "view": view, "sample": sample,
-        "question": "what color is the coat?", "options": COLORS, "answer": "dark blue", "label": "B", "reply": reply,
-        "first_reply": "", "zoom_box": None, "verdict": None, **NO_CALL, "tokens_in": 9, "tokens_out": 3,
-        "vision_forwards": 1, "status": "ok", "reason": "", **changed,
+    about = {
+        "item_id": item, "image_id": f"image-{item}", "cluster_id": f"image-{item}", "source": "made",
+        "dimension": "color", "question": "what color is the coat?", "options": COLORS, "answer": "dark blue",
+        "label": "B",
     }  # fmt: skip
+    row = prediction_row(about, reply, view, sample, **changed)
     found = score_reply(reply, row)
     return {**row, "predicted": found.predicted, "rule": found.rule, "correct": found.correct, **changed}
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_rows import by_reason, picture, vote_row
 from PIL import Image
-from teacher_fakes import FakeModel, by_reason, failed, ok, picture, pictures, sent, vote_row
+from teacher_fakes import FakeModel, failed, ok, pictures, sent
 
 from r2i.core.choices import mcq_prompt
 from r2i.core.errors import EndpointError, TableError

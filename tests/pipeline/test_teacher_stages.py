@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from teacher_fakes import FakeModel, connecting, image_row, region_row, sent
+from made_rows import image_row, region_row
+from teacher_fakes import FakeModel, connecting, sent
 
 from r2i.core import paths
 from r2i.core.errors import R2IError, TableError

@@ -4,17 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from teacher_fakes import (
-    FakeModel,
-    by_reason,
-    failed,
-    image_row,
-    ok,
-    pictures,
-    question_row,
-    region_row,
-    sent,
-)
+from made_rows import by_reason, image_row, question_row, region_row
+from teacher_fakes import FakeModel, failed, ok, pictures, sent
 
 from r2i.core.ids import make_id
 from r2i.core.params import Question

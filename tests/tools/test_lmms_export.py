@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from evaluate.made_items import CROP, FULL, make_item
+from made_rows import CROP, FULL, item_row
 from made_run import make_run, write_params
 from typer.testing import CliRunner
 
@@ -29,7 +29,7 @@ COLORS = ["red", "dark red", "blue", "4"]
 
 
 def row(number: int, correct: bool | None, **more: Any) -> dict[str, Any]:
-    item = make_item(number)
+    item = item_row(number)
     for column in ("image", "crop", "boxed"):
         del item[column]
     said = {"view": "full", "sample": 0, "reply": "<answer>C</answer>", "rule": "letter", "predicted": "C",
@@ -61,7 +61,7 @@ def test_accuracy_counts_failed_and_unscored_as_wrong_and_errors_are_by_hand(tmp
 
 
 def test_a_sample_is_numbered_as_in_the_task(tmp_path: Path) -> None:
-    order = write_tasks(tmp_path / "tasks", [make_item(1), make_item(0)], CFG)["full"]
+    order = write_tasks(tmp_path / "tasks", [item_row(1), item_row(0)], CFG)["full"]
     write_results(tmp_path, "base", [row(0, True), row(1, False)], order, CFG, "20260101_000000")
     (line, other) = read(tmp_path)[1]["r2i_full"]
     assert (line["doc_id"], line["acc"]["item_id"], line["score"]) == (0, "i0001", 0.0)
@@ -73,7 +73,7 @@ def test_a_sample_is_numbered_as_in_the_task(tmp_path: Path) -> None:
 def test_a_task_shows_its_view_with_our_prompt_and_leaves_out_items_without_it(tmp_path: Path) -> None:
     from datasets import load_dataset
 
-    items = [make_item(0), make_item(1, crop=None, options=[], label=""), make_item(2, status="failed")]
+    items = [item_row(0), item_row(1, crop=None, options=[], label=""), item_row(2, status="failed")]
     written = write_tasks(tmp_path / "tasks", items, CFG)
     assert written == {"full": ["i0000", "i0001"], "crop": ["i0000"]}
     sizes = {}
@@ -92,19 +92,19 @@ def test_a_task_shows_its_view_with_our_prompt_and_leaves_out_items_without_it(t
 
 
 def test_a_benchmark_without_crops_has_one_task_and_none_without_items(tmp_path: Path) -> None:
-    assert set(write_tasks(tmp_path / "tasks", [make_item(0, crop=None)], CFG)) == {"full"}
+    assert set(write_tasks(tmp_path / "tasks", [item_row(0, crop=None)], CFG)) == {"full"}
     assert not list((tmp_path / "tasks").glob("*crop*"))
     with pytest.raises(TableError):
-        write_tasks(tmp_path / "tasks", [make_item(0, status="failed")], CFG)
+        write_tasks(tmp_path / "tasks", [item_row(0, status="failed")], CFG)
 
 
 def test_an_export_replaces_an_export_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(R2IError, match="something else"):
-        write_tasks(tmp_path, [make_item(0)], CFG)
+        write_tasks(tmp_path, [item_row(0)], CFG)
     assert (tmp_path / "notes.txt").is_file()
     for _ in range(2):
-        write_tasks(tmp_path / "tasks", [make_item(0)], CFG)
+        write_tasks(tmp_path / "tasks", [item_row(0)], CFG)
 
 
 def test_the_tasks_need_nothing_of_ours() -> None:

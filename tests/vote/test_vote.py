@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 
 import pytest
-from teacher_fakes import FakeModel, failed, question_row
+from made_rows import question_row
+from teacher_fakes import FakeModel, failed
 
 from r2i.core.errors import ParamsError, TableError
 from r2i.core.params import Vote
