@@ -51,18 +51,10 @@ def finished(make_once: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def made_lab(make_once: Callable[..., Path]) -> Path:
-    """A tiny repository with a row in every table and a lock of DVC's (tests/made_chain.py); not to be changed."""
-    from made_chain import make_chain
+    """A tiny repository with a row in every table and a lock of DVC's (tests/made_lab.py); not to be changed."""
+    from made_lab import make_lab
 
-    return make_once("chain", make_chain)
-
-
-@pytest.fixture(scope="session")
-def made_explored(make_once: Callable[..., Path]) -> Path:
-    """The tables that the explorer's tests look at (tests/explore_run.py); not to be changed."""
-    from explore_run import make_run
-
-    return make_once("explored", make_run)
+    return make_once("lab", make_lab)
 
 
 @pytest.fixture

@@ -61,7 +61,8 @@ def test_an_answer_that_is_not_closed_is_none(text: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["None", "null", "N/A", "**None**", "unknown", "None.", "?"])
-def test_defect_8_a_stand_in_is_no_answer(word: str) -> None:
+# defect 8 of the reference
+def test_a_stand_in_is_no_answer(word: str) -> None:
     assert parse_answer(f"<answer>{word}</answer>") == ("", "no_answer")
     assert parse_answer(rf"\boxed{{{word}}}") == ("", "no_answer")
 
@@ -70,19 +71,22 @@ def test_an_essay_is_no_answer() -> None:
     assert parse_answer(f"<answer>{'x' * (LONGEST + 1)}</answer>") == ("", "too_long")
 
 
-def test_defect_1_a_failed_call_is_no_answer() -> None:
+# defect 1 of the reference
+def test_a_failed_call_is_no_answer() -> None:
     model = FakeModel(lambda *_: failed("server_error", "<answer>Error 500</answer>"))
     rows = ask(model, 1)
     assert by_reason(rows) == {"failed: server_error": 4} and {row["answer"] for row in rows} == {""}
 
 
-def test_defect_21_a_truncated_reply_is_no_answer() -> None:
+# defect 21 of the reference
+def test_a_truncated_reply_is_no_answer() -> None:
     rows = ask(FakeModel(lambda *_: failed("truncated", "first I thought <answer>5</answer> but then")), 1)
     assert by_reason(rows) == {"failed: truncated": 4} and {row["answer"] for row in rows} == {""}
     assert "first I thought" in rows[0]["reply"]  # kept, to be looked at
 
 
-def test_defect_15_one_request_holds_all_samples_of_a_question() -> None:
+# defect 15 of the reference
+def test_one_request_holds_all_samples_of_a_question() -> None:
     model = FakeModel(lambda request, sample: f"<answer>{sample}</answer>")
     rows = ask(model, 1, 2)
     assert [(request.n, sent(request)) for request in model.asked] == [(4, (b"crop 1",)), (4, (b"crop 2",))]
@@ -113,7 +117,8 @@ def test_teachers_draw_with_different_seeds() -> None:
     assert len({request.seed for request in model.asked}) == 2
 
 
-def test_defect_14_all_teachers_see_the_same_bytes_and_they_are_read_when_sent() -> None:
+# defect 14 of the reference
+def test_all_teachers_see_the_same_bytes_and_they_are_read_when_sent() -> None:
     one, two = FakeModel(lambda *_: ""), FakeModel(lambda *_: "")
     ask_two(one, two, TWO)
     assert sent(one.asked[0]) == sent(two.asked[0]) == (b"crop 1",)

@@ -107,7 +107,8 @@ def test_a_reply_that_was_cut_did_come_and_is_scored_by_what_it_says(tmp_path: P
 
 
 @pytest.mark.parametrize("reason", ["timeout", "refused", "bad_request", "server_error"])
-def test_defect_1_a_failed_call_is_neither_right_nor_wrong(tmp_path: Path, reason: str) -> None:
+# defect 1 of the reference
+def test_a_failed_call_is_neither_right_nor_wrong(tmp_path: Path, reason: str) -> None:
     row = one(failed(reason, RIGHT), tmp_path)
     assert (row["status"], row["correct"], row["reason"], row["reply"]) == ("failed", None, reason, "")
     assert row["vision_forwards"] is None and row["reply_key"] == "key"

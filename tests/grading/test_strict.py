@@ -15,7 +15,8 @@ def test_a_letter_in_any_dress_is_that_letter(said: str) -> None:
     assert grade(f"I see it. <answer>{said}</answer>", "B", COLORS) == Grade(True, True, "B", "letter")
 
 
-def test_defect_10_letters_are_compared_not_judged() -> None:
+# defect 10 of the reference
+def test_letters_are_compared_not_judged() -> None:
     # every letter against every label: right exactly on the diagonal
     for said in "ABCD":
         for label in "ABCD":

@@ -116,12 +116,14 @@ def test_a_reply_without_a_list_of_texts_is_unparsable(text: str) -> None:
         parse_distractors(text)
 
 
-def test_defect_9_no_distractor_is_the_answer_or_another_one() -> None:
+# defect 9 of the reference
+def test_no_distractor_is_the_answer_or_another_one() -> None:
     said = ["Five", "5.", "**5**", "six", "6", " 6. ", "seven", "none", "8"]
     assert choose_distinct("5", said) == ["six", "seven", "8"]
 
 
-def test_defect_5_no_markup_sets_an_option_apart() -> None:
+# defect 5 of the reference
+def test_no_markup_sets_an_option_apart() -> None:
     item = items("** Red.")[0]
     assert item.answer == "Red"
     assert choose_distinct(item.answer, ["**Blue**", "`Green`.", '"Pink"', "$4.50$"]) == [
@@ -132,7 +134,8 @@ def test_defect_5_no_markup_sets_an_option_apart() -> None:
     ]
 
 
-def test_defect_9_options_are_four_different_texts() -> None:
+# defect 9 of the reference
+def test_options_are_four_different_texts() -> None:
     found = items("5")
     give_options(found, FakeModel(lambda *_: '["five", "6", "six", "7", "8", "9"]'))
     assert sorted(found[0].options) == ["5", "6", "7", "8"]
@@ -158,7 +161,8 @@ def test_the_paper_prompt_names_question_answer_and_count() -> None:
     assert "JSON list of 3 strings" in prompt and "{" not in prompt
 
 
-def test_defect_1_a_lost_call_is_failed_and_too_few_wrong_answers_are_rejected() -> None:
+# defect 1 of the reference
+def test_a_lost_call_is_failed_and_too_few_wrong_answers_are_rejected() -> None:
     found = items("5", "5", "5", "5")
     says: dict[bytes, str | Reply] = {
         CROPS["region-1"]: '["6", "7"]',
@@ -175,7 +179,8 @@ def test_defect_1_a_lost_call_is_failed_and_too_few_wrong_answers_are_rejected()
     assert len(model.asked) == 3 * ROUNDS + 1  # the fourth is not asked again
 
 
-def test_defect_20_options_do_not_depend_on_the_order_of_items_or_a_clock() -> None:
+# defect 20 of the reference
+def test_options_do_not_depend_on_the_order_of_items_or_a_clock() -> None:
     def labels(found: list[Item]) -> dict[str, tuple[str, ...]]:
         give_options(found, FakeModel(lambda *_: '["6", "7", "8"]'))
         return {item.question_id: (item.label, *item.options) for item in found}
@@ -183,7 +188,8 @@ def test_defect_20_options_do_not_depend_on_the_order_of_items_or_a_clock() -> N
     assert labels(items("5", "5", "5")) == labels(items("5", "5", "5")[::-1])
 
 
-def test_defect_20_the_right_letter_is_spread_evenly() -> None:
+# defect 20 of the reference
+def test_the_right_letter_is_spread_evenly() -> None:
     votes = [vote_row(1) | {"question_id": f"q{number}"} for number in range(400)]
     found = make_items(votes, BOXES)
     give_options(found, FakeModel(lambda *_: '["6", "7", "8"]'))
@@ -224,7 +230,8 @@ def test_the_quality_of_the_boxed_image_is_a_param(tmp_path: Path) -> None:
     assert len(small) < len(large) / 2
 
 
-def test_defect_2_a_dead_server_makes_no_question_hard(drawer: Drawer) -> None:
+# defect 2 of the reference
+def test_a_dead_server_makes_no_question_hard(drawer: Drawer) -> None:
     found = items("5", "6")
     prepare(found, drawer, FakeModel(lambda *_: failed("timeout")))
     assert {(item.status, item.reason, item.right, item.tries) for item in found} == {
@@ -232,14 +239,16 @@ def test_defect_2_a_dead_server_makes_no_question_hard(drawer: Drawer) -> None:
     }
 
 
-def test_defect_2_one_lost_try_leaves_the_question_unmeasured() -> None:
+# defect 2 of the reference
+def test_one_lost_try_leaves_the_question_unmeasured() -> None:
     item = ready("5")[0]
     wrong = next(letter for letter in "ABCD" if letter != item.label)
     score_tries(item, [*[ok(f"<answer>{wrong}</answer>")] * 3, failed("server_error")], drop_at=2)
     assert (item.status, item.reason, item.tries) == ("failed", "student_server_error", 3)
 
 
-def test_defect_3_an_exception_on_the_way_never_leaves_a_valid_row(drawer: Drawer) -> None:
+# defect 3 of the reference
+def test_an_exception_on_the_way_never_leaves_a_valid_row(drawer: Drawer) -> None:
     found = items("5", "5")
     torn = IMAGES | {"image-1": b"not an image", "image-2": IMAGES["image-2"][:200]}
     student = chooses("1")
@@ -248,7 +257,8 @@ def test_defect_3_an_exception_on_the_way_never_leaves_a_valid_row(drawer: Drawe
     assert student.asked == []
 
 
-def test_defect_3_a_server_that_can_not_be_called_ends_the_stage(drawer: Drawer) -> None:
+# defect 3 of the reference
+def test_a_server_that_can_not_be_called_ends_the_stage(drawer: Drawer) -> None:
     def refuse(*_: object) -> str:
         raise EndpointError("401")
 
@@ -256,7 +266,8 @@ def test_defect_3_a_server_that_can_not_be_called_ends_the_stage(drawer: Drawer)
         prepare(items("5"), drawer, FakeModel(refuse))
 
 
-def test_defect_10_letters_are_compared_and_no_model_is_asked_for_a_grade(drawer: Drawer) -> None:
+# defect 10 of the reference
+def test_letters_are_compared_and_no_model_is_asked_for_a_grade(drawer: Drawer) -> None:
     found, ledger = items("5"), Ledger()
     dresses = ["({})", "**{}**", "{}.", "Option {}"]
 
@@ -362,7 +373,8 @@ def test_only_the_paper_style_speaks_of_the_box_and_only_in_the_boxed_view(drawe
     assert [("red box" in row["prompt"], row["view"]) for row in rows] == [(True, "boxed"), (False, "full")]
 
 
-def test_defect_18_a_further_question_changes_no_other_row(drawer: Drawer) -> None:
+# defect 18 of the reference
+def test_a_further_question_changes_no_other_row(drawer: Drawer) -> None:
     few = {row["row_id"]: row for row in hard_rows(drawer, "5", "6")}
     more = {row["row_id"]: row for row in hard_rows(drawer, "5", "6", "7")}
     assert few.items() <= more.items() and len(more) > len(few)

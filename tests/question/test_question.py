@@ -126,13 +126,15 @@ def test_every_region_survives_as_a_row() -> None:
     assert all(row["question"] == "" and row["question_id"] == make_id(row["region_id"], "") for row in rows[1:])
 
 
-def test_defect_18_a_changed_folder_changes_no_other_regions_rows() -> None:
+# defect 18 of the reference
+def test_a_changed_folder_changes_no_other_regions_rows() -> None:
     everything = ask(FakeModel(lambda *_: DIGIT), *range(4))
     less = ask(FakeModel(lambda *_: DIGIT), 3, 1)
     assert sorted(less, key=str) == sorted((row for row in everything if row["region_id"][-1] in "13"), key=str)
 
 
-def test_defect_20_seeds_follow_from_what_is_asked() -> None:
+# defect 20 of the reference
+def test_seeds_follow_from_what_is_asked() -> None:
     model, again = FakeModel(lambda *_: DIGIT), FakeModel(lambda *_: DIGIT)
     ask(model, 1, 2)
     ask(again, 2, 1)
@@ -140,7 +142,8 @@ def test_defect_20_seeds_follow_from_what_is_asked() -> None:
     assert model.asked[0].seed != model.asked[1].seed
 
 
-def test_defect_21_a_truncated_reply_gives_no_question() -> None:
+# defect 21 of the reference
+def test_a_truncated_reply_gives_no_question() -> None:
     rows = read(failed("truncated", DIGIT))
     assert by_reason(rows) == {"failed: truncated": 1} and rows[0]["question"] == ""
 
@@ -158,13 +161,15 @@ def test_four_trues_pass() -> None:
         f"{YES} Wait, I was wrong: " + '{"answerable_from_crop": false, "one_cl',
     ],
 )  # fmt: skip
-def test_defect_7_words_are_no_verdict(text: str) -> None:
+# defect 7 of the reference
+def test_words_are_no_verdict(text: str) -> None:
     with pytest.raises(ReplyError):
         parse_verdict(text)
     assert check(ok(text))["status"] == "failed"  # neither valid nor invalid
 
 
-def test_defect_7_the_conclusion_beats_the_first_match() -> None:
+# defect 7 of the reference
+def test_the_conclusion_beats_the_first_match() -> None:
     assert parse_verdict(f"A draft: {YES}\nBut there are two red squares.\n{NO}").value == (True, True, False, True)
     assert parse_verdict(f"A draft: {NO}\nOn closer look:\n```json\n{YES}\n```").value == (True,) * 4
 
@@ -184,7 +189,8 @@ def test_a_row_names_both_calls_that_made_it() -> None:
     assert json.loads(small["check"]["sampling"])["max_pixels"] == 500
 
 
-def test_defect_1_a_failed_check_is_no_verdict() -> None:
+# defect 1 of the reference
+def test_a_failed_check_is_no_verdict() -> None:
     judged = check(failed("timeout", YES))
     assert (judged["status"], judged["reason"], judged["checks"]) == ("failed", "check_timeout", None)
 

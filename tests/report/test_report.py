@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from made_report import run_stage
 from made_run import add_attention, add_zoom, make_run, write_params
+from report.made_report import run_stage
 from typer.testing import CliRunner
 
 from r2i.cli.main import app
@@ -30,9 +30,10 @@ from r2i.report.pictures import picture
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A made-up run, scored, in the current directory."""
+    """A made-up run without images, scored, in the current directory."""
     monkeypatch.chdir(tmp_path)
     make_run(6)
+    shutil.rmtree(paths.IMAGES)
     write_params(tmp_path)
     run_stage(monkeypatch, "score")
     return tmp_path

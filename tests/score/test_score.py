@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -198,6 +199,7 @@ def test_layers_of_an_item_are_averaged() -> None:
 def test_the_stage_writes_what_the_issue_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     make_run(6)
+    shutil.rmtree(paths.IMAGES)  # no contamination without them
     write_params(tmp_path)
     _fail_one_call()
     _run_stage(monkeypatch)

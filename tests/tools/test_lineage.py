@@ -7,7 +7,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from made_chain import OLD_PROMPT, run
+from made_lab import run
+from made_run import OLD_PROMPT
 from typer.testing import CliRunner
 
 from r2i.cli.main import app

@@ -66,7 +66,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tracked_before(run: Path, empty_database: Path) -> Path:
-    (run / ".r2i").mkdir()
+    (run / ".r2i").mkdir(exist_ok=True)
     shutil.copy(empty_database, run / ".r2i" / "mlflow.db")
     return run
 

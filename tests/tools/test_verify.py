@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from made_chain import TABLES, run
+from made_lab import run
+from made_run import TABLES
 from typer.testing import CliRunner
 
 from r2i.cli.main import app
@@ -110,7 +111,7 @@ def test_a_lock_that_is_half_of_another_run_is_told(chain: Path) -> None:
     import yaml
 
     lock = yaml.safe_load(Path("dvc.lock").read_text())
-    (dep,) = [dep for dep in lock["stages"]["overlay"]["deps"] if dep["path"] == TABLES["vote"]]
+    (dep,) = [dep for dep in lock["stages"]["overlay"]["deps"] if dep["path"] == str(TABLES["vote"][0])]
     dep["md5"] = "0" * 32 + ".dir"
     Path("dvc.lock").write_text(yaml.safe_dump(lock))
     assert told() == {("lock", "overlay")}

@@ -104,7 +104,8 @@ def test_a_tie_matters_where_both_reach_the_threshold() -> None:
     assert decide(four_each, 6) == ("rejected", "no_agreement")
 
 
-def test_defect_1_failed_calls_are_no_votes() -> None:
+# defect 1 of the reference
+def test_failed_calls_are_no_votes() -> None:
     # even if the rows of failed calls held a text, eight of them would not be a consensus
     rows = [
         row | {"answer": "Error 500", "status": "failed", "reason": "server_error"}
@@ -114,7 +115,8 @@ def test_defect_1_failed_calls_are_no_votes() -> None:
     assert (vote["status"], vote["answer"], vote["agree"], vote["valid"], vote["asked"]) == ("failed", "", 0, 0, 8)
 
 
-def test_defect_21_truncated_replies_are_not_voted_on() -> None:
+# defect 21 of the reference
+def test_truncated_replies_are_not_voted_on() -> None:
     rows = answer_rows(1, *["5"] * 8)
     rows = [
         row | {"answer": "", "status": "failed", "reason": "truncated"} if n < 3 else row for n, row in enumerate(rows)
@@ -198,17 +200,20 @@ def test_without_a_judge_no_question_is_joined() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "They all agree: 8", "navy: 8 of 8", '{"groups": 8}', '{"count": 8}'])
-def test_defect_4_an_unparsed_judge_is_neither_zero_nor_kept(text: str) -> None:
+# defect 4 of the reference
+def test_an_unparsed_judge_is_neither_zero_nor_kept(text: str) -> None:
     vote = vote_on(*["navy"] * 4, *["dark blue"] * 4, params=JUDGED, judge=FakeModel(lambda *_: text))
     assert (vote["status"], vote["reason"]) == ("failed", "judge_unparsable")
 
 
-def test_defect_1_a_judge_whose_call_failed_decides_nothing() -> None:
+# defect 1 of the reference
+def test_a_judge_whose_call_failed_decides_nothing() -> None:
     judge = FakeModel(lambda *_: failed("truncated", grouping(([1, 2], 8))))
     assert vote_on(*["navy"] * 4, *["dark blue"] * 4, params=JUDGED, judge=judge)["reason"] == "judge_truncated"
 
 
-def test_defect_5_the_judges_own_words_never_reach_the_answer() -> None:
+# defect 5 of the reference
+def test_the_judges_own_words_never_reach_the_answer() -> None:
     text = '** red. {"groups": [{"answers": [1, 2], "count": 8, "answer": "** red"}]}'
     vote = vote_on(*["navy"] * 5, *["dark blue"] * 3, params=JUDGED, judge=FakeModel(lambda *_: text))
     assert vote["answer"] == "navy"
@@ -226,22 +231,26 @@ def test_defect_5_the_judges_own_words_never_reach_the_answer() -> None:
         ([], "not_a_partition"),
     ],
 )
-def test_defect_6_counts_must_add_up(groups: list[tuple[list[int], int]], reason: str) -> None:
+# defect 6 of the reference
+def test_counts_must_add_up(groups: list[tuple[list[int], int]], reason: str) -> None:
     with pytest.raises(ReplyError, match=reason):
         parse_groups(grouping(*groups), [5, 3])
 
 
-def test_defect_6_true_is_no_number() -> None:
+# defect 6 of the reference
+def test_true_is_no_number() -> None:
     with pytest.raises(ReplyError):
         parse_groups('{"groups": [{"answers": [true, 2], "count": 8}]}', [5, 3])
 
 
-def test_defect_7_the_judges_conclusion_beats_its_draft() -> None:
+# defect 7 of the reference
+def test_the_judges_conclusion_beats_its_draft() -> None:
     text = grouping(([1, 2], 8)) + "\nBut navy is not sky blue:\n" + grouping(([1], 5), ([2], 3))
     assert parse_groups(text, [5, 3]).value == [[0], [1]]
 
 
-def test_defect_8_none_can_not_become_a_consensus() -> None:
+# defect 8 of the reference
+def test_none_can_not_become_a_consensus() -> None:
     # the answer room fails "None" samples; they arrive here as "-"
     vote = vote_on(*["-"] * 7, "5")
     assert (vote["status"], vote["reason"], vote["agree"]) == ("rejected", "too_few_answers", 1)
@@ -264,7 +273,8 @@ def test_a_threshold_nobody_can_reach_is_an_error() -> None:
     vote_on("5", "6", "7", "8", *["saved"] * 4)  # 8 were meant to be asked
 
 
-def test_defect_18_votes_do_not_depend_on_row_order() -> None:
+# defect 18 of the reference
+def test_votes_do_not_depend_on_row_order() -> None:
     questions = [question_row(1), question_row(2)]
     rows = answer_rows(1, *["5"] * 7, "6") + answer_rows(2, *["Red"] * 4, *["red"] * 4)
     assert collect_votes(questions, rows, RULES) == collect_votes(questions, rows[::-1], RULES)

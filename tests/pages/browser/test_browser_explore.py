@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from explore_run import HOSTILE
+from pages.made_explored import HOSTILE
 from playwright.sync_api import Browser, Page
 from starlette.applications import Starlette
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from explore_run import HOSTILE
+from pages.made_explored import HOSTILE
 from starlette.testclient import TestClient
 
 from r2i.core import paths

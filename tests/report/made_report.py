@@ -10,14 +10,13 @@ from made_run import add_attention, add_zoom, make_run, write_params
 
 from r2i.core import paths
 from r2i.core.catalogue import ANSWERS, BENCHMARK, IMAGES, QUESTIONS, REGIONS, TRAIN, VOTES, Listed
-from r2i.core.images import jpeg_bytes, read_image
+from r2i.core.images import jpeg_bytes
 from r2i.core.metrics import count_statuses, write_metrics
-from r2i.core.provenance import NO_CALL
 from r2i.core.records import PREDICTIONS
 from r2i.core.tables import Row, read_table, write_table
 from r2i.report.gather import read_json
 
-STAGES = Path(__file__).parents[1] / "stages"
+STAGES = Path(__file__).parents[2] / "stages"
 EVIL = (
     '<script>window.ran=1</script><img src=x onerror="window.ran=1"></title></style></svg><svg onload="window.ran=1">'
     "'\"`{{ 7*7 }}{% raw %}\u202egnp.exe\u2066\U000e0041\x00\x1b[31m\u200f \U0001f600 $\\frac{1}{2}$ &lt;b&gt; "
@@ -44,9 +43,7 @@ def make_whole_run(root: Path) -> None:
     write_params(root)
     add_zoom()
     add_attention()
-    _label_predictions()
-    _add_images()
-    _add_questions()
+    _add_lost_image()
     for listed in (REGIONS, QUESTIONS, ANSWERS, VOTES):
         _drop_some(listed, DROPPED[listed.stage])
     _write_metrics()
@@ -56,30 +53,10 @@ def _rows(listed: Listed) -> list[Row]:
     return read_table(listed.folder, listed.schema, listed.stage)
 
 
-def _label_predictions() -> None:
-    labels = {row["item_id"]: row["label"] for row in _rows(BENCHMARK)}
-    for listed in MODELS:
-        rows = [{**row, "label": labels[row["item_id"]]} for row in _rows(listed)]
-        write_table(listed.folder, rows, listed.schema)
-
-
-def _add_images() -> None:
-    seen = {row["image_id"]: row["image"] for row in _rows(BENCHMARK)}
-    rows = [
-        {"image_id": one, "source": f"made/{one}.jpg", "pool": "made", "member": f"{one}.jpg", "size": len(data),
-         "format": "JPEG", "mode": "RGB", "width": read_image(data).width, "height": read_image(data).height,
-         "phash": f"{n:016x}", "image": data, "status": "ok", "reason": ""}
-        for n, (one, data) in enumerate(seen.items())
-    ]  # fmt: skip
-    hashed = [{**row, "phash": "f" * 16} for row in _rows(BENCHMARK)]
-    write_table(BENCHMARK.folder, hashed, BENCHMARK.schema)
+def _add_lost_image() -> None:
+    rows = _rows(IMAGES)
     lost = {**rows[0], "image_id": "lost", "image": None, "status": "rejected", "reason": "near_duplicate"}
     write_table(IMAGES.folder, [*rows, lost], IMAGES.schema)
-
-
-def _add_questions() -> None:
-    asked = {**NO_CALL, "checks": [True, True, True, True], "repaired": False, "check": None}
-    write_table(QUESTIONS.folder, [{**row, **asked} for row in _rows(VOTES)], QUESTIONS.schema)
 
 
 def _drop_some(listed: Listed, reason: str) -> None:
