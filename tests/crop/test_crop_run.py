@@ -402,6 +402,7 @@ def cluster(nodes: int) -> Iterator[str]:
         made.shutdown()
 
 
+@pytest.mark.long
 def test_on_a_cluster_an_image_that_kills_its_workers_is_a_row_and_an_error_ends_the_run(
     tmp_path: Path, ray: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

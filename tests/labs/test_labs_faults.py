@@ -96,6 +96,7 @@ def test_two_runs_at_once_pay_for_no_call_twice_and_write_the_same_lock(calm: Ca
     assert len(calm.calls) == len(set(calm.calls)) > 20
 
 
+@pytest.mark.long
 def test_runs_killed_at_seeded_moments_go_on_to_the_same_lock(world: World, calm: Calm) -> None:
     """The group is killed in the first half of the calls, then `dvc` alone in the second: its stage goes on."""
     lab, since, server = world.lab("killed"), len(world.server.calls), world.server
@@ -115,6 +116,7 @@ def test_runs_killed_at_seeded_moments_go_on_to_the_same_lock(world: World, calm
     assert lock(lab) == calm.locks[0]
 
 
+@pytest.mark.long
 def test_a_second_repro_in_one_workspace_is_refused_while_the_first_runs_and_harms_nothing(
     world: World, calm: Calm
 ) -> None:

@@ -18,7 +18,7 @@ from labs.teacher import teacher
 
 from bench.remote_servers import Remote, asyncssh_server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 CODE = {"code"}  # runs in a second wherever params or code are others
 PAID = {"sample", "crop", "question", "answer", "vote", "overlay"}
 TABLES = ("sample/images", "crop/regions", "question/questions", "answer/answers", "vote/votes", "overlay/train")
