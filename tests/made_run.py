@@ -3,10 +3,13 @@
 Ids hash to what they name, and the teachers' calls are in the store, so that a run can be verified and traced.
 """
 
+import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from made_rows import make_row, prediction_row
 
 from r2i.core import paths
@@ -38,12 +41,24 @@ TABLES = {
 }
 RIGHT = {"base": {"full": 0.5, "crop": 0.97, "boxed": 0.55}, "distilled": {"full": 0.85, "crop": 0.97, "boxed": 0.87},
          "sft": {"full": 0.7, "crop": 0.97, "boxed": 0.7}}  # fmt: skip
+ROOT = Path(__file__).parents[1]
 OLD_PROMPT = "write some questions\n"
+
+
+def run_stage(monkeypatch: pytest.MonkeyPatch, name: str, *options: str) -> None:
+    """Run a stage's script in this process and the current directory. Raises SystemExit where it fails."""
+    script = str(ROOT / "stages" / f"{name}.py")
+    monkeypatch.setattr(sys, "argv", [script, *options])
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as done:
+        if done.code:
+            raise
 
 
 def write_params(root: Path) -> None:
     """A params file for a run made here: the smoke profile."""
-    text = (Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8")
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     (root / "params.yaml").write_text(text.replace("\nprofile: mini", "\nprofile: smoke"), encoding="utf-8")
 
 

@@ -1,14 +1,12 @@
 """Every question in every view: what is asked, and what becomes of each reply."""
 
 import json
-import runpy
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from made_run import make_run, write_params
+from made_run import make_run, run_stage, write_params
 from teacher_fakes import FakeModel, connecting, failed, ok, sent
 
 import r2i.endpoint
@@ -24,7 +22,6 @@ from r2i.evaluate.predict import predict
 from r2i.evaluate.summary import summarise
 from r2i.evaluate.views import Shelf, prompt_of
 
-STAGE = Path(__file__).parents[2] / "stages" / "evaluate.py"
 CFG = Evaluate(prompts="mini", samples=3, max_tokens=8)
 RIGHT = "3 <answer>C</answer>"
 ITEM = {
@@ -191,12 +188,9 @@ def test_equal_pictures_lie_on_the_shelf_once_and_the_shelf_leaves_nothing(tmp_p
     assert not list((tmp_path / "scratch").iterdir())
 
 
-def run_stage(folder: Path, monkeypatch: pytest.MonkeyPatch, model: Any) -> dict[str, Any]:
+def evaluate(folder: Path, monkeypatch: pytest.MonkeyPatch, model: Any) -> dict[str, Any]:
     monkeypatch.setattr(r2i.endpoint, "connect", connecting(model))
-    monkeypatch.setattr(sys, "argv", [str(STAGE), "--model", "base"])
-    with pytest.raises(SystemExit) as done:
-        runpy.run_path(str(STAGE), run_name="__main__")
-    assert not done.value.code
+    run_stage(monkeypatch, "evaluate", "--model", "base")
     return json.loads((folder / "metrics/evaluate-base.json").read_text())
 
 
@@ -204,7 +198,7 @@ def test_the_stage_writes_predictions_and_metrics(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     make_run(2)
     write_params(tmp_path)
-    found = run_stage(tmp_path, monkeypatch, says("<answer>A</answer>"))
+    found = evaluate(tmp_path, monkeypatch, says("<answer>A</answer>"))
     rows = read_table(paths.PREDICTIONS / "base", PREDICTIONS, "evaluate")
     items = len({row["item_id"] for row in rows})
     assert len(rows) == items * 6 == found["rows"]  # four views and, in smoke, two samples
@@ -228,7 +222,7 @@ def test_the_stage_asks_the_judge_about_what_no_rule_reads(tmp_path: Path, monke
     def script(request: Request, _: int) -> str:
         return "somewhere in it, perhaps" if request.images else '{"correct": true}'
 
-    found = run_stage(tmp_path, monkeypatch, FakeModel(script))
+    found = evaluate(tmp_path, monkeypatch, FakeModel(script))
     rows = read_table(paths.PREDICTIONS / "base", PREDICTIONS, "evaluate")
     assert {(row["rule"], row["correct"]) for row in rows} == {("judge", True)}
     assert all(row["verdict"]["model"] == "fake" for row in rows)

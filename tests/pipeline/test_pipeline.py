@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from clone import ROOT, digests, run
+from made_run import run_stage
 from twins import differences, repro_elsewhere
 
 pytestmark = pytest.mark.slow
@@ -89,10 +90,14 @@ STAGES = ["crop", "question", "answer", "vote", "overlay", "train", "score", "re
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_without_its_input_says_what_to_run_and_writes_nothing(stage: str, tmp_path: Path) -> None:
+def test_a_stage_without_its_input_says_what_to_run_and_writes_nothing(
+    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     shutil.copy(ROOT / "params.yaml", tmp_path)
-    extra = ["--model", "base"] if stage == "evaluate" else []
-    done = run(tmp_path, sys.executable, str(ROOT / "stages" / f"{stage}.py"), *extra, PYTHONPATH=str(ROOT))
-    assert done.returncode == 1, done.stderr
-    assert done.stderr.startswith("error: ") and "\n  -> " in done.stderr and "Traceback" not in done.stderr
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as done:
+        run_stage(monkeypatch, stage, *(["--model", "base"] if stage == "evaluate" else []))
+    stderr = capfd.readouterr().err
+    assert done.value.code == 1, stderr
+    assert stderr.startswith("error: ") and "\n  -> " in stderr and "Traceback" not in stderr
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]

@@ -1,11 +1,8 @@
 """A made-up run with everything that the report can show, and the same run with texts that mean harm."""
 
-import runpy
-import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 from made_run import add_attention, add_zoom, make_run, write_params
 
 from r2i.core import paths
@@ -16,7 +13,6 @@ from r2i.core.records import PREDICTIONS
 from r2i.core.tables import Row, read_table, write_table
 from r2i.report.gather import read_json
 
-STAGES = Path(__file__).parents[2] / "stages"
 EVIL = (
     '<script>window.ran=1</script><img src=x onerror="window.ran=1"></title></style></svg><svg onload="window.ran=1">'
     "'\"`{{ 7*7 }}{% raw %}\u202egnp.exe\u2066\U000e0041\x00\x1b[31m\u200f \U0001f600 $\\frac{1}{2}$ &lt;b&gt; "
@@ -24,17 +20,6 @@ EVIL = (
 LONG = EVIL + "W" * 10_000
 MODELS = [Listed("", paths.PREDICTIONS / m, PREDICTIONS, "evaluate") for m in ("base", "distilled", "sft")]
 DROPPED = {"crop": "too_small", "question": "one_clear_answer", "answer": "no_answer", "vote": "no_agreement"}
-
-
-def run_stage(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Run a stage's script in the current directory."""
-    script = str(STAGES / f"{name}.py")
-    monkeypatch.setattr(sys, "argv", [script])
-    try:
-        runpy.run_path(script, run_name="__main__")
-    except SystemExit as done:
-        if done.code:
-            raise
 
 
 def make_whole_run(root: Path) -> None:

@@ -7,8 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from made_run import add_attention, add_zoom, make_run, write_params
-from report.made_report import run_stage
+from made_run import add_attention, add_zoom, make_run, run_stage, write_params
 from typer.testing import CliRunner
 
 from r2i.cli.main import app

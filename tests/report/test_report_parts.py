@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from report.made_report import EVIL, MODELS, big_noise, make_hostile, make_whole_run, run_stage
+from made_run import run_stage
+from report.made_report import EVIL, MODELS, big_noise, make_hostile, make_whole_run
 
 from r2i.core import paths
 from r2i.core.catalogue import ANSWERS, BENCHMARK, REGIONS, TABLES, TRAIN, VOTES, Listed

@@ -1,13 +1,11 @@
 """What `score` says of predictions, and the layout of metrics/evaluate.json."""
 
 import json
-import runpy
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
-from made_run import make_run, write_params
+from made_run import make_run, run_stage, write_params
 
 from r2i.core import paths
 from r2i.core.errors import TableError
@@ -19,7 +17,6 @@ from r2i.score.proportion import mcnemar_p
 from r2i.score.replies import cost, count_failed, count_unscored, pass_curve, repeat_spread, rule_shares
 from r2i.score.scores import collect_scores
 
-SCORE = Path(__file__).parents[2] / "stages" / "score.py"
 Marks = list[bool | str | None]  # right, wrong, unscored; "failed": the call failed; "rejected": no such view
 
 
@@ -202,7 +199,7 @@ def test_the_stage_writes_what_the_issue_names(tmp_path: Path, monkeypatch: pyte
     shutil.rmtree(paths.IMAGES)  # no contamination without them
     write_params(tmp_path)
     _fail_one_call()
-    _run_stage(monkeypatch)
+    run_stage(monkeypatch, "score")
     found = json.loads(Path("metrics/evaluate.json").read_text())
     assert set(found["views"]) == {"full", "crop", "boxed"}
     assert set(found["views"]["full"]["base"]) == {"accuracy", "ci95", "n", "se", "ci95_clustered"}
@@ -220,7 +217,7 @@ def test_the_stage_writes_what_the_issue_names(tmp_path: Path, monkeypatch: pyte
     assert found["chance"] == 0.25
     assert found["coverage"] is None and found["contamination"] is None
     first = Path("metrics/evaluate.json").read_bytes()
-    _run_stage(monkeypatch)
+    run_stage(monkeypatch, "score")
     assert Path("metrics/evaluate.json").read_bytes() == first
 
 
@@ -234,7 +231,7 @@ def test_the_stage_reads_attention_where_it_was_measured(tmp_path: Path, monkeyp
             [{**look, "layer": 4, "attention_id": f"{look['item_id']}-4"} for look in _looks(coverage)],
             ATTENTION,
         )
-    _run_stage(monkeypatch)
+    run_stage(monkeypatch, "score")
     found = json.loads(Path("metrics/evaluate.json").read_text())["coverage"]
     assert (found["base"], found["distilled"], found["focus_distilled"]) == (0.1, 0.4, 4.0)
 
@@ -248,7 +245,7 @@ def test_the_stage_ends_with_a_remedy_where_predictions_are_missing(
     for part in Path("data/evaluate/distilled").iterdir():
         part.unlink()
     with pytest.raises(SystemExit) as stopped:
-        _run_stage(monkeypatch)
+        run_stage(monkeypatch, "score")
     assert stopped.value.code == 1
     assert "dvc repro evaluate@distilled" in capsys.readouterr().err
     assert not Path("metrics/evaluate.json").exists()
@@ -259,12 +256,3 @@ def _fail_one_call() -> None:
     first = next(row for row in rows if row["view"] == "full" and row["sample"] == 0)
     first |= {"status": "failed", "reason": "timeout", "correct": None}
     write_table(paths.PREDICTIONS / "base", rows, PREDICTIONS)
-
-
-def _run_stage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", [str(SCORE)])
-    try:
-        runpy.run_path(str(SCORE), run_name="__main__")
-    except SystemExit as done:
-        if done.code:
-            raise

@@ -191,7 +191,7 @@ def test_a_prompt_is_quoted_where_this_revision_has_it_and_named_where_it_has_no
 
     prompt = load_prompt("answer", "answer", "paper")
     call = {"model": "big", "endpoint": "openai", "sampling": "{}", "reply_key": "k/0"}
-    rows = read_table(paths.TRAIN, SCHEMA, "overlay")
+    rows = [row | {"try_calls": []} for row in read_table(paths.TRAIN, SCHEMA, "overlay")]
     rows[0]["distractor_calls"] = [call | {"prompt_sha256": sha256(b"gone")}]
     rows[1]["try_calls"] = [call | {"prompt_sha256": prompt.sha256}] * 2
     write_table(paths.TRAIN, rows, SCHEMA)

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_run import run_stage
 from playwright.sync_api import Browser, Page
-from report.made_report import make_hostile, make_whole_run, run_stage
+from report.made_report import make_hostile, make_whole_run
 
 from r2i.core import paths
 
