@@ -27,11 +27,11 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "crop")]
 
-from crop.tiny_sam2 import make_checkpoint  # noqa: E402 - needs the path
+from tiny_sam2 import make_checkpoint  # noqa: E402 - needs the path
 
-from r2i import records  # noqa: E402
+from r2i.core import records  # noqa: E402
 from r2i.core.images import jpeg_bytes  # noqa: E402
 from r2i.core.metrics import rounded, write_metrics  # noqa: E402
 from r2i.core.params import Crop, Pool  # noqa: E402
