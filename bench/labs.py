@@ -32,8 +32,8 @@ ROOT = Path(__file__).parent.parent
 # not bench itself, whose labs.py would hide tests/labs
 sys.path[:] = [str(ROOT), str(ROOT / "tests"), *(path for path in sys.path if Path(path).resolve() != ROOT / "bench")]
 
+from clone import clone, digests  # noqa: E402
 from labs.lab import environment  # noqa: E402 - needs the path
-from smoke_run import clone, digests  # noqa: E402
 
 from bench.endpoint_parts.plan import Plan  # noqa: E402
 from bench.endpoint_parts.serving import Served, serving  # noqa: E402

@@ -2,52 +2,64 @@
 
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("R2I_LIVE", "0")  # no MLflow run for each little training
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-sys.path.insert(0, str(Path(__file__).parent))
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported: libgomp reads them when it is loaded
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules that run the pipeline come first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """`make_once(name, make)`: a folder that `make(folder)` filled, once for all workers of a run."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def get(name: str, make: Callable[[Path], object]) -> Path:
+        folder, complete = shared / name, shared / f"{name}.complete"
+        with FileLock(shared / f"{name}.lock"):
+            if not complete.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.chdir(folder)
+                    make(folder)
+                complete.touch()
+        return folder
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def finished(make_once: Callable[..., Path]) -> Path:
     """A clone in which `dvc repro` ended: one for all tests, which leave it as it is."""
-    from smoke_run import clone, run
+    from clone import clone, run
 
-    folder = clone(tmp_path_factory.mktemp("clone"))
-    done = run(folder, "dvc", "repro")
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return folder
+    def repro(folder: Path) -> None:
+        done = run(clone(folder), "dvc", "repro")
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
-
-@pytest.fixture(scope="session")
-def made_lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny repository with a row in every table and a lock of DVC's (tests/made_chain.py); not to be changed."""
-    from made_chain import make_chain
-
-    return _made(tmp_path_factory.mktemp("chain"), make_chain)
+    return make_once("finished", repro)
 
 
 @pytest.fixture(scope="session")
-def made_explored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tables that the explorer's tests look at (tests/explore_run.py); not to be changed."""
-    from explore_run import make_run
+def made_lab(make_once: Callable[..., Path]) -> Path:
+    """A tiny repository with a row in every table and a lock of DVC's (tests/made_lab.py); not to be changed."""
+    from made_lab import make_lab
 
-    return _made(tmp_path_factory.mktemp("explored"), make_run)
-
-
-def _made(root: Path, make: Callable[[Path], None]) -> Path:
-    """`root`, after `make` has run in it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        make(root)
-    return root
+    return make_once("lab", make_lab)
 
 
 @pytest.fixture

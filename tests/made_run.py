@@ -1,98 +1,162 @@
-"""A small finished run, made up: the tables and metrics that score, report and track read."""
+"""A small finished run: the tables and metrics that the stages write, each row from the one before it.
 
+Ids hash to what they name, and the teachers' calls are in the store, so that a run can be verified and traced.
+"""
+
+import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+from made_rows import make_row, prediction_row
 
 from r2i.core import paths
-from r2i.core.boxes import square
+from r2i.core.boxes import Box, area_share, square
 from r2i.core.choices import LETTERS, mcq_prompt, shuffle_options
 from r2i.core.curve import write_curve
 from r2i.core.drawing import make_boxed, make_crop
 from r2i.core.ids import make_id, unit_of
-from r2i.core.images import jpeg_bytes
+from r2i.core.images import jpeg_bytes, read_image, sha256
 from r2i.core.metrics import count_statuses, write_metrics
-from r2i.core.params import Cut, Outline, load_params
-from r2i.core.provenance import NO_CALL
-from r2i.core.records import ANSWERS as ANSWER_TABLE
-from r2i.core.records import ATTENTION, BENCHMARK, PREDICTIONS, REGIONS, TRAIN, VOTES
+from r2i.core.params import Cut, Outline, Sampling, load_params
+from r2i.core.prompts import load_prompt
+from r2i.core.provenance import call_of
+from r2i.core.records import ANSWERS, ATTENTION, BENCHMARK, IMAGES, PREDICTIONS, QUESTIONS, REGIONS, TRAIN, VOTES
 from r2i.core.tables import Row, read_table, write_table
+from r2i.core.text import normalise
+from r2i.endpoint.base import Picture, Reply, Request, sample_key
+from r2i.endpoint.store import Store
 from r2i.mini.language import ask
-from r2i.mini.world import ANSWERS, SIZE, Scene, Thing, render_scene
+from r2i.mini.world import ANSWERS as WORDS
+from r2i.mini.world import SIZE, Scene, Thing, render_scene
 
+TABLES = {
+    "sample": (paths.IMAGES, IMAGES),
+    "crop": (paths.REGIONS, REGIONS),
+    "question": (paths.QUESTIONS, QUESTIONS),
+    "answer": (paths.ANSWERS, ANSWERS),
+    "vote": (paths.VOTES, VOTES),
+    "overlay": (paths.TRAIN, TRAIN),
+}
 RIGHT = {"base": {"full": 0.5, "crop": 0.97, "boxed": 0.55}, "distilled": {"full": 0.85, "crop": 0.97, "boxed": 0.87},
          "sft": {"full": 0.7, "crop": 0.97, "boxed": 0.7}}  # fmt: skip
-NAMES = load_params(Path(__file__).parents[1] / "params.yaml").model_names
-STATE = {"status": "ok", "reason": ""}
+ROOT = Path(__file__).parents[1]
+NAMES = load_params(ROOT / "params.yaml").model_names
+OLD_PROMPT = "write some questions\n"
+
+
+def run_stage(monkeypatch: pytest.MonkeyPatch, name: str, *options: str) -> None:
+    """Run a stage's script in this process and the current directory. Raises SystemExit where it fails."""
+    script = str(ROOT / "stages" / f"{name}.py")
+    monkeypatch.setattr(sys, "argv", [script, *options])
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as done:
+        if done.code:
+            raise
+
+
+def write_params(root: Path) -> None:
+    """A params file for a run made here: the smoke profile."""
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    (root / "params.yaml").write_text(text.replace("\nprofile: mini", "\nprofile: smoke"), encoding="utf-8")
 
 
 def make_run(scenes: int = 8, samples: int = 2) -> None:
-    """Write a run of `scenes` scenes below the current directory."""
-    items: list[Row] = []
-    rows: dict[str, list[Row]] = {"regions": [], "votes": [], "answers": [], "train": []}
-    for number in range(scenes):
-        scene = render_scene(np.random.default_rng(number))
-        for thing in scene.things:
-            item = _item(scene, thing, f"image-{number:03d}")
-            items.append(item)
-            _add_teaching(rows, item, scene)
+    """Write a run of `scenes` scenes below the current directory; its benchmark asks what its train rows ask.
+
+    `samples`: further replies to each item's full view.
+    """
+    rows = make_teaching(scenes, "boxed", easy=0.3)
+    images = {row["image_id"]: row for row in rows["sample"]}
+    pairs = zip(rows["crop"], rows["overlay"], strict=True)
+    items = [_item(images[region["image_id"]], region, row) for region, row in pairs]
     write_table(paths.BENCHMARK, items, BENCHMARK)
-    write_table(paths.REGIONS, rows["regions"], REGIONS)
-    write_table(paths.VOTES, rows["votes"], VOTES)
-    write_table(paths.ANSWERS, rows["answers"], ANSWER_TABLE)
-    write_table(paths.TRAIN, rows["train"], TRAIN)
     for model in RIGHT:
         write_table(paths.PREDICTIONS / model, [p for i in items for p in _predict(i, model, samples)], PREDICTIONS)
-    _write_metrics(rows)
+    write_teaching(rows)
+    _write_metrics()
 
 
-def _item(scene: Scene, thing: Thing, image_id: str) -> Row:
+def make_teaching(scenes: int, view: str = "full", easy: float = 0.0) -> dict[str, list[Row]]:
+    """Rows of `scenes` scenes from image to train row, by stage.
+
+    `view`: of the train rows; `easy`: share of the questions that are too easy to train on.
+    """
+    rows: dict[str, list[Row]] = {stage: [] for stage in TABLES}
+    for number in range(scenes):
+        scene = render_scene(np.random.default_rng(number))
+        data = jpeg_bytes(scene.image)
+        image = make_row(
+            IMAGES, image_id=sha256(data), source=f"scenes/{number}", pool="scenes", member=str(number), size=len(data),
+            format="JPEG", mode="RGB", width=SIZE, height=SIZE, phash=f"{number:016x}", image=data,
+        )  # fmt: skip
+        rows["sample"].append(image)
+        for thing in scene.things:
+            _teach(rows, image, scene, thing, view, easy)
+    return rows
+
+
+def write_teaching(rows: dict[str, list[Row]]) -> None:
+    for stage, (folder, schema) in TABLES.items():
+        write_table(folder, rows[stage], schema)
+        write_metrics(paths.metrics(stage), count_statuses(rows[stage]))
+
+
+def _teach(rows: dict[str, list[Row]], image: Row, scene: Scene, thing: Thing, view: str, easy: float) -> None:
     box = square(thing.box, SIZE, SIZE)
-    question = ask(thing, thing.mark)
-    wrong = [value for value in ANSWERS[thing.mark] if value != thing.value][:3]
-    options, label = shuffle_options(thing.value, wrong, question)
-    return {
-        "item_id": make_id(image_id, box), "image_id": image_id, "cluster_id": image_id,
-        "image": jpeg_bytes(scene.image),
-        "crop": make_crop(scene.image, box, Cut()), "boxed": make_boxed(scene.image, box, Outline(line=1)),
-        "box": box, "question": question, "options": options, "answer": thing.value, "label": label,
-        "dimension": thing.mark, "source": "made", **STATE,
-    }  # fmt: skip
+    region = make_row(
+        REGIONS, image, region_id=make_id(image["image_id"], box), box=box, score=0.9, name="",
+        area_share=area_share(box, SIZE, SIZE), crop=make_crop(scene.image, box, Cut()),
+    )  # fmt: skip
+    text = ask(thing, thing.mark)
+    question = make_row(
+        QUESTIONS, region, question_id=make_id(region["region_id"], normalise(text)), question=text,
+        dimension=thing.mark, checks=[True] * 4, repaired=False, model="big", endpoint="openai",
+        prompt_sha256=sha256(OLD_PROMPT.encode()), sampling="{}", reply_key=f"{'ab' * 32}/0",
+    )  # fmt: skip
+    calls = _call(question["question_id"], thing.value)
+    rows["answer"] += [
+        make_row(ANSWERS, question, answer_id=make_id(question["question_id"], teacher, n), teacher=teacher, sample=n,
+                 answer=thing.value, reply=f"<answer>{thing.value}</answer>", **calls[n])
+        for teacher in ("teacher-a", "teacher-b") for n in range(4)
+    ]  # fmt: skip
+    groups = [{"answer": thing.value, "count": 8}]
+    vote = make_row(VOTES, question, answer=thing.value, agree=8, valid=8, asked=8, groups=groups)
+    wrong = [word for word in WORDS[thing.mark] if word != thing.value][:3]
+    options, label = shuffle_options(thing.value, wrong, question["question_id"])
+    shown = {"full": image["image"], "boxed": make_boxed(scene.image, box, Outline(line=1))}[view]
+    row = make_row(
+        TRAIN, region, vote, row_id=make_id(question["question_id"], view), view=view, image=shown, options=options,
+        label=label, prompt=mcq_prompt(text, options, "mini"), right=1, tries=4, distractor_calls=[],
+        try_calls=[calls[0]],
+    )  # fmt: skip
+    if unit_of("easy", row["row_id"]) < easy:
+        row |= {"image": None, "right": 3, "status": "rejected", "reason": "too_easy"}
+    for stage, made in (("crop", region), ("question", question), ("vote", vote), ("overlay", row)):
+        rows[stage].append(made)
 
 
-def _add_teaching(rows: dict[str, list[Row]], item: Row, scene: Scene) -> None:
-    shared = {"question_id": make_id("q", item["item_id"]), "region_id": make_id("r", item["item_id"])}
-    shared["image_id"] = item["image_id"]
-    about = {**shared, "question": item["question"], "dimension": item["dimension"], "answer": item["answer"]}
-    rows["regions"].append(
-        {**shared, "box": item["box"], "score": 0.9, "area_share": 0.03, "crop": item["crop"], **STATE}
-    )
-    rows["votes"].append(
-        {
-            **about,
-            "agree": 8,
-            "valid": 8,
-            "asked": 8,
-            "groups": [{"answer": item["answer"], "count": 8}],
-            "judge": None,
-            **STATE,
-        }
-    )
-    for teacher in ("teacher-a", "teacher-b"):
-        rows["answers"] += [
-            {**shared, "answer_id": make_id(shared["question_id"], teacher, n), "teacher": teacher, "sample": n,
-             "reply": f"<answer>{item['answer']}</answer>", "answer": item["answer"], **NO_CALL, "model": "mini",
-             **STATE}
-            for n in range(4)
-        ]  # fmt: skip
-    easy = unit_of("easy", item["item_id"]) < 0.3
-    state = {"status": "rejected", "reason": "too_easy"} if easy else STATE
-    rows["train"].append(
-        {**about, "row_id": make_id(shared["question_id"], "boxed"), "view": "boxed", "box": item["box"],
-         "image": None if easy else item["boxed"], "options": item["options"], "label": item["label"],
-         "prompt": mcq_prompt(item["question"], item["options"], "mini"), "agree": 8,
-         "right": 3 if easy else 1, "tries": 4, "distractor_calls": [], "try_calls": [], **state}
+def _call(question_id: str, answer: str) -> list[Row]:
+    """Four samples of one request, which no other question shares, put into the live store as if paid for."""
+    prompt = load_prompt("answer", "answer", "mini")
+    request = Request(prompt.fill(question=question_id), (Picture.of(b"crop"),), Sampling(temperature=0.7), 1, 4,
+                      prompt.sha256)  # fmt: skip
+    key = request.key("big")
+    replies = {n: Reply(f"\x1b[31mIt is {answer}", "ok", "", sample_key(key, n), "big", 7, 3) for n in range(4)}
+    call = {"samples": [0, 1, 2, 3], "kind": "openai"}
+    Store(Path(".r2i/store")).put(key, request.parts("big"), prompt.sha256, replies, call)
+    return [call_of("openai", request, reply) for reply in replies.values()]
+
+
+def _item(image: Row, region: Row, row: Row) -> Row:
+    boxed = make_boxed(read_image(image["image"]), Box(*region["box"]), Outline(line=1))
+    return make_row(
+        BENCHMARK, row, item_id=make_id(image["image_id"], region["box"]), cluster_id=image["image_id"],
+        image=image["image"], crop=region["crop"], boxed=boxed, crop_made=True, source="made",
+        phash="f" * 16,
     )  # fmt: skip
 
 
@@ -104,13 +168,9 @@ def _predict(item: Row, model: str, samples: int) -> list[Row]:
 def _prediction(item: Row, model: str, view: str, sample: int) -> Row:
     right = unit_of("reply", model, item["item_id"], view, sample) < RIGHT[model][view]
     letter = item["label"] if right else next(x for x in LETTERS if x != item["label"])
-    return {
-        "prediction_id": make_id(item["item_id"], view, sample), "item_id": item["item_id"],
-        "image_id": item["image_id"], "cluster_id": item["cluster_id"], "source": item["source"], "view": view,
-        "sample": sample,
-        "reply": f" {item['options'][LETTERS.index(letter)]}<answer> {letter}</answer>", "predicted": letter,
-        "rule": "letter", "correct": right, "dimension": item["dimension"], **STATE,
-    }  # fmt: skip
+    reply = f" {item['options'][LETTERS.index(letter)]}<answer> {letter}</answer>"
+    return prediction_row(item, reply, view, sample, predicted=letter, rule="letter", correct=right,
+                          tokens_in=None, tokens_out=None, vision_forwards=None)  # fmt: skip
 
 
 def add_zoom() -> None:
@@ -141,25 +201,23 @@ def _look(item: Row, model: str, layer: int) -> Row:
     values = [1.0] * side**2
     if model == "distilled":
         values[row * side + column] = side**2 - 1.0
-    return {
-        "attention_id": make_id(item["item_id"], layer), "item_id": item["item_id"], "cluster_id": item["cluster_id"],
-        "layer": layer, "coverage": 0.5 if model == "distilled" else 1 / side**2, "heads": [0.5],
-        "box_share": 1 / side**2, "image_share": 0.2, "grid": [side, side], "frame": [0.0, 0.0, SIZE, SIZE],
-        "map": values, **STATE,
-    }  # fmt: skip
+    return make_row(
+        ATTENTION, item, attention_id=make_id(item["item_id"], layer), layer=layer, heads=[0.5],
+        coverage=0.5 if model == "distilled" else 1 / side**2, box_share=1 / side**2, image_share=0.2,
+        grid=[side, side], frame=[0.0, 0.0, SIZE, SIZE], map=values,
+    )  # fmt: skip
 
 
-def _write_metrics(rows: dict[str, list[Row]]) -> None:
-    counts: dict[str, Any] = {
-        "crop": count_statuses(rows["regions"]), "answer": count_statuses(rows["answers"]),
-        "vote": count_statuses(rows["votes"]), "overlay": count_statuses(rows["train"]),
+def _write_metrics() -> None:
+    """Those of `audit`, of `sample` with images that were left out, and a training's curve."""
+    metrics: dict[str, Any] = {
         "sample": {"rows": 10, "status": {"ok": 8, "rejected": 1, "failed": 1},
                    "reason": {"rejected: near_duplicate": 1, "failed: truncated": 1}},
         "audit": {"regions": {"recall": {"value": 0.97, "n": 64}},
                   "train": {"label_precision": {"value": 0.994, "n": 50}}},
     }  # fmt: skip
-    for stage, found in counts.items():
-        write_metrics(paths.metrics(stage), found)
+    for stage, values in metrics.items():
+        write_metrics(paths.metrics(stage), values)
     steps = [
         {"step": n, "reward": 0.5 + 0.004 * n + 0.05 * unit_of("noise", n), "accuracy": 0.5 + 0.003 * n,
          "format": 1.0, "response_length": 4.0, "kept_groups": 60 - 0.3 * n, "clip_ratio": 0.01,
@@ -167,9 +225,3 @@ def _write_metrics(rows: dict[str, list[Row]]) -> None:
         for n in range(1, 101)
     ]  # fmt: skip
     write_curve(paths.TRAIN_LOGS / "dapo.json", steps)
-
-
-def write_params(root: Path) -> None:
-    """A params file for a run made here: the smoke profile."""
-    text = (Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8")
-    (root / "params.yaml").write_text(text.replace("\nprofile: mini", "\nprofile: smoke"), encoding="utf-8")

@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import yaml
-from smoke_run import ROOT, clone, run
+from clone import ROOT, clone, run
 
 from r2i.core.params import Train, load_params
 from r2i.repo.lock import read_lock

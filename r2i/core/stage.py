@@ -39,5 +39,8 @@ def run_stage(main: Callable[..., Any]) -> None:
     """Run a Typer `main` as a stage script."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    # libgomp reads it when torch is imported, which no stage script does at its top: threads that wait in a loop
+    # take the cores from whatever else runs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with explained():
         typer.run(main)

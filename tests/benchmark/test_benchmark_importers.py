@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made import (
+from benchmark.made_files import (
     SIDES,
     base64_of,
     import_all,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made import photo
+from benchmark.made_files import photo
 from scipy.stats import chisquare
 from typer.testing import CliRunner
 
@@ -14,7 +14,7 @@ from r2i.cli.main import app
 from r2i.core import paths, records
 from r2i.core.tables import Row, write_table
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def row(item_id: str, image: int = 1, **changes: Any) -> Row:

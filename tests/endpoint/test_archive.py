@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from made_replies import made_key, made_record, noise, put
+from endpoint.made_replies import made_key, made_record, noise, put
 
 from r2i.core.errors import EndpointError
 from r2i.core.images import file_sha256

@@ -2,7 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
-from made_replies import made_key, start_python
+from endpoint.made_replies import made_key, start_python
 
 from r2i.core.errors import EndpointError
 from r2i.endpoint import locks

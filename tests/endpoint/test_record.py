@@ -2,9 +2,9 @@ import dataclasses
 import json
 
 import pytest
+from endpoint.made_replies import made_call, made_key, made_record, made_reply, made_request
 from hypothesis import given
 from hypothesis import strategies as st
-from made_replies import made_call, made_key, made_record, made_reply, made_request
 
 from r2i.endpoint.base import canonical, key_of
 from r2i.endpoint.record import DamagedRecord, is_storable, own_sha256, read_record, write_record

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_server import Answer, Server, choices, echo, error, serve
+from endpoint.fake_server import Answer, Server, choices, echo, error, serve
 from PIL import Image
 
 from r2i.core.errors import EndpointError, ImageError
@@ -56,7 +56,8 @@ def one(server: Server, root: Path, **params: object) -> tuple[str, str, str]:
     return reply.text, reply.status, reply.reason
 
 
-def test_defect_15_four_samples_cost_one_call_and_one_upload(server: Server, tmp_path: Path) -> None:
+# defect 15 of the reference
+def test_four_samples_cost_one_call_and_one_upload(server: Server, tmp_path: Path) -> None:
     replies = remote(server, tmp_path).complete([ask(n=4)])[0]
     body = server.calls[0]
     assert len(server.calls) == 1
@@ -68,7 +69,8 @@ def test_defect_15_four_samples_cost_one_call_and_one_upload(server: Server, tmp
     assert len({reply.text for reply in replies}) == len({reply.key for reply in replies}) == 4
 
 
-def test_defect_18_a_second_run_goes_by_request_not_by_place_and_pays_nothing(server: Server, tmp_path: Path) -> None:
+# defect 18 of the reference
+def test_a_second_run_goes_by_request_not_by_place_and_pays_nothing(server: Server, tmp_path: Path) -> None:
     requests = [ask(f"q{i}", n=2) for i in range(6)]
     first = remote(server, tmp_path).complete(requests)
     paid = len(server.calls)
@@ -127,7 +129,8 @@ def test_a_passing_failure_is_tried_again(server: Server, tmp_path: Path, status
     assert len(server.calls) == 3
 
 
-def test_defect_16_retries_end_and_the_row_fails_with_its_reason(server: Server, tmp_path: Path) -> None:
+# defect 16 of the reference
+def test_retries_end_and_the_row_fails_with_its_reason(server: Server, tmp_path: Path) -> None:
     server.answer = lambda body: error(429)
     assert one(server, tmp_path) == ("", "failed", "rate_limited")
     assert len(server.calls) == 3  # the first try and 2 retries
@@ -135,7 +138,8 @@ def test_defect_16_retries_end_and_the_row_fails_with_its_reason(server: Server,
     assert one(server, tmp_path) == ("", "failed", "server_error")
 
 
-def test_defect_16_retry_after_is_waited_for(server: Server, tmp_path: Path) -> None:
+# defect 16 of the reference
+def test_retry_after_is_waited_for(server: Server, tmp_path: Path) -> None:
     server.script(error(429, Retry_After="1"))
     started = time.monotonic()
     assert one(server, tmp_path)[1] == "ok"
@@ -157,7 +161,8 @@ def test_a_body_that_is_no_completion_is_tried_again_then_fails(
     assert len(server.calls) == 2 + 3
 
 
-def test_defect_21_truncated_refused_and_empty_replies_are_no_answers(server: Server, tmp_path: Path) -> None:
+# defect 21 of the reference
+def test_truncated_refused_and_empty_replies_are_no_answers(server: Server, tmp_path: Path) -> None:
     cases = [
         (choices("The color is", finish="length"), ("The color is", "failed", "truncated")),
         (choices(None), ("", "failed", "empty")),
@@ -205,7 +210,8 @@ def test_refusals_of_a_server_that_takes_nothing_are_not_kept(server: Server, tm
     assert one(server, tmp_path)[1] == "ok"
 
 
-def test_defect_13_the_type_sent_is_that_of_the_bytes(server: Server, tmp_path: Path) -> None:
+# defect 13 of the reference
+def test_the_type_sent_is_that_of_the_bytes(server: Server, tmp_path: Path) -> None:
     def shown(data: bytes) -> str:
         remote(server, tmp_path).complete([ask(images=(data,))])
         return str(server.calls[-1]["messages"][0]["content"][0]["image_url"]["url"]).partition(",")[0]
@@ -256,7 +262,8 @@ def test_images_go_by_file_address_to_a_server_on_this_host(server: Server, tmp_
 
 
 @pytest.mark.parametrize(("status", "names"), [(401, "TEACHER_KEY"), (403, "TEACHER_KEY"), (404, "base_url")])
-def test_defect_16_a_wrong_key_or_address_ends_the_stage_at_once(
+# defect 16 of the reference
+def test_a_wrong_key_or_address_ends_the_stage_at_once(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, names: str
 ) -> None:
     monkeypatch.setenv("TEACHER_KEY", "sk-secret")
@@ -318,7 +325,8 @@ def test_a_refused_connection_is_a_row_with_its_reason(tmp_path: Path) -> None:
     assert one(Server(url=f"http://127.0.0.1:{port}/v1"), tmp_path)[2] == "connection"
 
 
-def test_defect_17_a_slow_reply_times_out_and_our_own_queue_does_not_count(server: Server, tmp_path: Path) -> None:
+# defect 17 of the reference
+def test_a_slow_reply_times_out_and_our_own_queue_does_not_count(server: Server, tmp_path: Path) -> None:
     def slow(body: dict[str, object]) -> Answer:
         time.sleep(1.0 if "slow" in json.dumps(body) else 0.1)
         return echo(body)
@@ -339,7 +347,8 @@ def test_no_more_calls_are_in_flight_than_allowed(server: Server, tmp_path: Path
     assert server.most_in_flight == 4
 
 
-def test_defect_20_replies_do_not_depend_on_the_order_in_which_calls_return(server: Server, tmp_path: Path) -> None:
+# defect 20 of the reference
+def test_replies_do_not_depend_on_the_order_in_which_calls_return(server: Server, tmp_path: Path) -> None:
     requests = [ask(str(i)) for i in range(12)]
     calm = remote(server, tmp_path / "a", concurrency=1).complete(requests)
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from made_replies import made_call, made_key, made_record, made_reply, made_request, noise, put, start_python
+from endpoint.made_replies import made_call, made_key, made_record, made_reply, made_request, noise, put, start_python
 
 from r2i.core import paths
 from r2i.core.errors import EndpointError
@@ -133,7 +133,7 @@ def test_a_full_disk_is_named_and_leaves_no_part_file(
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from made_replies import put
+from endpoint.made_replies import put
 from r2i.endpoint.store import Store
 from r2i.core.errors import EndpointError
 resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))
@@ -157,7 +157,7 @@ def test_a_write_that_the_system_cuts_short_costs_nothing_that_was_there(tmp_pat
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from made_replies import put
+from endpoint.made_replies import put
 from r2i.endpoint.store import Store
 store = Store(Path(sys.argv[1]))
 put(store, 0, {0: "four"})
@@ -177,7 +177,7 @@ def test_killed_before_the_replace_a_put_leaves_the_old_record_whole(tmp_path: P
 BUSY = """
 import sys
 from pathlib import Path
-from made_replies import noise, put
+from endpoint.made_replies import noise, put
 from r2i.endpoint.store import Store
 store = Store(Path(sys.argv[1]))
 print("ready", flush=True)

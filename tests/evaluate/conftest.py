@@ -1,11 +1,8 @@
-"""Helpers beside the tests can be imported, and no key or store of the caller's gets in."""
+"""No key or store of the caller's gets in."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(autouse=True)

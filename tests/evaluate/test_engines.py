@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from made_items import make_item
+from made_rows import item_row
 
 from r2i.core.errors import EndpointError
 from r2i.core.params import Cut, Endpoint, Evaluate, RegisteredModel, load_params
@@ -121,7 +121,7 @@ def test_vllm_serves_a_folder_under_its_digest_and_new_weights_replay_nothing(
 
     def evaluate() -> tuple[str, str, int]:
         with connect(endpoint) as model:
-            (row,) = predict(model, [make_item()], CFG, Cut(), 0, kind="vllm", scratch=tmp_path / "scratch")
+            (row,) = predict(model, [item_row()], CFG, Cut(), 0, kind="vllm", scratch=tmp_path / "scratch")
             started = int(model.server._launch is not None)  # type: ignore[attr-defined]
         assert (row["correct"], row["endpoint"], row["tokens_in"]) == (True, "vllm", 70)
         return row["model"], row["reply_key"], started

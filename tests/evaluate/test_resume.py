@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_items import make_item
+from made_rows import item_row
 
 from r2i.core.errors import EndpointError
 from r2i.core.ids import unit_of
@@ -83,7 +83,7 @@ def evaluate(url: str, folder: Path, items: list[dict[str, Any]]) -> list[dict[s
 
 
 def test_no_item_is_lost_or_scored_twice_and_no_call_is_paid_twice(tmp_path: Path) -> None:
-    items = [make_item(number) for number in range(ITEMS)]
+    items = [item_row(number) for number in range(ITEMS)]
     paid: Counter[str] = Counter()
     for life in (1100, 1500):  # of the 4 000 calls that it takes
         with serve(Mortal(life, paid)) as url, pytest.raises(EndpointError):

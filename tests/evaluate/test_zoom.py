@@ -1,18 +1,21 @@
 """The zoom view: where to look, what is shown then, and what becomes of replies that name no place."""
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
 import pytest
-from made_items import FULL, HEIGHT, WIDTH, SeeingModel, make_ask, make_item
+from made_rows import FULL, HEIGHT, WIDTH, item_row
 from PIL import Image
-from teacher_fakes import failed
+from teacher_fakes import FakeModel, failed, sent
 
 from r2i.core.boxes import place_box
 from r2i.core.params import Cut, Evaluate, Zoom
 from r2i.core.parse import ReplyError
 from r2i.endpoint.base import Reply, Request
+from r2i.evaluate.plan import Ask, plan
 from r2i.evaluate.predict import predict
+from r2i.evaluate.views import Shelf
 from r2i.evaluate.zoom import choose_box, look_request, parse_box, widen
 
 CFG = Evaluate(prompts="paper", views=["zoom"], samples=0, max_tokens=64, zoom=Zoom(max_tokens=32))
@@ -20,12 +23,26 @@ TIGHT, WIDE = Cut(margin=0.0), Cut(margin=0.5)
 BOX = '{"bbox_2d": [100, 200, 400, 800]}'  # of 200 x 100 pixels: 20, 20, 80, 80
 
 
+class SeeingModel(FakeModel):
+    """Keeps the bytes of the pictures of each request as well: they can't be read afterwards."""
+
+    def complete(self, requests: Sequence[Request]) -> list[list[Reply]]:
+        self.shown = [*getattr(self, "shown", []), *(sent(request) for request in requests)]
+        return super().complete(requests)
+
+
+def make_ask(cfg: Evaluate, view: str, folder: Path) -> Ask:
+    """The greedy ask about one item in one view; its pictures stay readable while the test runs."""
+    shelf = Shelf(folder).__enter__()
+    return next(a for a in plan(shelf.put(item_row()), cfg, 0) if a.view == view and a.sampling.temperature == 0)
+
+
 def scripted(look: str | Reply, answer: str | Reply = "<answer>C</answer>") -> SeeingModel:
     return SeeingModel(lambda request, _: look if "bbox_2d" in request.prompt else answer)
 
 
 def rows_of(model: SeeingModel, tmp_path: Path, cfg: Evaluate = CFG, cut: Cut = TIGHT, **item: object) -> list[dict]:
-    return predict(model, [make_item(**item)], cfg, cut, 0, scratch=tmp_path)
+    return predict(model, [item_row(**item)], cfg, cut, 0, scratch=tmp_path)
 
 
 def size(data: bytes) -> tuple[int, int]:
@@ -106,7 +123,7 @@ def test_mini_sees_the_region_alone_and_is_asked_in_words_that_it_knows(tmp_path
     rows_of(model, tmp_path, cfg)
     look = model.asked[0]
     assert [size(data) for data in model.shown[1]] == [(80, 80)]
-    words = look.prompt.replace(make_item()["question"], "").replace("?", " ?").split()
+    words = look.prompt.replace(item_row()["question"], "").replace("?", " ?").split()
     assert set(words) <= {word.strip() for word in vocabulary()}
 
 

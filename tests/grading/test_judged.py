@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from grading.rows import open_question, prediction
+from grading.made_predictions import open_question, prediction
 from teacher_fakes import FakeModel, failed
 
 from r2i.core.params import Judge

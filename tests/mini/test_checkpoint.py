@@ -12,7 +12,7 @@ from r2i.mini.lessons import Mix, scene_lessons
 from r2i.mini.packing import Packer, weighted_loss
 from r2i.mini.world import render_scene
 
-SHIPPED = Path(__file__).parent.parent.parent / "models" / "mini"
+SHIPPED = Path(__file__).parents[2] / "models" / "mini"
 
 
 @pytest.fixture(scope="module")

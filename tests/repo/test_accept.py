@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from made_chain import GIT, TABLES, run
+from made_lab import GIT, TABLES, run
 from typer.testing import CliRunner
 
 from r2i.cli.main import app

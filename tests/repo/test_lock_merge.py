@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from made_chain import GIT, run
+from made_lab import GIT, run
 
 from r2i.core.errors import R2IError
 from r2i.repo.lock_merge import merge_files, merge_stages

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from made_chain import TABLES, run
+from made_lab import TABLES, run
 
 from r2i.repo.reproduced import MACHINE, Comparison, compare_locks, cpu_kind, describe, describe_run
 

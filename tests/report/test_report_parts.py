@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from made_report import EVIL, MODELS, big_noise, make_hostile, make_whole_run, run_stage
-from made_run import NAMES
+from made_run import NAMES, run_stage
+from report.made_report import EVIL, MODELS, big_noise, make_hostile, make_whole_run
 
 from r2i.core import paths
 from r2i.core.catalogue import ANSWERS, BENCHMARK, REGIONS, TABLES, TRAIN, VOTES, Listed

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_rows import image_row, region_row, vote_row
 from PIL import Image
-from review_made import decision
-from teacher_fakes import FakeModel, connecting, image_row, region_row, vote_row
+from review.made_decisions import decision
+from teacher_fakes import FakeModel, connecting
 
 from r2i.benchmark.rendered import render_items
 from r2i.core import paths

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
-from review_made import WAS, decision, lines
+from review.made_decisions import WAS, decision, lines
 
 from r2i.core.errors import R2IError
 from r2i.pages.review.forms import undo

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from review_made import WAS, decision
+from review.made_decisions import WAS, decision
 from statsmodels.stats.inter_rater import cohens_kappa
 
 from r2i.pages.review.queue import LEASE, Queue, choose

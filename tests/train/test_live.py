@@ -101,12 +101,12 @@ def test_kill_9_leaves_a_run_that_is_gone_on_with(folder: Path) -> None:
     code = (
         "import time\nfrom r2i.train.live import live_run\n"
         "with live_run('train@dapo', {}, 'f1') as live:\n    live(1, 2, {'loss': 1.0}); print('on', flush=True)\n"
-        "    time.sleep(60)\n"
+        "    time.sleep(600)\n"
     )
     given = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen([sys.executable, "-c", code], env=given, stdout=subprocess.PIPE) as child:
         assert child.stdout and child.stdout.readline()
-        end = time.monotonic() + 60
+        end = time.monotonic() + 240  # it waits for a database to be made
         while not ((found := runs(folder)) and found[0].data.metrics):
             assert time.monotonic() < end
             time.sleep(0.2)

@@ -1,0 +1,90 @@
+"""dvc.yaml: every stage depends on what its code means, and on the params that its script reads."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from r2i.core.fingerprint import code_files, declared_params
+from r2i.core.params import load_params
+
+ROOT = Path(__file__).parents[2]
+DAG = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+STAGES = {name: stage.get("do", stage) for name, stage in DAG.items() if name != "code"}
+SCRIPTS = {name: ROOT / "stages" / f"{name}.py" for name in STAGES}
+
+
+def own_params(name: str) -> list[str]:
+    """As the script's PARAMS have them."""
+    keys = STAGES[name].get("params", [])
+    mark = {"${runs}": "{run}", "${models}": "{model}"}.get(DAG[name].get("foreach"), "")
+    return [key.removeprefix("profiles.${profile}.").replace("${key}", mark) for key in keys]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_depends_on_its_code_file_and_on_no_code(name: str) -> None:
+    many = "foreach" in DAG[name]
+    code = [dep for dep in STAGES[name]["deps"] if dep.startswith(("r2i/", "stages/", "data/code"))]
+    assert code == [f"data/code/{name}-${{key}}.txt" if many else f"data/code/{name}.txt"]
+
+
+def test_every_stage_script_is_a_stage_and_every_stage_has_its_script() -> None:
+    assert set(STAGES) == {path.stem for path in (ROOT / "stages").glob("*.py")} - {"fingerprint"}
+
+
+def test_the_committed_code_files_are_those_of_the_committed_code() -> None:
+    """`dvc repro code` writes them; a commit of code without them would say that nothing has changed."""
+    wanted = code_files(load_params(ROOT / "params.yaml"))
+    assert {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "data/code").iterdir()} == wanted
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_script_names_the_params_of_its_stage(name: str) -> None:
+    assert declared_params(SCRIPTS[name]) == own_params(name)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_is_rerun_when_the_params_it_reads_change(name: str) -> None:
+    source = SCRIPTS[name].read_text(encoding="utf-8")
+    read = set(re.findall(r"\.chosen\.(\w+)", source)) | set(re.findall(r"\bprofile\.(\w+)", source))
+    assert read == {key.split(".")[0] for key in own_params(name)} - {"seed", "profile", "runs", "models"}
+
+
+def test_no_stage_before_the_audit_can_see_the_truth() -> None:
+    for name, stage in STAGES.items():
+        sees = any(dep.startswith("data/truth") for dep in stage["deps"])
+        assert sees == (name == "audit"), name
+
+
+def test_no_expensive_stage_has_outputs_outside_the_cache() -> None:
+    """`cache: false` keeps a stage out of the run-cache: other labs would have to run it again."""
+    cheap = {"score", "audit", "pretrain"}
+    for name, stage in STAGES.items():
+        uncached = [out for out in stage.get("outs", []) + stage.get("metrics", []) if isinstance(out, dict)]
+        assert not uncached or name in cheap, name
+
+
+SHARDED = ("sample", "crop", "question", "answer", "vote", "overlay")
+
+
+@pytest.mark.parametrize("name", SHARDED)
+def test_new_images_rewrite_their_shards_alone_at_scale(name: str) -> None:
+    """The table is written in `shards` parts by image, and the profiles of many images have more than one."""
+    source = (ROOT / "stages" / f"{name}.py").read_text(encoding="utf-8")
+    assert "cfg.shards" in source
+    profiles = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["profiles"]
+    assert all(profiles[profile][name]["shards"] > 1 for profile in ("paper", "one-gpu"))
+
+
+@pytest.mark.parametrize("profile", ["mini", "smoke", "paper"])
+def test_every_param_that_the_dag_names_is_written_out_in_every_profile(profile: str) -> None:
+    """DVC reads the file, not our defaults: a key left to its default stops `dvc repro`."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    for name, stage in STAGES.items():
+        for param in stage.get("params", []):
+            for key in params.get(DAG[name].get("foreach", "").strip("${}"), {"": None}):
+                found = params
+                for part in param.replace("${profile}", profile).replace("${key}", key).split("."):
+                    assert part in found, f"{name}: {param} is not in profile {profile}"
+                    found = found[part]

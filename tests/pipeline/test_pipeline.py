@@ -1,0 +1,105 @@
+"""The whole DAG on the smoke profile, run by DVC as a newcomer would. `finished` (conftest.py) is one such run."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from clone import ROOT, digests, run
+from made_run import run_stage
+from twins import differences, repro_elsewhere
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_clean_clone_ends_with_metrics_and_a_report(finished: Path) -> None:
+    scores = json.loads((finished / "metrics" / "evaluate.json").read_text())
+    for view in ("full", "crop", "boxed"):
+        for model in ("base", "distilled", "sft"):
+            assert set(scores["views"][view][model]) >= {"accuracy", "ci95", "n"}
+    assert {"base", "distilled", "change", "ci95"} <= set(scores["gap"])
+    assert {"value", "ci95", "p_mcnemar"} <= set(scores["full_gain"])
+    assert len(scores["by_dimension"]) == 6
+    html = (finished / "data" / "report" / "report.html").read_text(encoding="utf-8")
+    assert "<html" in html and "http://" not in html.replace("http://www.w3.org", "")
+
+
+def test_every_row_of_every_table_has_a_status_and_counts_add_up(finished: Path) -> None:
+    for stage, table in (("crop", "crop/regions"), ("question", "question/questions"), ("answer", "answer/answers")):
+        rows = pq.read_table(finished / "data" / table, columns=["status", "reason"]).to_pylist()
+        assert all((row["status"] == "ok") == (row["reason"] == "") for row in rows)
+        metrics = json.loads((finished / "metrics" / f"{stage}.json").read_text())
+        assert metrics["rows"] == len(rows) == sum(metrics["status"].values())
+
+
+def test_a_second_repro_has_nothing_to_do(finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"  # DVC locks the folder that it looks at, and others may be copying `finished`
+    shutil.copytree(finished, copy, symlinks=True)
+    again = run(copy, "dvc", "repro")
+    assert again.returncode == 0 and "Running stage" not in again.stdout
+
+
+def test_a_new_threshold_reruns_vote_and_what_follows_and_nothing_before(finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy, symlinks=True)
+    params = copy / "params.yaml"
+    params.write_text(params.read_text(encoding="utf-8").replace("min_agreement: 6", "min_agreement: 8"))
+    done = run(copy, "dvc", "repro")
+    assert done.returncode == 0, done.stderr[-3000:]
+    rerun = {line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")}
+    assert {"vote", "overlay", "train@dapo", "train@sft", "evaluate@distilled", "score", "audit", "report"} <= rerun
+    assert rerun.isdisjoint({"pretrain", "sample", "crop", "question", "answer", "benchmark", "evaluate@base"})
+
+
+def test_train_rows_are_made_without_the_truth(finished: Path, tmp_path: Path) -> None:
+    """The truth is deleted as soon as the images are there; the train rows are rebuilt to the same bytes."""
+    shutil.copytree(finished / "models" / "mini", tmp_path / "models" / "mini")
+    shutil.copytree(finished / "data" / "sample", tmp_path / "data" / "sample")
+    shutil.copy(finished / "params.yaml", tmp_path)
+    for stage in ("crop", "question", "answer", "vote", "overlay"):
+        done = run(tmp_path, sys.executable, str(ROOT / "stages" / f"{stage}.py"), PYTHONPATH=str(ROOT))
+        assert done.returncode == 0, done.stderr[-2000:]
+    assert not (tmp_path / "data" / "truth").exists()
+    assert digests(tmp_path / "data" / "overlay") == digests(finished / "data" / "overlay")
+
+
+def test_another_clone_in_another_place_writes_the_same_lock(finished: Path, tmp_path: Path) -> None:
+    assert differences(finished, repro_elsewhere(tmp_path, "smoke")) == []
+
+
+def test_twins_that_differ_are_told_apart_down_to_the_row(finished: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    for name in ("data/vote/votes", "metrics"):
+        shutil.copytree(finished / name, other / name)
+    path = sorted((other / "data" / "vote" / "votes").glob("*.parquet"))[0]
+    rows = pq.read_table(path)
+    words = rows["question"].to_pylist()
+    changed = pa.array([*words[:2], f"{words[2]}?", *words[3:]])
+    path.unlink()  # DVC may have linked it
+    pq.write_table(rows.set_column(rows.schema.get_field_index("question"), "question", changed), path)
+    lock = yaml.safe_load((finished / "dvc.lock").read_text(encoding="utf-8"))
+    for out in lock["stages"]["vote"]["outs"]:
+        out["md5"] = "another"
+    (other / "dvc.lock").write_text(yaml.safe_dump(lock), encoding="utf-8")
+    assert differences(finished, other) == [f"vote: data/vote/votes/{path.name}: column question from row 2"]
+
+
+STAGES = ["crop", "question", "answer", "vote", "overlay", "train", "score", "report", "audit", "evaluate"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_without_its_input_says_what_to_run_and_writes_nothing(
+    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as done:
+        run_stage(monkeypatch, stage, *(["--model", "base"] if stage == "evaluate" else []))
+    stderr = capfd.readouterr().err
+    assert done.value.code == 1, stderr
+    assert stderr.startswith("error: ") and "\n  -> " in stderr and "Traceback" not in stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
