@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 ViewName = Literal["full", "crop", "boxed", "zoom"]
-TrainView = Literal["full", "crop", "boxed"]
+TrainView = Literal["boxed", "full", "crop"]
 ObjectiveName = Literal["dapo", "sft"]
 
 
@@ -25,7 +25,7 @@ VIEWS: dict[ViewName, View] = {
 }
 """In the order in which they are shown. The first two make the zooming gap."""
 TRAIN_VIEWS: tuple[TrainView, ...] = get_args(TrainView)
-"""Those that a row of training can have."""
+"""Those that a row of training can have, in the order of a question's rows."""
 
 
 @dataclass(frozen=True)
