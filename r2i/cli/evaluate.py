@@ -1,5 +1,7 @@
 """`r2i evaluate`: confirm verdicts, grade stored replies again, export results."""
 
+from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from r2i.cli.evaluate_export import export as export_results
 from r2i.core import paths
 from r2i.core.disk import new_file
 from r2i.core.stage import explained
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="evaluate", no_args_is_help=True, help=__doc__)
 console = Console(soft_wrap=True, highlight=False)
-
-app.command("export")(export_results)
 
 Model = Annotated[str, typer.Option(help="Whose predictions: a folder of data/evaluate.")]
 ParamsPath = Annotated[Path, typer.Option(help="For the seed and the judge.")]
@@ -143,3 +142,34 @@ def change_text(change: "Change") -> Text:
     return Text(
         f"{describe_verdict(change.before)} -> {describe_verdict(change.after)} | {change.after['answer']} | {reply}"
     )
+
+
+class Format(StrEnum):
+    lmms = "lmms"
+
+
+@app.command("export")
+def export_results(
+    folder: Annotated[Path, typer.Argument(metavar="DST", help="Folder to write; its parts are replaced.")],
+    format: Annotated[Format, typer.Option("--format", help="For which tool.")] = Format.lmms,
+    model: Annotated[str | None, typer.Option(help="Whose predictions; the second in params unless told.")] = None,
+    params: Annotated[Path, typer.Option(help="For the prompts and the length of replies.")] = Path("params.yaml"),
+) -> None:
+    """Write results and tasks for lmms-eval: DST/results, and DST/tasks for its --include_path."""
+    from r2i.core.params import load_params
+    from r2i.core.records import BENCHMARK, PREDICTIONS
+    from r2i.core.tables import iter_rows, read_table
+    from r2i.tools.exports.lmms import write_tasks
+    from r2i.tools.exports.lmms_results import write_results
+
+    with explained():
+        run = load_params(params)
+        cfg, model = run.chosen.evaluate, model or run.model_names.compared
+        rows = read_table(paths.PREDICTIONS / model, PREDICTIONS, f"evaluate@{model}")
+        written = write_tasks(folder / "tasks", iter_rows(paths.BENCHMARK, BENCHMARK, "benchmark"), cfg)
+        date = f"{datetime.now(UTC):%Y%m%d_%H%M%S}"
+        files = write_results(folder / "results", model, rows, written["full"], cfg, date)
+    for file in files:
+        print(file)
+    tasks = ", ".join(f"r2i_{view} ({len(ids):,} items)" for view, ids in written.items())
+    print(f"tasks for `lmms-eval --include_path {folder / 'tasks'}`: {tasks}")

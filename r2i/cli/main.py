@@ -1,7 +1,6 @@
 """`r2i`: what is done with a finished run, beside the pipeline."""
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,9 +8,12 @@ from rich.console import Console
 from rich.table import Table
 
 from r2i.cli.benchmark import app as benchmark_app
+from r2i.cli.card import app as card_app
 from r2i.cli.compare import compare
+from r2i.cli.cost import estimate
 from r2i.cli.evaluate import app as evaluate_app
 from r2i.cli.explore import explore
+from r2i.cli.export import app as export_app
 from r2i.cli.labs import app as labs_app
 from r2i.cli.lineage import app as lineage_app
 from r2i.cli.pool import app as pool_app
@@ -26,7 +28,6 @@ from r2i.core.stage import explained
 if TYPE_CHECKING:
     from r2i.core.names import ModelNames
     from r2i.report.gather import Step
-    from r2i.tools.cost import Line
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 app.add_typer(replies_app, name="replies")
@@ -37,7 +38,10 @@ app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(benchmark_app, name="benchmark")
 app.command()(compare)
 app.command()(explore)
+app.command()(estimate)
 app.add_typer(lineage_app)
+app.add_typer(card_app, name="card")
+app.add_typer(export_app, name="export")
 app.add_typer(labs_app)
 
 
@@ -128,61 +132,6 @@ def gap_line(scores: dict[str, Any], models: "ModelNames") -> str:
     change = f"{points(gap['change'])} {ci(gap['ci95'], True)}"
     full = f"{points(gain['value'])} {ci(gain['ci95'], True)}"
     return f"zooming gap {before} → {after} points (change {change}); full view {full}".replace("[", r"\[")
-
-
-@app.command("estimate")
-def estimate_run(
-    images: Annotated[
-        int | None, typer.Option(min=1, help="How many images; params' sample.images unless told.")
-    ] = None,
-    rows: Annotated[
-        int | None, typer.Option(min=1, help="How many rows `train` gets; guessed from the images unless told.")
-    ] = None,
-    params: Path = Path("params.yaml"),
-) -> None:
-    """Print the calls, tokens, cost, time and GPUs that the chosen profile will take, before it takes them."""
-    from r2i.core.params import load_params
-    from r2i.endpoint.ledger import CALL_LOG
-    from r2i.tools.cost import estimate, read_metrics
-    from r2i.tools.replies.stats import read_call_log
-    from r2i.train.estimate import estimate_training
-
-    with explained():
-        profile = load_params(params).chosen
-        count = images or profile.sample.images
-        history = read_call_log(paths.reply_store().parent / CALL_LOG)
-        lines = estimate(profile, count, read_metrics(), history)
-        Console().print(estimate_table(lines, count))
-        for line in estimate_training(profile.train, count, rows):
-            print(line)
-
-
-def estimate_table(lines: "list[Line]", images: int) -> Table:
-    """One line for each stage and model, and the sums. A figure that nobody knows is a dash."""
-    table = Table(title=f"{images:,} images", title_justify="left")
-    for name in ("stage", "model"):
-        table.add_column(name)
-    for name in ("requests", "samples", "tokens in", "tokens out", "cost", "hours"):
-        table.add_column(name, justify="right")
-    table.add_column("from")
-    for line in lines:
-        counts = (line.requests, line.samples, line.tokens_in, line.tokens_out)
-        cells = [*(f"{value:,.0f}" for value in counts), _money(line.cost), _hours(line.seconds)]
-        table.add_row(line.stage, line.model, *cells, "last run" if line.sampled else "params")
-    table.add_section()
-    columns = list(zip(*((li.requests, li.samples, li.tokens_in, li.tokens_out) for li in lines), strict=True))
-    known = [line.cost for line in lines if line.cost is not None]
-    total = [f"{sum(column):,.0f}" for column in columns]
-    table.add_row("all", "", *total, _money(sum(known) if known else None), "", "")
-    return table
-
-
-def _money(cost: float | None) -> str:
-    return "-" if cost is None else f"{cost:,.2f}"
-
-
-def _hours(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{seconds / 3600:,.1f}"
 
 
 @app.command()
