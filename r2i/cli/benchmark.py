@@ -1,4 +1,4 @@
-"""`r2i benchmark`: what the questions are on which models are compared."""
+"""`r2i benchmark`: inspect and build benchmarks."""
 
 import json
 import sys
