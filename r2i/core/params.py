@@ -135,7 +135,7 @@ class Pool(Section):
 class Sample(Section):
     pools: list[Pool]
     images: Count
-    """Most images taken from all pools together."""
+    """Maximum number of images over all pools."""
     min_side: Annotated[int, Field(ge=1)]
     """Shortest side allowed, pixels (the reference: over 1200)."""
     max_aspect: Annotated[float, Field(ge=1)] = 4.0

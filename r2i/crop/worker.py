@@ -11,7 +11,7 @@ from r2i.crop.finders import Finding, make_finder
 from r2i.crop.finished import pack
 from r2i.crop.regions import find_regions_of, row_without_box
 
-DIED = "segmenter_died"  # reason of an image over which worker after worker died
+DIED = "segmenter_died"  # reason of an image that repeatedly killed its worker
 
 
 class Stored(Protocol):
