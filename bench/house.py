@@ -18,7 +18,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from r2i.core.metrics import write_metrics
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from bench.result import STAGES, note_code, write_result
 
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "bench" / "results" / "house.json"
@@ -103,6 +105,7 @@ def main() -> None:
     parser.add_argument("--tests", action="store_true", help="run .ci/run too (a quarter of an hour)")
     parser.add_argument("--earlier", default=EARLIER, help="the revision whose idle `dvc repro` is compared")
     told = parser.parse_args()
+    code = note_code(*STAGES)
     before: dict[str, Any] = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.is_file() else {}
     revision = run(ROOT, "git", "rev-parse", "--short", "HEAD").strip()
     result: dict[str, Any] = {**counts(), "revision": revision, "earlier": told.earlier, "cores": os.cpu_count()}
@@ -114,7 +117,7 @@ def main() -> None:
         now = repro_smoke(clone(Path(scratch) / "now", "HEAD"))
         result |= idle_ratio(now, repro_smoke(clone(Path(scratch) / "earlier", told.earlier)))
         result["comment_edit_reruns"] = comment_edit_reruns(now)
-    write_metrics(RESULT, result)
+    write_result(RESULT, result, code)
     print(RESULT.read_text(encoding="utf-8"))
 
 

@@ -154,7 +154,7 @@ def _call(question_id: str, answer: str) -> list[Row]:
 def _item(image: Row, region: Row, row: Row) -> Row:
     boxed = make_boxed(read_image(image["image"]), Box(*region["box"]), Outline(line=1))
     return make_row(
-        BENCHMARK, row, item_id=make_id(image["image_id"], region["box"]), cluster_id=image["image_id"],
+        BENCHMARK, row, item_id=make_id("item", image["image_id"], region["box"]), cluster_id=image["image_id"],
         image=image["image"], crop=region["crop"], boxed=boxed, crop_made=True, source="made",
         phash="f" * 16,
     )  # fmt: skip

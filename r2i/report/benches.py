@@ -157,7 +157,17 @@ def _describe_gpu_check(bench: dict[str, Any]) -> str:
     )
 
 
+def _describe_house(bench: dict[str, Any]) -> str:
+    return (
+        f"dvc.yaml {bench['dvc_yaml_lines']} lines, dvc.lock {bench['dvc_lock_lines']:,}; {bench['rooms']} rooms and "
+        f"{bench['loose_modules']} loose modules in r2i/. A comment added to a file that ten stages import reruns "
+        f"{' '.join(bench['comment_edit_reruns'])}. An idle `dvc repro` takes {bench['idle_ratio']:.2f} times that of "
+        f"revision {bench['earlier']} ({bench['idle_seconds']:.1f} s)."
+    )
+
+
 BENCHES = (
+    Bench("house", "The size of the house", "4 minutes; TESTS=1: 20", _describe_house, "make counts"),
     Bench("fresh", "Questions that no choice has seen", "2 minutes, after `make repro`", _describe_fresh),
     Bench("pipeline", "A clean clone", "10 minutes, nothing else running", _describe_pipeline),
     Bench("latency", "Latency of a zoom", "1 minute", _describe_latency),

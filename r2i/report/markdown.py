@@ -44,6 +44,7 @@ def update_readme(older: bool = False) -> list[Path]:
     if not older and (stale := _list_stale(changed, results)):
         cause = f"{len(stale)} measurements are of older code:\n" + "\n".join(stale)
         raise R2IError(cause, "run these commands, or `make readme OLDER=1` to mark the figures instead")
+    _between_markers(README, "")  # raises before anything is read
     models = load_params().model_names
     table = write_table(scores, models) + (f"\n\n{OLDER}: run `make repro`, then `make readme`." if changed else "")
     texts = {README: _between_markers(README, table), PAGE: write_page(scores, audit, models, changed, results)}

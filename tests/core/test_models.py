@@ -9,8 +9,7 @@ from typing import Any, get_args
 import pytest
 import yaml
 from clone import clone, run
-from made_report import run_stage
-from made_run import NAMES, make_run, write_params
+from made_run import NAMES, make_run, run_stage, write_params
 from typer.testing import CliRunner
 
 from r2i.cli.main import app
@@ -20,7 +19,7 @@ from r2i.core.names import OBJECTIVES, RESERVED, TRAIN_VIEWS, VIEWS, ObjectiveNa
 from r2i.core.params import Train, load_params
 from r2i.core.records import BENCHMARK
 
-FILE = Path(__file__).parent.parent / "params.yaml"
+FILE = Path(__file__).parents[2] / "params.yaml"
 ZWZ = {"from": "inclusionAI/ZwZ-8B", "needs": "data/benchmark/items"}
 
 

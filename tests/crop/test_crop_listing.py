@@ -14,7 +14,8 @@ from r2i.crop.grounding import list_objects
 from r2i.crop.reply import OBJECTS_FORM, ListedObject, parse_objects
 from r2i.endpoint.base import Picture, Reply, Request
 from r2i.endpoint.ledger import Ledger
-from tests.teacher_fakes import FakeModel, failed, image_row, picture, pictures
+from tests.made_rows import image_row, picture
+from tests.teacher_fakes import FakeModel, failed, pictures
 
 CFG = {
     "method": "teacher+sam2",

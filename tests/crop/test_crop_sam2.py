@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from crop.tiny_sam2 import make_checkpoint
 from PIL import Image
-from tests.tiny_sam2 import make_checkpoint
 
 from r2i.core.boxes import iou
 from r2i.core.errors import R2IError

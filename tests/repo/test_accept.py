@@ -25,7 +25,7 @@ from r2i.tools.verify.run import verify_all
 
 ROOT = Path(__file__).parents[2]
 CODE = paths.CODE / "vote.txt"
-VOTES = Path(TABLES["vote"]) / "part-00000-of-00001.parquet"
+VOTES = TABLES["vote"][0] / "part-00000-of-00001.parquet"
 
 
 def write_code_files() -> None:
@@ -142,14 +142,14 @@ def change_the_command() -> None:
 
 def add_an_output() -> None:
     Path("data/vote/more").write_text("x")
-    edit_dag(lambda stages: stages["vote"].update(outs=[TABLES["vote"], "data/vote/more"]))
+    edit_dag(lambda stages: stages["vote"].update(outs=[str(TABLES["vote"][0]), "data/vote/more"]))
 
 
 def freeze() -> None:
     edit_dag(lambda stages: stages["vote"].update(frozen=True))
 
 
-ANSWERS = Path(TABLES["answer"]) / "part-00000-of-00001.parquet"
+ANSWERS = TABLES["answer"][0] / "part-00000-of-00001.parquet"
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("data/code").mkdir(parents=True)
     digest = measured.file_digest(Path("work.py"))
     Path("data/code/score.txt").write_text(f"work.py {digest}\nscore.seed: 0\n")
-    Path("params.yaml").write_text("seed: 0\n")
+    Path("params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8"))
     README.write_text(f"{BEGIN}\n{END}\n")
     write_lock()
     return tmp_path
@@ -78,7 +78,9 @@ def test_figures_of_older_code_are_refused_by_name_or_marked(repository: Path, c
     elif change == "revision":
         write_metrics(RESULTS / "kills.json", KILLS)
     elif change == "params":
-        Path("params.yaml").write_text("seed: 1\n")
+        Path("params.yaml").write_text(
+            (ROOT / "params.yaml").read_text(encoding="utf-8").replace("seed: 0", "seed: 1", 1)
+        )
     elif change == "metrics":
         write_metrics(Path("metrics/audit.json"), {"available": False})
     else:

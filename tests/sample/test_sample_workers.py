@@ -120,7 +120,7 @@ def wait_for(condition: object, seconds: float = 20) -> bool:
 def test_a_stage_that_is_stopped_takes_its_processes_with_it(tmp_path: Path, folder: Path, how: signal.Signals) -> None:
     stage = start_stage(tmp_path, folder)
     assert wait_for(lambda: len(group(stage.pid)) >= 4)  # itself, two workers, those that start and watch them
-    time.sleep(0.2)
+    time.sleep(0.4)
     if how == signal.SIGINT:
         os.killpg(stage.pid, how)  # as a terminal does
     else:
