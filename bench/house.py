@@ -2,8 +2,8 @@
 
 `python bench/house.py` (`make counts`) clones the committed repository and an earlier revision, runs the smoke profile
 in both, and compares their idle `dvc repro` turn by turn: about four minutes. `--tests` also runs `.ci/run` in the
-clone, `make test` within it timed; without it these two figures are kept as they were, with their revision. Writes
-bench/results/house.json and prints it.
+clone, `make test` within it timed; without it these two figures are kept as they were, with their revision, and so are
+those of the repro with `--quick`. Writes bench/results/house.json and prints it.
 """
 
 import argparse
@@ -27,6 +27,7 @@ RESULT = ROOT / "bench" / "results" / "house.json"
 EARLIER = "5a7a70b"  # the last revision whose stages depended on the bytes of code
 EDITED = "r2i/endpoint/limit.py"
 TESTS = ("test_seconds", "ci_seconds", "tests_revision")
+REPRO = ("idle_ratio", "idle_seconds", "idle_seconds_earlier", "comment_edit_reruns", "repro_revision")
 TURNS = 5
 
 
@@ -103,20 +104,21 @@ def ci_times(folder: Path) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tests", action="store_true", help="run .ci/run too (a quarter of an hour)")
+    parser.add_argument("--quick", action="store_true", help="count lines and rooms alone; keep the other figures")
     parser.add_argument("--earlier", default=EARLIER, help="the revision whose idle `dvc repro` is compared")
     told = parser.parse_args()
     code = note_code(*STAGES)
     before: dict[str, Any] = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.is_file() else {}
     revision = run(ROOT, "git", "rev-parse", "--short", "HEAD").strip()
     result: dict[str, Any] = {**counts(), "revision": revision, "earlier": told.earlier, "cores": os.cpu_count()}
+    result |= {name: before.get(name) for name in (*TESTS, *REPRO)}
     with tempfile.TemporaryDirectory(prefix="r2i-house-") as scratch:
         if told.tests:
             result |= ci_times(clone(Path(scratch) / "tests", "HEAD")) | {"tests_revision": revision}
-        else:
-            result |= {name: before.get(name) for name in TESTS}
-        now = repro_smoke(clone(Path(scratch) / "now", "HEAD"))
-        result |= idle_ratio(now, repro_smoke(clone(Path(scratch) / "earlier", told.earlier)))
-        result["comment_edit_reruns"] = comment_edit_reruns(now)
+        if not told.quick:
+            now = repro_smoke(clone(Path(scratch) / "now", "HEAD"))
+            result |= idle_ratio(now, repro_smoke(clone(Path(scratch) / "earlier", told.earlier)))
+            result |= {"comment_edit_reruns": comment_edit_reruns(now), "repro_revision": revision}
     write_result(RESULT, result, code)
     print(RESULT.read_text(encoding="utf-8"))
 
