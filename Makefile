@@ -164,8 +164,8 @@ exps: setup ## experiments of `dvc exp`: the headline, and the params that diffe
 twins: setup ## two clones in unlike places run the DAG of PROFILE (smoke): are all outs the same bytes?
 	@$(PY) tests/twins.py $(PROFILE)
 
-counts: setup ## how the house stands: lines, reruns after an edited comment, an idle repro; TESTS=1 times the tests too
-	@$(PY) bench/house.py $(if $(TESTS),--tests)
+counts: setup ## how the house stands: lines, reruns after an edited comment, an idle repro (QUICK=1: lines alone; TESTS=1: the tests too)
+	@$(PY) bench/house.py $(if $(TESTS),--tests) $(if $(QUICK),--quick)
 
 fresh: setup ## is dvc.lock what this commit gives, and does the remote have it? (brings nothing)
 	@$(PY) -m r2i.cli.main fresh

@@ -162,7 +162,7 @@ def _describe_house(bench: dict[str, Any]) -> str:
         f"dvc.yaml {bench['dvc_yaml_lines']} lines, dvc.lock {bench['dvc_lock_lines']:,}; {bench['rooms']} rooms and "
         f"{bench['loose_modules']} loose modules in r2i/. A comment added to a file that ten stages import reruns "
         f"{' '.join(bench['comment_edit_reruns'])}. An idle `dvc repro` takes {bench['idle_ratio']:.2f} times that of "
-        f"revision {bench['earlier']} ({bench['idle_seconds']:.1f} s)."
+        f"revision {bench['earlier']} ({bench['idle_seconds']:.1f} s); both at revision {bench['repro_revision']}."
     )
 
 
