@@ -15,7 +15,9 @@ PARAMS = ("seed", "crop", "drawing.cut")
 
 def main(params: Path = Path("params.yaml")) -> None:
     """Find regions in every image that `sample` kept; the teacher, where there is one, lists the objects first."""
+    from r2i.core.catalogue import IMAGES
     from r2i.core.photos import Photos
+    from r2i.core.shards import shard_of_each_image
     from r2i.crop.regions import summarise
     from r2i.crop.run import regions_of_all
     from r2i.endpoint.ledger import Ledger
@@ -31,10 +33,10 @@ def main(params: Path = Path("params.yaml")) -> None:
         images = ok_rows(read_table(paths.IMAGES, records.IMAGES, "sample", SIZE), paths.IMAGES, "sample")
         with connect(cfg.teacher) as teacher:
             listings = list_objects(images, open_images(), teacher, cfg, loaded.seed, ledger)
-    with regions_of_all(open_images, cfg, cut, listings) as done:
+    with regions_of_all(open_images, cfg, cut, listings, loaded.chosen.execution) as done:
         regions = done.rows()
         require_ok(regions, "region", "loosen the crop section of the profile in params.yaml")
-        write_table(paths.REGIONS, regions, records.REGIONS, cfg.shards)
+        write_table(paths.REGIONS, regions, records.REGIONS, shard_of_each_image(IMAGES))
         calls = {} if listings is None else {"calls": ledger.metrics()}
         write_metrics(paths.metrics("crop"), {**count_statuses(regions), **summarise(regions), **calls})
 

@@ -18,6 +18,7 @@ PARAMS = ("seed", "sample")
 
 def main(file: Annotated[Path, typer.Option("--params")] = Path("params.yaml")) -> None:
     """Choose images from the pools; the truth of rendered ones goes to a table of its own."""
+    from r2i.core.shards import cut_shards
     from r2i.core.spool import TarSpool
     from r2i.sample.choose import choose_images, summarise
     from r2i.sample.hash_cache import HashCache
@@ -37,7 +38,9 @@ def main(file: Annotated[Path, typer.Option("--params")] = Path("params.yaml")) 
         require_ok(
             selection.rows, "image", "put other images into the pools or loosen the sample section in params.yaml"
         )
-        write_table(paths.IMAGES, selection.rows, records.IMAGES, params.shards)
+        ordered = sorted(selection.rows, key=lambda row: row["source"])
+        cut = cut_shards((row["image_id"] for row in ordered), params.shard_images)
+        write_table(paths.IMAGES, selection.rows, records.IMAGES, cut)
     write_table(paths.TRUTH, selection.truth, records.TRUTH)
     metrics = {**count_statuses(selection.rows), **summarise(offers, selection), "versions": versions}
     write_metrics(paths.metrics("sample"), metrics)

@@ -1,22 +1,24 @@
 """Ask every teacher each question several times, on the crop, and read the answers."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
+from r2i.core.catalogue import ANSWERS, QUESTIONS, REGIONS
 from r2i.core.ids import make_id, seed_of
 from r2i.core.metrics import count_statuses, histogram
-from r2i.core.params import Answer, Teacher
+from r2i.core.params import Answer, Endpoint, Teacher
 from r2i.core.parse import last_boxed, last_span
 from r2i.core.prompts import load_prompt
 from r2i.core.provenance import NO_CALL, call_of
 from r2i.core.records import ABSTAINED, FAILED, NOT_ASKED, OK, REJECTED
+from r2i.core.shards import Counts, Shard
 from r2i.core.tables import Row
 from r2i.core.text import is_no_answer, normalise, strip_markup
 from r2i.endpoint.base import Model, Picture, Reply, Request
-from r2i.endpoint.flow import Job, run_jobs
-from r2i.endpoint.ledger import Ledger
-from r2i.endpoint.pictures import sort_by_picture
+from r2i.endpoint.flow import Job
+from r2i.endpoint.pictures import read_pictures, sort_by_picture
+from r2i.endpoint.shard_jobs import JobWork
 
 MAX_LENGTH = 300  # characters of an answer
 
@@ -35,23 +37,37 @@ class ParsedAnswer(NamedTuple):
     reason: str = ""
 
 
-def ask_teachers(
-    questions: Sequence[Row],
-    crops: Mapping[str, Picture],
-    models: Sequence[Model],
-    params: Answer,
-    seed: int,
-    ledger: Ledger | None = None,
-) -> list[Row]:
-    """Rows of ANSWERS: every teacher's samples for each of `questions` (rows of QUESTIONS that are ok).
+class AnswerWork(JobWork[list[Row]]):
+    """Regions and questions → answers, by the teachers of the section `answer`."""
+
+    stage, inputs, needed, output = "answer", (REGIONS, QUESTIONS), QUESTIONS, ANSWERS
+
+    def endpoints(self) -> dict[str, Endpoint]:
+        return {teacher.name: teacher.endpoint for teacher in self.params.chosen.answer.teachers}
+
+    def start(self, shard: Shard) -> Iterable[Job[list[Row]]]:
+        params = self.params.chosen.answer
+        questions = shard.ok_rows(QUESTIONS)
+        region_ids = [question["region_id"] for question in questions]
+        crops = read_pictures(shard.files[REGIONS.name], REGIONS.schema, "crop", "crop", region_ids, params.max_pixels)
+        return answer_jobs(questions, crops, list(self.models.values()), params, self.params.seed)
+
+    def finish(self, shard: Shard, results: Sequence[list[Row]]) -> tuple[list[Row], Counts]:
+        rows = [row for result in results for row in result]
+        return rows, count_answers(rows)
+
+
+def answer_jobs(
+    questions: Sequence[Row], crops: Mapping[str, Picture], models: Sequence[Model], params: Answer, seed: int
+) -> Iterator[Job[list[Row]]]:
+    """For each of `questions` (rows of QUESTIONS that are ok) its rows of ANSWERS: every teacher's samples.
 
     `crops`: by region_id, in whose order the questions are processed; every teacher sees the same bytes.
     `models`: one for each of `params.teachers`.
     """
-    ordered = sort_by_picture(questions, crops, lambda question: question["region_id"])
     teachers = [ConnectedTeacher(*pair) for pair in zip(params.teachers, models, strict=True)]
-    jobs = (answer_job(question, crops[question["region_id"]], teachers, params, seed) for question in ordered)
-    return [row for rows in run_jobs(jobs, ledger, len(ordered)) for row in rows]
+    for question in sort_by_picture(questions, crops, lambda question: question["region_id"]):
+        yield answer_job(question, crops[question["region_id"]], teachers, params, seed)
 
 
 def answer_job(
@@ -131,8 +147,8 @@ def _row(question: Row, teacher: str, sample: int) -> Row:
     }
 
 
-def summarise(rows: Sequence[Row]) -> dict[str, Any]:
-    """The metrics of the stage.
+def count_answers(rows: Sequence[Row]) -> Counts:
+    """The metrics of the stage, of one shard or of all.
 
     The funnel, for each teacher too; how many questions have so many answers (a histogram); samples that were not
     asked for, and the questions that they belong to.

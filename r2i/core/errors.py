@@ -9,6 +9,10 @@ class R2IError(Exception):
         self.cause = cause
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[type["R2IError"], tuple[str, str]]:
+        """Workers hand errors to their parent."""
+        return type(self), (self.cause, self.remedy)
+
 
 class ParamsError(R2IError):
     """params.yaml can't be used as it is."""

@@ -9,6 +9,7 @@ reads of params.yaml stands there with its defaults, in place of the module that
 import ast
 import hashlib
 import json
+import platform
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 IGNORED_FIELDS = frozenset({"ctx", "kind", "type_comment", "type_ignores", "type_params"})
 """Fields of syntax nodes that repeat what others say, or that not every Python has."""
 DIGITS = 32  # of a digest, hexadecimal
+WIDTHS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")  # instructions that libraries choose kernels by
 
 
 def meaning(source: str, *, annotations: bool = False) -> str:
@@ -215,26 +217,53 @@ def library_versions(libraries: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def cpu_kind() -> str:
+    """Vendor and vector instructions, by which numerical libraries choose their kernels, e.g. `GenuineIntel avx2`."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return f"{platform.system()} {platform.machine()}"
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = facts.get("flags", facts.get("Features", "")).split()
+    return " ".join([facts.get("vendor_id", platform.machine()), *(name for name in WIDTHS if name in flags)])
+
+
+def machine() -> dict[str, str]:
+    """What decides about the last bits of sums, as far as it can be told from outside."""
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"cpu": cpu_kind(), "python": python, "torch": version("torch"), "system": platform.system()}
+
+
 def code_files(params: Any) -> dict[str, str]:
     """Name and text of the file of each stage script. `params`: r2i.core.params.Params.
 
     A script's PARAMS are the keys of its part of params.yaml, without the profile. One with `{run}` in it gives a file
     for each of `runs`, one with `{model}` for each of `models`: `train-dapo.txt`, `evaluate-base.txt`.
     """
+    found: dict[str, str] = {}
+    for script in sorted((ROOT / "stages").glob("*.py")):
+        if declared_params(script) is not None:
+            found |= _files_of(script, params)
+    return found
+
+
+def code_text(stage: str, params: Any) -> str:
+    """The text of `data/code/<stage>.txt`. `stage`: one that has a single file."""
+    return _files_of(ROOT / "stages" / f"{stage}.py", params)[f"{stage}.txt"]
+
+
+def _files_of(script: Path, params: Any) -> dict[str, str]:
     whole = params.model_dump(mode="json", by_alias=True)
     values = whole["profiles"][whole["profile"]] | {key: whole[key] for key in whole if key != "profiles"}
     many = {"{run}": whole["runs"], "{model}": whole["models"]}
+    keys = declared_params(script) or []
+    code = [f"{path} {digest}" for path, digest in code_digests(script).items()]
+    mark = next((mark for mark in many if any(mark in key for key in keys)), "")
     found = {}
-    for script in sorted((ROOT / "stages").glob("*.py")):
-        keys = declared_params(script)
-        if keys is None:
-            continue
-        code = [f"{path} {digest}" for path, digest in code_digests(script).items()]
-        mark = next((mark for mark in many if any(mark in key for key in keys)), "")
-        for name in many.get(mark, [""]):
-            own = [key.replace(mark, name) if mark else key for key in keys]
-            lines = [line for key in own for line in _param_lines(key, values)]
-            found[f"{script.stem}-{name}.txt" if name else f"{script.stem}.txt"] = "\n".join(code + lines) + "\n"
+    for name in many.get(mark, [""]):
+        own = [key.replace(mark, name) if mark else key for key in keys]
+        lines = [line for key in own for line in _param_lines(key, values)]
+        found[f"{script.stem}-{name}.txt" if name else f"{script.stem}.txt"] = "\n".join(code + lines) + "\n"
     return found
 
 

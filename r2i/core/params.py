@@ -147,7 +147,9 @@ class Sample(Section):
     its sha256 is checked when it is read."""
     workers: Count = 2
     """Processes that read and decode; no part of the result."""
-    shards: Count = 1
+    shard_images: Count = 2048
+    """Images of a shard in the mean. All tables up to the train rows are cut alike; a shard is what is computed, kept
+    and computed again."""
 
     @model_validator(mode="after")
     def _shares_of_all_or_none(self) -> Self:
@@ -231,9 +233,6 @@ class Crop(Section):
     """Most regions kept from one image."""
     choose: Literal["score", "diverse"] = "score"
     """Which ones: the best scores, or the best score first and then whatever differs most in size and place."""
-    executor: Literal["local", "ray"] = "local"
-    """ray: Ray Data over the GPUs and nodes there are; the same rows and bytes."""
-    shards: Count = 1
 
     @model_validator(mode="after")
     def _method_is_complete(self) -> Self:
@@ -253,7 +252,6 @@ class Question(Section):
     check: Sampling
     max_pixels: Count | None = None
     """Images are scaled down to so many pixels (width x height) before they are sent; None: sent as they are."""
-    shards: Count = 1
 
 
 class Teacher(Section):
@@ -272,7 +270,6 @@ class Answer(Section):
     skip_below: Count | None = None
     """The agreement that the vote will ask for. The next teacher is not asked once the answers so far, by the
     rules of r2i.core.text, put it out of reach; None: every teacher is always asked."""
-    shards: Count = 1
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -293,7 +290,6 @@ class Vote(Section):
     sampling: Sampling = Sampling()
     judge_all: bool = False
     """llm only: ask the judge also where the rules have decided, or where joining groups can't reach agreement."""
-    shards: Count = 1
 
     @model_validator(mode="after")
     def _judge_has_a_model(self) -> Self:
@@ -320,7 +316,6 @@ class Overlay(Section):
     """The boxed image is scaled down to so many pixels for the student's tries, not in its row; None: it is not."""
     views: dict[TrainView, Share]
     """Share of kept questions that become a row of each view (the paper: boxed 1)."""
-    shards: Count = 1
 
 
 class Judge(Section):
@@ -573,9 +568,20 @@ class Report(Section):
     """Rows of each kind shown; more would not fit into a page of 15 MB."""
 
 
+class Execution(Section):
+    """Where the stages from crop to overlay are computed. No part of any result, and no stage reruns for it."""
+
+    executor: Literal["local", "ray"] = "local"
+    """local: processes of this machine; ray: the cluster at $RAY_ADDRESS, or all of this machine."""
+    workers: Count = 1
+    """local: processes that share the shards. They share the limits of servers as well; a stage that starts a vLLM has
+    one."""
+
+
 class Profile(Section):
     """One scale of the pipeline."""
 
+    execution: Execution = Execution()
     sample: Sample
     drawing: Drawing
     crop: Crop

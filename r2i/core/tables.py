@@ -1,9 +1,9 @@
 """Parquet tables whose bytes depend on their rows alone.
 
-Explicit schema, rows sorted by their id, one compression level, one rule for row groups. A table is
-a folder of shards; a row's shard follows from a hash of its image, so that new images leave the
-other shards' bytes alone. Files are written beside the folder and moved in one step: a stage that
-is killed leaves no half-written table.
+Explicit schema, rows sorted by their id within a shard, one compression level, one rule for row groups. A table is
+a folder of shards. The tables from images to train rows are cut alike (r2i.core.shards); others by a hash of the
+row's image. Files are written beside the folder and moved in one step: a stage that is killed leaves no half-written
+table.
 """
 
 import hashlib
@@ -28,30 +28,55 @@ def shard_of(key: str, shards: int) -> int:
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % shards
 
 
-def write_table(folder: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Schema, shards: int = 1) -> None:
-    """Write `rows` as `folder/part-00000-of-0000N.parquet`, replacing what was there.
+def write_table(
+    folder: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Schema, shards: int | Mapping[str, str] = 1
+) -> None:
+    """Write `rows` as the files of `folder`, replacing what was there.
 
-    Rows are sorted by the schema's first field, which must be unique. The shard of a row is chosen
-    by its `image_id` where it has one, else by its first field. A value may be a function without
-    arguments that gives it: it is called when the row is written, so that `rows` need not hold pictures.
+    `shards`: the name of each image's shard by image_id (`part-<name>.parquet`; a shard without rows is written too);
+    or how many, `part-00000-of-0000N.parquet`, chosen by a hash of `image_id`, of the schema's first field where
+    there is none. Within a shard rows are sorted by the first field, which must be unique. A value may be a function
+    without arguments that gives it: it is called when the row is written, so that `rows` need not hold pictures.
     Raises DiskError where it can't be written; what was there then stays.
     """
+    ordered = sort_rows(rows, schema, str(folder))
+    by = "image_id" if "image_id" in schema.names else schema.names[0]
+    if isinstance(shards, int):
+        names = [f"{number:05d}-of-{shards:05d}" for number in range(shards)]
+        groups: dict[str, list[Mapping[str, Any]]] = {name: [] for name in names}
+        for row in ordered:
+            groups[names[shard_of(row[by], shards)]].append(row)
+    else:
+        groups = {name: [] for name in shards.values()}
+        for row in ordered:
+            groups[shards[row[by]]].append(row)
+    with new_folder(folder) as part:
+        for name, group in groups.items():
+            write_part(part_path(part, name), group, schema)
+
+
+def sort_rows(rows: Iterable[Mapping[str, Any]], schema: pa.Schema, where: str = "a table") -> list[Mapping[str, Any]]:
+    """`rows` by the schema's first field. Raises TableError where two share it; `where` names the table then."""
     key = schema.names[0]
     ordered = sorted(rows, key=lambda row: row[key])
     for before, after in itertools.pairwise(ordered):
         if before[key] == after[key]:
-            raise TableError(f"two rows of {folder} share the {key} {after[key]!r}", "this is a defect in the stage")
-    by = "image_id" if "image_id" in schema.names else key
-    groups: list[list[Mapping[str, Any]]] = [[] for _ in range(shards)]
-    for row in ordered:
-        groups[shard_of(row[by], shards)].append(row)
-    with new_folder(folder) as part:
-        for number, group in enumerate(groups):
-            _write_part(part / f"part-{number:05d}-of-{shards:05d}.parquet", group, schema)
+            raise TableError(f"two rows of {where} share the {key} {after[key]!r}", "this is a defect in the stage")
+    return ordered
 
 
-def _write_part(path: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> None:
-    """One shard, a row group at a time: memory holds the pictures of one group."""
+def part_path(folder: Path, name: str) -> Path:
+    """The file of the shard `name`."""
+    return folder / f"part-{name}.parquet"
+
+
+def part_name(path: Path) -> str:
+    """The shard's name, out of its file's."""
+    return path.stem.removeprefix("part-")
+
+
+def write_part(path: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> None:
+    """One shard of rows that are in order, a row group at a time: memory holds the pictures of one group."""
     with pq.ParquetWriter(
         path, schema, compression="zstd", compression_level=LEVEL, write_statistics=True, use_dictionary=True
     ) as writer:
@@ -80,9 +105,9 @@ def _row_groups(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Row]]:
 
 
 def table_parts(folder: Path, schema: pa.Schema, made_by: str) -> list[Path]:
-    """The shards' files, in order. Raises TableError as `read_table` does."""
+    """The shards' files, in order. `folder`: a table, or one of its shards. Raises TableError as `read_table` does."""
     remedy = f"run `dvc repro {made_by}`"
-    parts = sorted(folder.glob("part-*.parquet")) if folder.is_dir() else []
+    parts = sorted(folder.glob("part-*.parquet")) if folder.is_dir() else [folder] if folder.is_file() else []
     if not parts:
         raise TableError(f"no table in {folder}", remedy)
     for path in parts:

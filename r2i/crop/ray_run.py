@@ -1,29 +1,25 @@
-"""`crop.executor: ray`: the same rows by Ray Data, a finder on every GPU there is, else on every core.
+"""`execution.executor: ray`: the same rows by Ray Data, a finder on every GPU there is, else on every core.
 
 What goes to a worker is an image's id; it reads the image itself. So the repository's folder and the pools
 must be visible under the same path on every node. What comes back is the finished image's record.
 """
 
-import logging
 import os
 import pickle
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-import r2i
 from r2i.core.errors import R2IError
 from r2i.core.params import Crop, Cut
+from r2i.core.ray_tasks import connected_ray, plain_error
 from r2i.crop.worker import Stored, Task, Worker, died
 
 TASK_IMAGES = 8  # that a worker gets at once, and most that are lost with the driver, for each worker
 STRIKES = 3  # workers that die over one image before it is given up
-STORE_BYTES = 2**30  # of a Ray that is started here: crops on their way to the driver
-PASSED_ON = ("DVC_ROOT", "HF_HOME", "HF_HUB_OFFLINE", "TORCH_HOME")
 
 
 def records_by_ray(
@@ -34,17 +30,10 @@ def records_by_ray(
     `folder`, on a disk that all nodes see, takes notes about images under way. Ray starts a worker that died
     again and repeats its images; one that STRIKES workers died over becomes a failed row. Raises R2IError.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # it would copy the working tree to every worker
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # remarks of its C++ core on our stderr
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise R2IError(f"crop.executor is ray, but it can't be imported ({error})", "install ray[data]") from error
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="tries-", dir=folder) as tries, _connected(ray):
+    with tempfile.TemporaryDirectory(prefix="tries-", dir=folder) as tries, connected_ray() as ray:
+        import ray.data
+
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars, context.raise_original_map_exception = False, True
         rows = [{"task": pickle.dumps(tuple(task))} for task in tasks]
@@ -60,7 +49,7 @@ def records_by_ray(
             for batch in batches:
                 yield from batch.column("record").to_pylist()
         except Exception as error:  # Ray's own, and what a worker raised, wrapped
-            raise _plain(error) from error
+            raise plain_error(error) from error
 
 
 class Tries:
@@ -111,31 +100,6 @@ class _Actor:
         return record
 
 
-@contextmanager
-def _connected(ray: Any) -> Iterator[None]:
-    """The cluster at $RAY_ADDRESS, or a Ray of our own that ends with the block; a Ray in use stays as it is."""
-    if ray.is_initialized():
-        yield
-        return
-    address = os.environ.get("RAY_ADDRESS")
-    own = {} if address else {"num_cpus": len(os.sched_getaffinity(0)), "object_store_memory": STORE_BYTES}
-    code = str(Path(r2i.__file__ or "").parent.parent)
-    path = os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH")]))
-    env = {"PYTHONPATH": path} | {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    try:
-        ray.init(
-            address or "local", include_dashboard=None if address else False, log_to_driver=False,
-            logging_level="ERROR", runtime_env={"env_vars": env}, **own,
-        )  # fmt: skip
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise R2IError(f"no Ray at {address or 'this machine'} ({error})", "see RAY_ADDRESS") from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
 def _places(ray: Any, params: Crop, images: int) -> tuple[dict[str, Any], int]:
     """A worker on every GPU of the cluster; without one, or for contours, on every core. And how many."""
     there = ray.cluster_resources()
@@ -143,14 +107,3 @@ def _places(ray: Any, params: Crop, images: int) -> tuple[dict[str, Any], int]:
     count = max(1, min(gpus or int(there.get("CPU", 1)), -(-images // TASK_IMAGES)))
     kind = {"num_gpus": 1} if gpus else {"num_cpus": 1}
     return {**kind, "compute": ray.data.ActorPoolStrategy(size=count)}, count
-
-
-def _plain(error: BaseException) -> R2IError:
-    """What a worker raised, out of what Ray wraps it in."""
-    inner: BaseException | None = error
-    while inner is not None:
-        wrapped = getattr(inner, "cause", None)  # of Ray an exception, of ours a text
-        if isinstance(inner, R2IError) and not isinstance(wrapped, BaseException):
-            return inner
-        inner = wrapped if isinstance(wrapped, BaseException) else inner.__cause__
-    return R2IError(f"Ray could not go on: {error}", "what is finished is kept: run again to go on")

@@ -11,14 +11,13 @@ from r2i.core import paths
 from r2i.core.fingerprint import code_digests, library_versions
 from r2i.core.ids import make_id
 from r2i.core.images import file_sha256, sha256
-from r2i.core.params import Crop, Cut
+from r2i.core.params import Crop, Cut, Execution
 from r2i.core.progress import track
 from r2i.core.records import REGIONS
 from r2i.crop.finished import FinishedImages, remove_unused
 from r2i.crop.worker import Stored, Task, Worker
 
 LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "pycocotools", "sam2", "torch", "torchvision")
-NO_MATTER = {"executor", "shards"}
 IN_THE_LISTING = {"teacher", "listing", "prompts"}  # what the teacher replied is part of each image's key
 WORKER = "r2i.crop.worker"  # one image into its rows, in every executor
 NOTES = 5  # failures that are told on stderr; the table has them all
@@ -30,6 +29,7 @@ def regions_of_all(
     params: Crop,
     cut: Cut,
     listings: Mapping[str, Any] | None = None,
+    execution: Execution = Execution(),
     state: Path | None = None,
 ) -> Iterator[FinishedImages]:
     """All images done: `FinishedImages.rows()` gives their region rows (records.REGIONS), crops read when asked for.
@@ -46,7 +46,9 @@ def regions_of_all(
         if len(missing) < len(tasks):
             print(f"crop: {len(tasks) - len(missing)} of {len(tasks)} images were finished before", file=sys.stderr)
         if missing:
-            _keep_all(_records(missing, pictures, open_pictures, params, cut, done.folder), len(missing), done)
+            _keep_all(
+                _records(missing, pictures, open_pictures, params, cut, execution, done.folder), len(missing), done
+            )
         yield done
     remove_unused(root)
 
@@ -62,9 +64,10 @@ def _records(
     open_pictures: Callable[[], Mapping[str, Stored]],
     params: Crop,
     cut: Cut,
+    execution: Execution,
     folder: Path,
 ) -> Iterator[bytes]:
-    if params.executor == "ray":
+    if execution.executor == "ray":
         from r2i.crop.ray_run import records_by_ray
 
         yield from records_by_ray(tasks, open_pictures, params, cut, folder)
@@ -86,7 +89,7 @@ def fingerprint(params: Crop, cut: Cut) -> str:
 
     Names of local files stand for their content. Raises R2IError where a file of the code is missing.
     """
-    settings = params.model_dump(mode="json", exclude=NO_MATTER | IN_THE_LISTING)
+    settings = params.model_dump(mode="json", exclude=IN_THE_LISTING)
     for name in ("sam2_model", "sam2_config"):
         path = Path(settings[name])
         if params.method != "contours" and path.is_file():

@@ -4,6 +4,9 @@ A job yields lists of `(model, request)` and is sent the replies, in that order;
 one job waits, the others go on: there is no barrier between the questions of a stage, nor between its endpoints.
 Models in process are asked in batches: all that the jobs want of one model, once nothing else can go on, so that a
 batch never depends on the order in which a server's replies come.
+
+Jobs come in job lists (those of a shard). Lists follow one another without a barrier: the next one begins while the
+last jobs of the one before still wait, and a list whose jobs have all ended is handed over and leaves memory.
 """
 
 import asyncio
@@ -11,9 +14,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sized
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Sized
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from r2i.endpoint.base import Model, Reply, Request, ServedModel
 from r2i.endpoint.ledger import Ledger
@@ -29,10 +32,41 @@ PROGRESS_S = 5.0  # between two progress lines
 
 
 @dataclass
-class _Waiting(Generic[T]):
-    """A job and what it asked for last. `replies[i]` is None until `requests[i]` is answered."""
+class JobList(Generic[T]):
+    """Jobs whose results belong together.
 
-    place: int
+    `ledger` counts what they ask; `done` is called once with their results, in the order of `jobs`, in a thread: it may
+    write files. A job starts when its turn comes, so `jobs` may be a generator.
+    """
+
+    jobs: Iterable[Job[T]]
+    done: Callable[[list[T]], None]
+    ledger: Ledger = field(default_factory=Ledger)
+
+
+@dataclass
+class _OpenList(Generic[T]):
+    """A job list that was begun. `waiting`: jobs under way; `exhausted`: all were started."""
+
+    jobs: JobList[T]
+    unstarted: Iterator[tuple[int, Job[T]]]
+    results: dict[int, T] = field(default_factory=dict)
+    waiting: int = 0
+    exhausted: bool = False
+
+    def write(self) -> None:
+        self.jobs.done([self.results[place] for place in sorted(self.results)])
+
+
+@dataclass
+class _Waiting(Generic[T]):
+    """A job and what it asked for last. `replies[i]` is None until `requests[i]` is answered.
+
+    `place`: (number of its list, its number therein).
+    """
+
+    open_list: _OpenList[T]
+    place: tuple[int, int]
     job: Job[T]
     requests: list[ModelRequest]
     replies: list[list[Reply] | None]
@@ -47,22 +81,36 @@ def run_jobs(jobs: Iterable[Job[T]], ledger: Ledger | None = None, total: int | 
     Raises what a job or a model raises, once calls in flight are stored or GRACE_S have passed; KeyboardInterrupt
     within 2 s of Ctrl-C or SIGTERM.
     """
-    return asyncio.run(_Run(jobs, ledger or Ledger(), total).go())
+    results: list[T] = []
+    total = total if total is not None else len(jobs) if isinstance(jobs, Sized) else None
+    run_job_lists([JobList(jobs, results.extend, ledger or Ledger())], total)
+    return results
+
+
+def run_job_lists(lists: Iterable[JobList[T]], total: int | None = None) -> None:
+    """Run the jobs of all `lists`, a few lists at a time; `total`: number of jobs in all. Raises as `run_jobs` does.
+
+    A list is taken from `lists` when the jobs of the one before have all been started and what has ended is handed
+    over. With a model in process the lists' jobs would be batched together: run such lists one by one.
+    """
+    asyncio.run(_Run(lists, total).go())
 
 
 class _Run(Generic[T]):
-    """One call of `run_jobs`."""
+    """One call of `run_job_lists`."""
 
-    def __init__(self, jobs: Iterable[Job[T]], ledger: Ledger, total: int | None) -> None:
-        self.unstarted: Iterator[tuple[int, Job[T]]] = iter(enumerate(jobs))
-        self.ledger, self.total = ledger, total if total is not None else _length(jobs)
-        self.results: dict[int, T] = {}
+    def __init__(self, lists: Iterable[JobList[T]], total: int | None) -> None:
+        self.lists, self.total = iter(enumerate(lists)), total
+        self.current: tuple[int, _OpenList[T]] | None = None
+        self.ended: list[_OpenList[T]] = []  # to be handed over
+        self.done = 0  # jobs
         self.parked: list[_Waiting[T]] = []  # jobs that wait for a model in process
         self.served: dict[int, ServedModel] = {}  # by identity
         self.local: list[Model] = []  # in process, in order of first use
         self.interrupted = False
 
-    async def go(self) -> list[T]:
+    async def go(self) -> None:
+        self.opening, self.writing = asyncio.Lock(), asyncio.Lock()
         self.workers = asyncio.ensure_future(self._work_all())
         printer = asyncio.ensure_future(self._print_progress())
         self._catch_signals(True)
@@ -78,7 +126,6 @@ class _Run(Generic[T]):
             printer.cancel()
             await asyncio.gather(*(model.settle(grace) for model in self.served.values()))
             self._catch_signals(False)
-        return [self.results[place] for place in sorted(self.results)]
 
     async def _print_progress(self) -> None:
         """A line on stderr for each model behind a server every few seconds, until it is cancelled."""
@@ -87,7 +134,7 @@ class _Run(Generic[T]):
             await asyncio.sleep(PROGRESS_S)
             lines = [line for model in self.served.values() if (line := model.progress())]
             if lines:
-                lines[-1] += "; " + _describe_progress(len(self.results), self.total, time.monotonic() - started)
+                lines[-1] += "; " + _describe_progress(self.done, self.total, time.monotonic() - started)
                 print("\n".join(lines), file=sys.stderr, flush=True)
 
     def _catch_signals(self, on: bool) -> None:
@@ -111,17 +158,18 @@ class _Run(Generic[T]):
         ready: list[_Waiting[T]] = []
         while True:
             queue = iter(ready)
-            await self._together(lambda: next(queue, None))  # noqa: B023 - awaited before it changes
+            await self._together(_from(queue))
             await self._together(self._start)
+            await self._hand_over()
             if not self.parked:
                 return
             ready = self._ask_in_process()
 
-    async def _together(self, take: Callable[[], _Waiting[T] | None]) -> None:
+    async def _together(self, take: Callable[[], Awaitable[_Waiting[T] | None]]) -> None:
         """Workers that each take a job at a time until there is none."""
 
         async def work() -> None:
-            while (waiting := take()) is not None:
+            while (waiting := await take()) is not None:
                 await self._drive(waiting)
 
         try:
@@ -131,20 +179,53 @@ class _Run(Generic[T]):
         except BaseExceptionGroup as errors:
             raise _first(errors) from None
 
-    def _start(self) -> _Waiting[T] | None:
+    async def _start(self) -> _Waiting[T] | None:
         """The next job that has not started, up to its first requests."""
-        for place, job in self.unstarted:
-            waiting = self._resume(_Waiting(place, job, [], []), None)
-            if waiting is not None:
-                return waiting
-        return None
+        while True:
+            if self.current is None and not await self._open_next():
+                return None
+            if self.current is None:  # another worker has started its last job meanwhile
+                continue
+            number, opened = self.current
+            for place, job in opened.unstarted:
+                opened.waiting += 1
+                waiting = self._resume(_Waiting(opened, (number, place), job, [], []), None)
+                if waiting is not None:
+                    return waiting
+            self.current, opened.exhausted = None, True
+            self._note_end(opened)
+
+    async def _open_next(self) -> bool:
+        """Whether there is a list to start jobs from. What has ended is handed over first, so that memory is free."""
+        async with self.opening:
+            if self.current is None:
+                await self._hand_over()
+                following = await asyncio.to_thread(next, self.lists, None)
+                if following is None:
+                    return False
+                number, jobs = following
+                self.current = number, _OpenList(jobs, iter(enumerate(jobs.jobs)))
+            return True
+
+    async def _hand_over(self) -> None:
+        async with self.writing:
+            while self.ended:
+                await asyncio.to_thread(self.ended.pop(0).write)
+
+    def _note_end(self, opened: _OpenList[T]) -> None:
+        if opened.exhausted and not opened.waiting:
+            self.ended.append(opened)
 
     def _resume(self, waiting: _Waiting[T], replies: list[list[Reply]] | None) -> _Waiting[T] | None:
         """Send a job its replies; None when that was its last step."""
         try:
             waiting.requests = next(waiting.job) if replies is None else waiting.job.send(replies)
         except StopIteration as end:
-            self.results[waiting.place] = end.value
+            opened = waiting.open_list
+            opened.results[waiting.place[1]] = end.value
+            opened.waiting -= 1
+            self.done += 1
+            self._note_end(opened)
             return None
         waiting.replies = [None] * len(waiting.requests)
         for model, _ in waiting.requests:
@@ -175,7 +256,7 @@ class _Run(Generic[T]):
         model, request = waiting.requests[place]
         assert isinstance(model, ServedModel)
         replies = await model.ask(request)
-        self.ledger.add(model, replies)
+        waiting.open_list.jobs.ledger.add(model, replies)
         waiting.replies[place] = replies
 
     def _ask_in_process(self) -> list[_Waiting[T]]:
@@ -192,15 +273,18 @@ class _Run(Generic[T]):
         answers = model.complete([waiting.requests[i][1] for waiting, i in places])
         self._catch_signals(True)
         for (waiting, i), replies in zip(places, answers, strict=True):
-            self.ledger.add(model, replies)
+            waiting.open_list.jobs.ledger.add(model, replies)
             waiting.replies[i] = replies
         ready = [waiting for waiting in self.parked if not waiting.unanswered()]
         self.parked = [waiting for waiting in self.parked if waiting.unanswered()]
         return ready
 
 
-def _length(jobs: Iterable[Any]) -> int | None:
-    return len(jobs) if isinstance(jobs, Sized) else None
+def _from(queue: Iterator[_Waiting[T]]) -> Callable[[], Awaitable[_Waiting[T] | None]]:
+    async def take() -> _Waiting[T] | None:
+        return next(queue, None)
+
+    return take
 
 
 def _describe_progress(done: int, total: int | None, spent_s: float) -> str:

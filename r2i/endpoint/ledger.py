@@ -8,13 +8,14 @@ import json
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r2i.core.params import Endpoint, Price
 from r2i.endpoint.base import Model, Reply, cost_of
+from r2i.endpoint.record import is_storable
 
 if TYPE_CHECKING:
     from r2i.endpoint.chat import Completion
@@ -41,29 +42,47 @@ class Account:
         self.tokens_in += sum(reply.tokens_in for reply in replies)
         self.tokens_out += sum(reply.tokens_out for reply in replies)
 
-    def metrics(self) -> dict[str, Any]:
-        """`{requests, samples, tokens_in, tokens_out}`, and `cost` where the price is known."""
-        counts = {
+    def counts(self) -> dict[str, int]:
+        """`{requests, samples, tokens_in, tokens_out}`."""
+        return {
             "requests": self.requests,
             "samples": self.samples,
             "tokens_in": self.tokens_in,
             "tokens_out": self.tokens_out,
         }
+
+    def metrics(self) -> dict[str, Any]:
+        """`counts`, and `cost` where the price is known."""
+        counts = self.counts()
         cost = cost_of(self.tokens_in, self.tokens_out, self.price)
         return counts if cost is None else counts | {"cost": cost}
 
 
 class Ledger:
-    """Accounts by model name, for a stage's metrics."""
+    """Accounts by model name, for a stage's metrics. `passing`: replies of servers that another run may get better."""
 
     def __init__(self) -> None:
         self.accounts: defaultdict[str, Account] = defaultdict(Account)
+        self.passing = 0
+
+    @classmethod
+    def of(cls, counts: Mapping[str, Mapping[str, int]], prices: Mapping[str, Price | None]) -> "Ledger":
+        """The ledger that gave `counts`; `prices` by model name."""
+        ledger = cls()
+        ledger.accounts |= {name: Account(**account, price=prices.get(name)) for name, account in counts.items()}
+        return ledger
 
     def add(self, model: Model, replies: Sequence[Reply]) -> None:
         """Count one request to `model`, with all its replies."""
         account = self.accounts[model.name]
         account.price = model.price
         account.add(replies)
+        if model.loaded is None:
+            self.passing += sum(not is_storable(reply) for reply in replies)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Accounts by model name, without costs."""
+        return {name: account.counts() for name, account in self.accounts.items()}
 
     def metrics(self) -> dict[str, Any]:
         """`Account.metrics` by model name, in order of names."""

@@ -8,17 +8,20 @@ from typing import Any
 from PIL import Image
 
 from r2i.core.boxes import Box, area, clip
+from r2i.core.catalogue import REGIONS, TRAIN, VOTES
 from r2i.core.choices import shuffle_options
 from r2i.core.drawing import make_crop
 from r2i.core.images import read_image
 from r2i.core.params import Cut
-from r2i.core.records import FAILED, REJECTED
+from r2i.core.records import FAILED, OK, REJECTED
+from r2i.core.tables import ok_rows, read_table
 from r2i.endpoint.base import Picture
-from r2i.overlay.item import Item, still_ok
+from r2i.overlay.item import Item, make_items, still_ok
 from r2i.overlay.reply import plain_option
 from r2i.review.agreement import measure
 from r2i.review.decisions import Decisions, Frame, Was, form_of, was_of
 from r2i.review.outcomes import Outcome, Outcomes, resolve
+from r2i.review.strata import question_strata
 
 
 def review_items(
@@ -47,12 +50,18 @@ def reserve(items: Sequence[Item], found: Outcomes | None) -> None:
             item.drop(REJECTED, "review_reserved")
 
 
-def review_metrics(found: Outcomes | None, items: Sequence[Item], strata: Mapping[str, str]) -> dict[str, Any]:
-    """`{"review": ...}` of the finished items; {} without decisions. `strata`: by question_id, before any fix."""
-    if found is None:
+def review_metrics(decisions: Decisions) -> dict[str, Any]:
+    """`{"review": ...}` of the tables of votes and train rows as they are; {} without decisions."""
+    if not decisions.all and not decisions.bad:
         return {}
+    votes = ok_rows(read_table(VOTES.folder, VOTES.schema, VOTES.stage), VOTES.folder, VOTES.stage)
+    regions = read_table(REGIONS.folder, REGIONS.schema, REGIONS.stage, ["region_id", "box"])
+    items = make_items(votes, {row["region_id"]: Box(*row["box"]) for row in regions if row["box"]})
+    found = resolve(decisions, {item.question_id: _was(item) for item in items}.get)
+    strata = question_strata(votes)
+    rows = read_table(TRAIN.folder, TRAIN.schema, TRAIN.stage, ["row_id", "question_id", "status"])
     # had nobody rejected it, a reviewed row that was drawn from the train rows would be one of them
-    trained = {item.question_id for item in still_ok(items)}
+    trained = {row["question_id"] for row in rows if row["status"] == OK}
     trained |= {name for name, outcome in found.of.items() if outcome.frame == "trained"}
     populations: dict[Frame, dict[str, str]] = {
         "trained": {name: stratum for name, stratum in strata.items() if name in trained},

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from r2i.core.choices import adapt_prompt, mcq_prompt
 from r2i.core.ids import make_id, unit_of
@@ -10,9 +9,12 @@ from r2i.core.metrics import count_statuses, histogram
 from r2i.core.names import TRAIN_VIEWS, TrainView
 from r2i.core.params import Overlay
 from r2i.core.records import OK, REJECTED
+from r2i.core.shards import Counts
 from r2i.core.tables import Row
 from r2i.endpoint.base import Picture
-from r2i.overlay.item import Item, still_ok
+from r2i.overlay.item import Item
+
+NO_VIEW = "no_view"  # reason of a question that drew no view
 
 
 def train_rows(
@@ -27,7 +29,7 @@ def train_rows(
     for item in items:
         views = choose_views(item.question_id, params, seed) if item.status == OK else []
         if item.status == OK and not views:
-            item.drop(REJECTED, "no_view")
+            item.drop(REJECTED, NO_VIEW)
         shown: dict[TrainView, Picture | None] = {
             "boxed": item.boxed,
             "full": images[item.vote["image_id"]],
@@ -65,17 +67,20 @@ def _row(item: Item, view: TrainView, image: Picture | None, style: str) -> Row:
     }
 
 
-def summarise(items: Sequence[Item], rows: Sequence[Row], tries: int) -> dict[str, Any]:
-    """The funnel of questions and of rows, rows by view, letters of the right options, right tries of
-    the measured questions, rounds of asking for distractors, and replies that were mended."""
-    kept = still_ok(items)
+def count_train_rows(rows: Sequence[Row], tries: int) -> Counts:
+    """The metrics of the stage, of one shard or of all.
+
+    The funnel of questions and of rows, rows by view, letters of the right options, right tries of the measured
+    questions, rounds of asking for distractors.
+    """
+    questions = list({row["question_id"]: row for row in rows}.values())
+    kept = [row for row in questions if row["status"] == OK]
     return {
         **count_statuses(rows),
-        "questions": count_statuses({"status": item.status, "reason": item.reason} for item in items),
+        "questions": count_statuses(questions),
         "rows_by_view": dict(Counter(row["view"] for row in rows if row["status"] == OK)),
-        "kept_by_dimension": histogram(item.vote["dimension"] for item in kept),
-        "labels": histogram(item.label for item in kept),
-        "right": histogram(item.right for item in items if item.tries == tries),
-        "distractor_rounds": histogram(item.rounds for item in items),
-        "repaired": sum(item.repaired for item in items),
+        "kept_by_dimension": histogram(row["dimension"] for row in kept),
+        "labels": histogram(row["label"] for row in kept),
+        "right": histogram(row["right"] for row in questions if row["tries"] == tries),
+        "distractor_rounds": histogram(len(row["distractor_calls"]) for row in questions),
     }

@@ -1,42 +1,62 @@
 """Each region's questions: written on the crop, then checked on the full image, without waiting for other regions."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from r2i.core.catalogue import IMAGES, QUESTIONS, REGIONS
 from r2i.core.metrics import count_statuses, histogram
-from r2i.core.params import Question
+from r2i.core.params import Endpoint, Question
+from r2i.core.photos import Photos
 from r2i.core.records import OK
+from r2i.core.shards import Counts, Shard
 from r2i.core.tables import Row
 from r2i.endpoint.base import Model, Picture
-from r2i.endpoint.flow import Job, run_jobs
-from r2i.endpoint.ledger import Ledger
-from r2i.endpoint.pictures import sort_by_picture
+from r2i.endpoint.flow import Job
+from r2i.endpoint.pictures import read_images, read_pictures, sort_by_picture
+from r2i.endpoint.shard_jobs import JobWork
 from r2i.question.check import apply_check, build_check_request
 from r2i.question.reply import CHECKS
 from r2i.question.write import build_write_request, read_questions
 
+REGION = ["region_id", "image_id", "status"]  # not the crops
 
-def make_questions(
+
+class QuestionWork(JobWork[list[Row]]):
+    """Images and regions → questions, by the teacher of the section `question`."""
+
+    stage, inputs, needed, output = "question", (IMAGES, REGIONS), REGIONS, QUESTIONS
+
+    def endpoints(self) -> dict[str, Endpoint]:
+        return {"teacher": self.params.chosen.question.teacher}
+
+    def start(self, shard: Shard) -> Iterable[Job[list[Row]]]:
+        params = self.params.chosen.question
+        regions = shard.ok_rows(REGIONS, REGION)
+        image_ids, region_ids = ([region[name] for region in regions] for name in ("image_id", "region_id"))
+        images = read_images(Photos.of(self.params), image_ids, params.max_pixels, shard.files[IMAGES.name])
+        crops = read_pictures(shard.files[REGIONS.name], REGIONS.schema, "crop", "crop", region_ids, params.max_pixels)
+        return question_jobs(regions, crops, images, self.models["teacher"], params, self.params.seed)
+
+    def finish(self, shard: Shard, results: Sequence[list[Row]]) -> tuple[list[Row], Counts]:
+        rows = [row for result in results for row in result]
+        return rows, count_questions(rows)
+
+
+def question_jobs(
     regions: Sequence[Row],
     crops: Mapping[str, Picture],
     images: Mapping[str, Picture],
     model: Model,
     params: Question,
     seed: int,
-    ledger: Ledger | None = None,
-) -> list[Row]:
-    """Rows of QUESTIONS about `regions` (rows of REGIONS that are ok), checked if `params.validate_`.
+) -> Iterator[Job[list[Row]]]:
+    """For each of `regions` (rows of REGIONS that are ok) its rows of QUESTIONS, checked if `params.validate_`.
 
     Every region has a row: one whose reply holds no question has a single row with question "".
     `crops`: by region_id; `images`: the originals by image_id, in whose order the regions are processed.
     """
-    ordered = sort_by_picture(regions, images, lambda region: region["image_id"])
-    jobs = (
-        question_job(region, crops[region["region_id"]], images[region["image_id"]], model, params, seed)
-        for region in ordered
-    )
-    return [row for rows in run_jobs(jobs, ledger, len(ordered)) for row in rows]
+    for region in sort_by_picture(regions, images, lambda region: region["image_id"]):
+        yield question_job(region, crops[region["region_id"]], images[region["image_id"]], model, params, seed)
 
 
 def question_job(
@@ -56,8 +76,8 @@ def question_job(
     return rows
 
 
-def summarise(rows: Sequence[Row]) -> dict[str, Any]:
-    """The metrics of the stage.
+def count_questions(rows: Sequence[Row]) -> Counts:
+    """The metrics of the stage, of one shard or of all.
 
     The funnel; questions per region (a histogram that counts 0) and by dimension, of those that are ok; questions that
     each check rejects; questions with a repaired reply.

@@ -5,21 +5,19 @@ follows from them, on one kind alone (docs/determinism.md).
 """
 
 import json
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from r2i.core.fingerprint import cpu_kind, machine
 from r2i.core.metrics import write_metrics
 from r2i.repo.git import ask_git
 from r2i.repo.lock import LOCK, read_lock
 
 MACHINE = Path("data/machine.json")  # kept in git beside dvc.lock: where its outputs were made
-WIDTHS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")  # instructions that libraries choose kernels by
 Stages = Mapping[str, Mapping[str, Any]]
 
 
@@ -61,23 +59,6 @@ def compare_locks(here: Stages, committed: Stages) -> Comparison:
 def hashes(stage: Mapping[str, Any], role: str) -> dict[str, str]:
     """md5 by path of a stage's `deps` or `outs`."""
     return {entry["path"]: entry.get("md5", "") for entry in stage.get(role) or ()}
-
-
-def cpu_kind() -> str:
-    """Vendor and vector instructions, by which numerical libraries choose their kernels, e.g. `GenuineIntel avx2`."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return f"{platform.system()} {platform.machine()}"
-    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    flags = facts.get("flags", facts.get("Features", "")).split()
-    return " ".join([facts.get("vendor_id", platform.machine()), *(name for name in WIDTHS if name in flags)])
-
-
-def machine() -> dict[str, str]:
-    """What decides about the last bits of sums, as far as it can be told from outside."""
-    python = ".".join(platform.python_version_tuple()[:2])
-    return {"cpu": cpu_kind(), "python": python, "torch": version("torch"), "system": platform.system()}
 
 
 def describe_run() -> list[str]:

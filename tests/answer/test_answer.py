@@ -6,11 +6,12 @@ import pytest
 from made_rows import by_reason, question_row
 from teacher_fakes import FakeModel, failed, pictures, sent
 
-from r2i.answer.ask import MAX_LENGTH, ask_teachers, parse_answer, summarise, within_reach
+from r2i.answer.ask import MAX_LENGTH, answer_jobs, count_answers, parse_answer, within_reach
 from r2i.core.params import Answer
 from r2i.core.records import ANSWERS
 from r2i.core.tables import Row, read_table, write_table
 from r2i.endpoint.base import Reply, Request
+from r2i.endpoint.flow import run_jobs
 from r2i.endpoint.ledger import Ledger
 
 PARAMS = Answer.model_validate(
@@ -21,12 +22,16 @@ FRUGAL = TWO.model_copy(update={"skip_below": 6})
 CROPS = pictures({f"region-{number}": b"crop %d" % number for number in range(5)})
 
 
+def ask_all(questions: list[Row], models: list[FakeModel], params: Answer, ledger: Ledger | None = None) -> list[Row]:
+    return [row for rows in run_jobs(answer_jobs(questions, CROPS, models, params, 0), ledger) for row in rows]
+
+
 def ask(model: FakeModel, *numbers: int) -> list[Row]:
-    return ask_teachers([question_row(n) for n in numbers], CROPS, [model], PARAMS, 0)
+    return ask_all([question_row(n) for n in numbers], [model], PARAMS)
 
 
 def ask_two(first: FakeModel, second: FakeModel, params: Answer) -> list[Row]:
-    return ask_teachers([question_row(1)], CROPS, [first, second], params, 0)
+    return ask_all([question_row(1)], [first, second], params)
 
 
 def says(*texts: str | Reply) -> FakeModel:
@@ -133,7 +138,7 @@ def test_the_next_teacher_is_spared_where_agreement_is_out_of_reach() -> None:
     spared = rows[4:]
     assert {row["teacher"] for row in spared} == {"b"} and len({row["answer_id"] for row in rows}) == 8
     assert all(row[name] == "" for row in spared for name in ("model", "endpoint", "sampling", "reply_key", "reply"))
-    assert summarise(rows)["not_asked"] == {"questions": 1, "samples": 4}
+    assert count_answers(rows)["not_asked"] == {"questions": 1, "samples": 4}
 
 
 @pytest.mark.parametrize(
@@ -160,7 +165,7 @@ def test_a_sample_without_an_answer_can_not_agree() -> None:
 def test_the_saving_can_be_switched_off() -> None:
     second = says("1", "1", "1", "1")
     rows = ask_two(says("1", "2", "3", "4"), second, TWO)
-    assert len(second.asked) == 1 and summarise(rows)["not_asked"] == {"questions": 0, "samples": 0}
+    assert len(second.asked) == 1 and count_answers(rows)["not_asked"] == {"questions": 0, "samples": 0}
 
 
 def test_the_first_teacher_is_always_asked() -> None:
@@ -176,7 +181,7 @@ def test_spared_teachers_change_no_seed_and_no_row_of_the_others() -> None:
 
 def test_rows_say_where_they_come_from_and_calls_are_counted() -> None:
     ledger = Ledger()
-    rows = ask_teachers([question_row(1)], CROPS, [says(*"1111"), says(*"1111")], TWO, 0, ledger)
+    rows = ask_all([question_row(1)], [says(*"1111"), says(*"1111")], TWO, ledger)
     assert {(row["model"], row["endpoint"]) for row in rows} == {("fake", "local")}
     assert {row["sampling"] for row in rows} == {'{"max_tokens":64,"temperature":0.7,"top_p":1.0}'}
     assert len({row["reply_key"] for row in rows}) == 8
@@ -185,7 +190,7 @@ def test_rows_say_where_they_come_from_and_calls_are_counted() -> None:
 
 def test_the_paper_prompt_asks_for_a_box() -> None:
     model = FakeModel(lambda *_: r"It reads five. \boxed{5}")
-    rows = ask_teachers([question_row(1)], CROPS, [model], PARAMS.model_copy(update={"prompts": "paper"}), 0)
+    rows = ask_all([question_row(1)], [model], PARAMS.model_copy(update={"prompts": "paper"}))
     assert r"\boxed{}" in model.asked[0].prompt and "what digit is on the red square?" in model.asked[0].prompt
     assert {row["answer"] for row in rows} == {"5"}
 
@@ -193,5 +198,5 @@ def test_the_paper_prompt_asks_for_a_box() -> None:
 def test_rows_fit_their_table_and_are_counted(tmp_path: Path) -> None:
     rows = ask(FakeModel(lambda _, sample: "<answer>5</answer>" if sample else "so"), 1, 2)
     write_table(tmp_path / "answers", rows, ANSWERS)
-    found = summarise(read_table(tmp_path / "answers", ANSWERS, "answer"))
+    found = count_answers(read_table(tmp_path / "answers", ANSWERS, "answer"))
     assert found["answers_per_question"] == {"3": 2} and found["by_teacher"]["a"]["reason"] == {"failed: no_answer": 2}

@@ -7,28 +7,31 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_rows import by_reason, picture, vote_row
+from made_rows import by_reason, make_row, picture, vote_row
 from PIL import Image
 from teacher_fakes import FakeModel, failed, ok, pictures, sent
 
 from r2i.core.boxes import Box
 from r2i.core.choices import adapt_prompt, mcq_prompt
 from r2i.core.errors import EndpointError, TableError
+from r2i.core.ids import make_id
 from r2i.core.images import jpeg_bytes, read_image
 from r2i.core.params import Outline, Overlay
 from r2i.core.parse import ReplyError
 from r2i.core.records import TRAIN
-from r2i.core.tables import Row, read_table, write_table
+from r2i.core.shards import Counts, sum_counts
+from r2i.core.tables import Row, part_name, read_table, write_table
 from r2i.endpoint.base import Reply, Request
 from r2i.endpoint.flow import run_jobs
 from r2i.endpoint.ledger import Ledger
-from r2i.overlay.ask import prepare_items
+from r2i.overlay.ask import item_jobs
+from r2i.overlay.balance import limit_dimensions
 from r2i.overlay.boxed import Drawer
 from r2i.overlay.difficulty import score_tries
 from r2i.overlay.distractors import ROUNDS, add_options
 from r2i.overlay.item import Item, make_items, still_ok
 from r2i.overlay.reply import DISTRACTORS_FORM, choose_distinct, parse_distractors
-from r2i.overlay.rows import choose_views, summarise, train_rows
+from r2i.overlay.rows import choose_views, count_train_rows, train_rows
 
 PARAMS = Overlay.model_validate(
     {"prompts": "mini", "teacher": {}, "student": {}, "write": {"temperature": 0.8}, "attempt": {"temperature": 1},
@@ -73,7 +76,7 @@ def prepare(
     ledger: Ledger | None = None,
 ) -> None:
     teacher = FakeModel(lambda *_: THREE)
-    prepare_items(found, pictures(CROPS), pictures(images), drawer, teacher, student, params, 0, ledger)
+    run_jobs(item_jobs(found, pictures(CROPS), pictures(images), drawer, teacher, student, params, 0), ledger)
 
 
 def rows_of(found: list[Item], params: Overlay = PARAMS) -> list[Row]:
@@ -109,7 +112,6 @@ def test_mended_lists_are_counted() -> None:
     found = items("5", "6")
     give_options(found, FakeModel(lambda request, _: THREE if "5" in request.prompt else '["1", "2", "3",]'))
     assert [item.repaired for item in found] == [0, 1]
-    assert summarise(found, [], 4)["repaired"] == 1
 
 
 @pytest.mark.parametrize("text", ["", "3, 8, 1", "[]", "[3, 8, 1]", '{"a": "3"}', '[["3"]]'])
@@ -325,7 +327,7 @@ def test_all_rounds_of_wrong_answers_come_before_the_student(drawer: Drawer) -> 
         return said[rounds[request.prompt]] if "answer is 5" in request.prompt else '["6", "7", "8"]'
 
     teacher, student = Noting(slow, "teacher"), Noting(lambda *_: "<answer>A</answer>", "student")
-    prepare_items(items("5", "4"), pictures(CROPS), pictures(IMAGES), drawer, teacher, student, PARAMS, 0)
+    run_jobs(item_jobs(items("5", "4"), pictures(CROPS), pictures(IMAGES), drawer, teacher, student, PARAMS, 0))
     assert order == [("teacher", 2), ("teacher", 1), ("teacher", 1), ("student", 2)]
 
 
@@ -401,27 +403,44 @@ def test_rows_fit_their_table_and_are_counted(drawer: Drawer, tmp_path: Path) ->
     table = read_table(tmp_path / "train", TRAIN, "overlay")
     written = {row["row_id"]: row | {"box": Box(*row["box"])} for row in table}
     assert written == {row["row_id"]: row for row in rows_of(found)}
-    counts = summarise(found, rows, PARAMS.tries)
+    counts = count_train_rows(rows, PARAMS.tries)
     assert counts["questions"]["status"] == {"ok": 2, "rejected": 1} and counts["right"] == {"1": 2, "4": 1}
     assert sum(counts["labels"].values()) == len(still_ok(found)) == 2
     assert counts["distractor_rounds"] == {"1": 3} and counts["rows_by_view"]["boxed"] == 2
 
 
-def test_a_dimension_that_crowds_is_cut_to_its_limit_whatever_the_order() -> None:
+def test_a_dimension_that_crowds_is_cut_to_its_limit_across_shards(tmp_path: Path) -> None:
     """Five material questions and one about a digit, at most 2 of a dimension: 3 of 6 are left."""
-    from r2i.overlay.balance import limit_dimensions
+    kinds = ["material"] * 5 + ["ocr"]
 
-    def fresh() -> list[Item]:
-        kinds = ["material"] * 5 + ["ocr"]
-        return [Item({"question_id": f"q{i}", "dimension": kind}, (0, 0, 1, 1), "x") for i, kind in enumerate(kinds)]
+    def written(name: str, shards: dict[str, str]) -> tuple[Path, dict[str, Counts]]:
+        rows = [
+            make_row(
+                TRAIN, row_id=make_id(f"q{number}", view), question_id=f"q{number}", image_id=f"image-{number}",
+                view=view, image=picture(number), dimension=kind, distractor_calls=[], tries=4, right=0, label="A",
+            )
+            for number, kind in enumerate(kinds) for view in ("boxed", "full")
+        ]  # fmt: skip
+        write_table(tmp_path / name, rows, TRAIN, shards)
+        parts = {part_name(path): path for path in sorted((tmp_path / name).iterdir())}
+        counts = {part: count_train_rows(read_table(path, TRAIN, ""), 4) for part, path in parts.items()}
+        return tmp_path / name, counts
 
-    first, second = fresh(), fresh()[::-1]
-    limit_dimensions(first, 2, 0)
-    limit_dimensions(second, 2, 0)
-    kept = {item.question_id for item in first if item.status == "ok"}
-    assert len(kept) == 3 and "q5" in kept
-    assert kept == {item.question_id for item in second if item.status == "ok"}
-    assert {item.reason for item in first if item.status != "ok"} == {"over_limit"}
-    untouched = fresh()
-    limit_dimensions(untouched, None, 0)
-    assert all(item.status == "ok" for item in untouched)
+    def kept(folder: Path) -> set[str]:
+        return {row["question_id"] for row in read_table(folder, TRAIN, "") if row["status"] == "ok"}
+
+    one, counts_one = written("one", {f"image-{number}": "a" for number in range(6)})
+    two, counts_two = written("two", {f"image-{number}": "ab"[number % 2] for number in range(6)})
+    untouched, counts = written("none", {f"image-{number}": "a" for number in range(6)})
+    before = [path.read_bytes() for path in untouched.iterdir()]
+    limit_dimensions(one, counts_one, 2, 4, 0)
+    limit_dimensions(two, counts_two, 2, 4, 0)
+    limit_dimensions(untouched, counts, None, 4, 0)
+    assert len(kept(one)) == 3 and "q5" in kept(one) and kept(one) == kept(two)
+    rows = read_table(two, TRAIN, "")
+    assert by_reason(rows) == {"ok: ": 6, "rejected: over_limit": 3}
+    assert {row["row_id"]: row["image"] is not None for row in rows} == {
+        row["row_id"]: row["status"] == "ok" for row in rows
+    }
+    assert sum_counts(counts_two.values()) == sum_counts(counts_one.values()) == count_train_rows(rows, 4)
+    assert [path.read_bytes() for path in untouched.iterdir()] == before

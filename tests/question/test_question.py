@@ -13,8 +13,9 @@ from r2i.core.parse import ReplyError
 from r2i.core.records import QUESTIONS
 from r2i.core.tables import Row, read_table, write_table
 from r2i.endpoint.base import Picture, Reply, Request
+from r2i.endpoint.flow import run_jobs
 from r2i.endpoint.ledger import Ledger
-from r2i.question.ask import make_questions, summarise
+from r2i.question.ask import count_questions, question_jobs
 from r2i.question.check import apply_check, build_check_request
 from r2i.question.reply import CHECKS, CHECKS_FORM, DIMENSIONS, QUESTIONS_FORM, parse_checks, parse_questions
 from r2i.question.write import MAX_LENGTH, build_write_request, read_questions
@@ -32,7 +33,9 @@ def ask(model: FakeModel, *numbers: int, params: Question = MINI, ledger: Ledger
     """The rows of some regions, each on an image of its own."""
     crops = {f"region-{n}": region_row(n)["crop"] for n in numbers}
     images = {f"image-{n}": image_row(n)["image"] for n in numbers}
-    return make_questions([region_row(n) for n in numbers], pictures(crops), pictures(images), model, params, 0, ledger)
+    regions = [region_row(n) for n in numbers]
+    jobs = question_jobs(regions, pictures(crops), pictures(images), model, params, 0)
+    return [row for rows in run_jobs(jobs, ledger) for row in rows]
 
 
 def read(reply: Reply) -> list[Row]:
@@ -63,7 +66,7 @@ def test_a_list_with_slips_is_repaired_and_the_row_says_so() -> None:
     assert [row["repaired"] for row in read(ok(text)) + read(ok(DIGIT))] == [True, False]
     assert check(ok(YES[:-1] + ",}"))["repaired"] and not check(ok(YES))["repaired"]
     assert check(ok(YES), question_row(1) | {"repaired": True})["repaired"]  # of the reply that wrote it
-    assert summarise(read(ok(text)))["repaired"] == 1
+    assert count_questions(read(ok(text)))["repaired"] == 1
 
 
 def test_the_forms_that_servers_enforce_are_read_by_the_same_parsers() -> None:
@@ -211,7 +214,7 @@ def test_regions_are_gone_through_in_the_order_of_the_images() -> None:
     regions = [region_row(number) for number in (1, 2, 3)]
     crops = pictures({region["region_id"]: region["crop"] for region in regions})
     images = pictures({f"image-{number}": image_row(number)["image"] for number in (3, 1, 2)})
-    make_questions(regions, crops, images, model, MINI, 0)
+    run_jobs(question_jobs(regions, crops, images, model, MINI, 0))
     assert [sent(request)[0] for request in model.asked] == [region_row(number)["crop"] for number in (3, 1, 2)]
 
 
@@ -237,6 +240,6 @@ def test_rows_fit_their_table_in_both_styles(params: Question, tmp_path: Path) -
 
 def test_metrics_count_regions_without_a_question() -> None:
     rows = [question_row(1), question_row(1, "b?"), question_row(2) | {"status": "failed", "reason": "timeout"}]
-    found = summarise(rows)
+    found = count_questions(rows)
     assert found["questions_per_region"] == {"0": 1, "2": 1}
     assert found["status"] == {"ok": 2, "failed": 1} and found["by_dimension"] == {"ocr": 2}

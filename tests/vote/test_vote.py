@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,11 @@ from r2i.core.parse import ReplyError
 from r2i.core.records import VOTES
 from r2i.core.tables import Row, read_table, write_table
 from r2i.endpoint.base import Request
+from r2i.endpoint.flow import run_jobs
 from r2i.endpoint.ledger import Ledger
-from r2i.vote.collect import count_votes, judge_votes, make_votes, summarise
-from r2i.vote.count import count_samples, decide, group_answers, is_worth_judging, merge_groups
-from r2i.vote.judge import GROUPS_FORM, parse_groups
+from r2i.vote.collect import count_vote_rows, count_votes, find_open_questions, make_votes, summarise
+from r2i.vote.count import VoteCount, count_samples, decide, group_answers, is_worth_judging, merge_groups
+from r2i.vote.judge import GROUPS_FORM, JudgedCount, judge_job, parse_groups
 
 RULES = Vote(min_agreement=6)
 JUDGED = Vote.model_validate({"min_agreement": 6, "judge": "llm", "endpoint": {}})
@@ -44,8 +46,17 @@ def answer_rows(number: int, *answers: str | None) -> list[Row]:
 
 
 def collect_votes(questions: list[Row], answers: list[Row], params: Vote, judge: FakeModel | None = None) -> list[Row]:
-    counts = count_votes(questions, answers, params)
-    return make_votes(questions, counts, judge_votes(questions, counts, judge, params, 0), params)
+    counts = count_votes(questions, answers)
+    return make_votes(questions, counts, judge_votes(questions, counts, judge, params) if judge else {}, params)
+
+
+def judge_votes(
+    questions: list[Row], counts: Mapping[str, VoteCount], judge: FakeModel, params: Vote, ledger: Ledger | None = None
+) -> dict[str, JudgedCount]:
+    asked = find_open_questions(questions, counts, params)
+    ids = [question["question_id"] for question in asked]
+    jobs = (judge_job(question, counts[question["question_id"]], judge, params, 0) for question in asked)
+    return dict(zip(ids, run_jobs(jobs, ledger), strict=True))
 
 
 def vote_on(*answers: str | None, params: Vote = RULES, judge: FakeModel | None = None) -> Row:
@@ -179,9 +190,9 @@ def test_savings_and_mended_replies_are_counted() -> None:
         return text.replace("]}", "],}") if "1. pink" in request.prompt else text
 
     judge = FakeModel(join)
-    counts, ledger = count_votes(questions, rows, JUDGED), Ledger()
-    judged = judge_votes(questions, counts, judge, JUDGED, 0, ledger)
-    found = summarise(make_votes(questions, counts, judged, JUDGED), rows, judged)
+    counts, ledger = count_votes(questions, rows), Ledger()
+    judged = judge_votes(questions, counts, judge, JUDGED, ledger)
+    found = count_vote_rows(make_votes(questions, counts, judged, JUDGED), rows, judged)
     assert (found["judged"], found["decided_by_rules"], found["repaired"]) == (2, 1, 1)
     assert found["status"] == {"ok": 3} and ledger.metrics()["fake"]["requests"] == 2
 
@@ -269,9 +280,12 @@ def test_a_question_without_answer_rows_is_an_error() -> None:
 
 
 def test_a_threshold_nobody_can_reach_is_an_error() -> None:
+    counts = count_vote_rows([], [], {})
     with pytest.raises(ParamsError, match="min_agreement"):
-        vote_on("5", "5", "5", "5")
-    vote_on("5", "6", "7", "8", *["saved"] * 4)  # 8 were meant to be asked
+        summarise({**counts, "most_samples": {"4": 10}}, 6)
+    summarise({**counts, "most_samples": {"4": 10, "8": 1}}, 6)
+    with pytest.raises(ParamsError, match="over 0 times"):
+        summarise({**counts, "most_samples": {}}, 6)
 
 
 # defect 18 of the reference
@@ -285,7 +299,8 @@ def test_rows_fit_their_table_and_are_counted(tmp_path: Path) -> None:
     rows = answer_rows(1, *["5"] * 7, "6") + answer_rows(2, *["red", "blue"] * 4)
     votes = collect_votes([question_row(1), question_row(2)], rows, RULES)
     write_table(tmp_path / "votes", votes, VOTES)
-    found = summarise(read_table(tmp_path / "votes", VOTES, "vote"), rows, {})
+    counts = count_vote_rows(read_table(tmp_path / "votes", VOTES, "vote"), rows, {})
+    found = summarise({**counts, "most_samples": {"8": 2}}, 6)
     assert found["agree"] == {"4": 1, "7": 1} and found["kept_by_dimension"] == {"ocr": 1}
     # teacher a (even places): 4 + 0 of 8 equal the winners 5 and blue; teacher b: 3 + 4 of 8
     assert found["teacher_agreement"] == {"a": 4 / 8, "b": 7 / 8}

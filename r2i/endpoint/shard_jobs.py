@@ -1,0 +1,110 @@
+"""Work on shards by asking models: the jobs of one shard are a list, its rows what their results make.
+
+Calls to servers of many shards are under way together. A model in process is asked shard by shard, so that its batches,
+and with them the last bits of its logits, are a function of the shard alone.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from r2i.core.fingerprint import machine
+from r2i.core.params import Endpoint, Params
+from r2i.core.shards import Counts, MadeShard, Shard, ShardWork
+from r2i.endpoint.base import Model, ServedModel
+from r2i.endpoint.flow import Job, JobList, run_job_lists
+from r2i.endpoint.ledger import Ledger
+from r2i.endpoint.vllm import digest_folder, name_by_weights
+
+T = TypeVar("T")
+CALLS_OF_A_WORKER = 8  # least calls in flight that are worth a process
+
+
+class JobWork(ShardWork, Generic[T]):
+    """Work whose rows come out of jobs (r2i.endpoint.flow).
+
+    `models`: by the names that `endpoints` gives them, while it runs. Counts have `calls`, the ledger's.
+    """
+
+    models: Mapping[str, Model]
+
+    def __init__(self, params: Params, workers: int = 1) -> None:
+        super().__init__(params, workers)
+        self._weights: dict[str, str] = {}
+
+    @abstractmethod
+    def endpoints(self) -> dict[str, Endpoint]:
+        """The models that are asked, by a name of ours."""
+
+    @abstractmethod
+    def start(self, shard: Shard) -> Iterable[Job[T]]:
+        """The jobs of one shard; each is asked for when its turn comes."""
+
+    @abstractmethod
+    def finish(self, shard: Shard, results: Sequence[T]) -> tuple[Sequence[Mapping[str, Any]], Counts]:
+        """The rows and counts of a shard, out of its jobs' results in their order."""
+
+    def release(self, shard: Shard) -> None:
+        """Forget what was kept of a shard between `start` and the writing of its rows."""
+
+    def run(self, shards: Iterable[Shard], done: Callable[[Shard, MadeShard], None]) -> None:
+        from r2i.endpoint import connect
+
+        with ExitStack() as stack:
+            shared = {name: share_limits(one, self.workers) for name, one in self.endpoints().items()}
+            self.models = {name: stack.enter_context(connect(endpoint)) for name, endpoint in shared.items()}
+            lists = (self._list(shard, done) for shard in shards)
+            if all(isinstance(model, ServedModel) for model in self.models.values()):
+                run_job_lists(lists)
+            else:
+                for each in lists:
+                    run_job_lists([each])
+
+    def _list(self, shard: Shard, done: Callable[[Shard, MadeShard], None]) -> JobList[T]:
+        ledger = Ledger()
+        return JobList(self.start(shard), partial(self._finish, shard, ledger, done), ledger)
+
+    def _finish(
+        self, shard: Shard, ledger: Ledger, done: Callable[[Shard, MadeShard], None], results: Sequence[T]
+    ) -> None:
+        try:
+            rows, counts = self.finish(shard, results)
+            done(shard, MadeShard(rows, {**counts, "calls": ledger.counts()}, not ledger.passing))
+        finally:
+            self.release(shard)
+
+    def depends_on(self, shard: Shard) -> Any:
+        """The weights of models in process, and the kind of machine, by which their last bits differ."""
+        local = sorted({one.model for one in self.endpoints().values() if one.kind == "local"})
+        for folder in local:
+            if folder not in self._weights:
+                self._weights[folder] = digest_folder(Path(folder)) if Path(folder).is_dir() else ""
+        return [{folder: self._weights[folder] for folder in local}, machine()] if local else None
+
+    def most_workers(self) -> int | None:
+        """One where a vLLM is started here; with servers, as many as have CALLS_OF_A_WORKER in flight."""
+        endpoints = self.endpoints().values()
+        if any(one.kind == "vllm" for one in endpoints):
+            return 1
+        limits = [one.concurrency // CALLS_OF_A_WORKER for one in endpoints if one.kind == "openai"]
+        return max(1, min(limits)) if limits else None
+
+    def gpus(self) -> int:
+        return int(any(one.kind == "local" for one in self.endpoints().values()))
+
+    def call_metrics(self, counts: Counts) -> dict[str, Any]:
+        """`calls` of the stage's metrics, out of the counts of all shards."""
+        prices = {name_by_weights(one).name: one.price for one in self.endpoints().values()}
+        return Ledger.of(counts.get("calls", {}), prices).metrics()
+
+
+def share_limits(endpoint: Endpoint, workers: int) -> Endpoint:
+    """The endpoint for one of `workers` processes: its part of the limits."""
+    if workers == 1 or endpoint.kind == "local":
+        return endpoint
+    shared = {name: value and max(1, value // workers) for name in ("concurrency", "rpm", "tpm")
+              for value in [getattr(endpoint, name)]}  # fmt: skip
+    return endpoint.model_copy(update=shared)
