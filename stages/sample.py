@@ -41,7 +41,7 @@ def main(file: Annotated[Path, typer.Option("--params")] = Path("params.yaml")) 
         ordered = sorted(selection.rows, key=lambda row: row["source"])
         cut = cut_shards((row["image_id"] for row in ordered), params.shard_images)
         write_table(paths.IMAGES, selection.rows, records.IMAGES, cut)
-    write_table(paths.TRUTH, selection.truth, records.TRUTH)
+    write_table(paths.TRUTH, selection.truth, records.TRUTH, cut)
     metrics = {**count_statuses(selection.rows), **summarise(offers, selection), "versions": versions}
     write_metrics(paths.metrics("sample"), metrics)
 

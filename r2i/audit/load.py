@@ -1,4 +1,4 @@
-"""The tables that the audit reads, without the pictures, and what it makes of them."""
+"""The tables that the audit reads, shard by shard and without the pictures, and what it makes of them."""
 
 from typing import Any
 
@@ -9,48 +9,54 @@ from r2i.audit.measure import (
     audit_train,
     audit_votes,
     find_contamination,
+    pool_shares,
 )
 from r2i.audit.oracle import Oracle
 from r2i.core import paths, records
+from r2i.core.catalogue import ANSWERS, IMAGES, QUESTIONS, REGIONS, TRAIN, TRUTH, VOTES, Listed
 from r2i.core.images import perceptual_hash, read_image
-from r2i.core.tables import Row, iter_rows, read_table
+from r2i.core.progress import track
+from r2i.core.shards import Shard, list_shards
+from r2i.core.tables import Row, iter_rows
+
+COLUMNS = {
+    REGIONS: "region_id image_id box status",
+    QUESTIONS: "question_id region_id image_id question checks status",
+    ANSWERS: "answer_id question_id image_id teacher answer status",
+    VOTES: "question_id region_id image_id question answer agree status",
+    TRAIN: "row_id question_id region_id image_id question answer dimension status reason",
+}
 
 
 def audit_run() -> dict[str, Any]:
     """All audits of the run in `data/`; without rendered images only the one for contamination."""
-    images = [row for row in _read("IMAGES", "sample", "image_id phash status") if row["status"] == records.OK]
+    found: dict[str, Any] = {}
+    images: list[Row] = []
+    for shard in track(list_shards((IMAGES, TRUTH, *COLUMNS)), "audit"):
+        rows = shard.ok_rows(IMAGES, ["image_id", "phash", "status"])
+        images += [{"image_id": row["image_id"], "phash": row["phash"]} for row in rows]
+        if truth := shard.rows(TRUTH):
+            audited = _compare_with(truth, shard)
+            found = pool_shares(found, audited) if found else audited
     contamination = find_contamination(images, _benchmark_hashes())
-    known = {row["image_id"] for row in images}
-    truth = [
-        row for row in read_table(paths.TRUTH, records.TRUTH, "sample", allow_empty=True) if row["image_id"] in known
-    ]
-    if not truth:
-        return {"available": False, "contamination": contamination}
-    return {"available": True, "contamination": contamination, **_compare_with(truth)}
+    return {"available": bool(found), "contamination": contamination, **found}
 
 
-def _compare_with(truth: list[Row]) -> dict[str, Any]:
+def _compare_with(truth: list[Row], shard: Shard) -> dict[str, Any]:
     rendered = {row["image_id"] for row in truth}
-    regions = _read("REGIONS", "crop", "region_id image_id box status", rendered)
-    questions = _read("QUESTIONS", "question", "question_id region_id image_id question checks status", rendered)
-    answers = _read("ANSWERS", "answer", "answer_id question_id image_id teacher answer status", rendered)
-    votes = _read("VOTES", "vote", "question_id region_id image_id question answer agree status", rendered)
-    train = _read(
-        "TRAIN", "overlay", "row_id question_id region_id image_id question answer dimension status reason", rendered
-    )
+
+    def read(table: Listed) -> list[Row]:
+        return [row for row in shard.rows(table, COLUMNS[table].split()) if row["image_id"] in rendered]
+
+    regions, questions = read(REGIONS), read(QUESTIONS)
     oracle = Oracle(truth, regions)
     return {
         "regions": audit_regions(oracle, regions),
         "questions": audit_questions(oracle, questions),
-        "answers": audit_answers(oracle, answers, {row["question_id"]: row for row in questions}),
-        "votes": audit_votes(oracle, votes),
-        "train": audit_train(oracle, train),
+        "answers": audit_answers(oracle, read(ANSWERS), {row["question_id"]: row for row in questions}),
+        "votes": audit_votes(oracle, read(VOTES)),
+        "train": audit_train(oracle, read(TRAIN)),
     }
-
-
-def _read(name: str, made_by: str, columns: str, images: set[str] | None = None) -> list[Row]:
-    rows = read_table(getattr(paths, name), getattr(records, name), made_by, columns.split(), allow_empty=True)
-    return [row for row in rows if images is None or row["image_id"] in images]
 
 
 def _benchmark_hashes() -> list[Row]:

@@ -27,6 +27,18 @@ def shares_by(pairs: Iterable[tuple[Any, bool]]) -> dict[str, Share]:
     return {group: share(verdicts) for group, verdicts in sorted(groups.items())}
 
 
+def pool_shares(left: Any, right: Any) -> Any:
+    """The shares of two shards' cases together, wherever they stand in nested mappings of equal form."""
+    if left.keys() == right.keys() == {"value", "n"}:
+        cases = left["n"] + right["n"]
+        true = sum(round(each["value"] * each["n"]) for each in (left, right) if each["n"])
+        return {"value": true / cases if cases else None, "n": cases}
+    return {
+        key: pool_shares(left[key], right[key]) if key in left and key in right else (left | right)[key]
+        for key in sorted(left.keys() | right.keys())
+    }
+
+
 def audit_regions(oracle: Oracle, regions: Sequence[Row]) -> dict[str, Share]:
     """Recall: objects that a kept region covers. Precision: kept regions that cover an object."""
     boxes: defaultdict[str, list[Box]] = defaultdict(list)

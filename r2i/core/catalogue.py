@@ -24,6 +24,9 @@ class Listed:
     schema: pa.Schema
     stage: str
 
+    def __hash__(self) -> int:
+        return hash(self.folder)
+
     @property
     def key(self) -> str:
         return str(self.schema.names[0])
@@ -66,6 +69,7 @@ class Listed:
 
 
 IMAGES = Listed("images", paths.IMAGES, records.IMAGES, "sample")
+TRUTH = Listed("truth", paths.TRUTH, records.TRUTH, "sample")
 REGIONS = Listed("regions", paths.REGIONS, records.REGIONS, "crop")
 QUESTIONS = Listed("questions", paths.QUESTIONS, records.QUESTIONS, "question")
 ANSWERS = Listed("answers", paths.ANSWERS, records.ANSWERS, "answer")

@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -67,9 +68,8 @@ def _run_in_processes(task: Task, workers: int) -> None:
             for sentinel in wait(list(running)):
                 process, ours = running.pop(sentinel)
                 process.join()
-                error = ours.recv() if ours.poll() else None
-                if error is not None:
-                    raise error
+                with suppress(EOFError):  # its end is closed, and nothing was sent
+                    raise ours.recv()
                 if process.exitcode:
                     raise R2IError(
                         f"a worker of {workers} died ({_describe_exit(process.exitcode)})",
