@@ -2,11 +2,11 @@
 
 `python bench/crop.py` segments 160 pictures of 0.5 MP with the real package sam2 and a small model with random
 weights on 2 cores (about two minutes) and writes bench/results/crop.json. Each executor runs in a process of its
-own, with a state of its own. `--scale 0.1` is for trying the bench itself: it prints and writes nothing.
+own, from the beginning. `--scale 0.1` is for trying the bench itself: it prints and writes nothing.
 
     encoder_passes_per_image   the most, over methods sam2 and teacher+sam2 (8 boxes on each image)
-    ray_vs_local               wall time of 2 Ray workers over the local executor's, from the first image to the
-                               last row written; a worker has one thread in both. Start-up is stated apart.
+    ray_vs_local               wall time of 2 Ray workers over that of one process, without Ray's start-up, which is
+                               stated apart; a worker has one thread in both
 """
 
 import argparse
@@ -14,16 +14,17 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
@@ -34,15 +35,18 @@ from tiny_sam2 import make_checkpoint  # noqa: E402 - needs the path
 from bench.result import note_code, write_result  # noqa: E402
 from r2i.core import records  # noqa: E402
 from r2i.core.boxes import Box  # noqa: E402
+from r2i.core.catalogue import IMAGES, REGIONS  # noqa: E402
 from r2i.core.images import jpeg_bytes  # noqa: E402
 from r2i.core.metrics import rounded  # noqa: E402
-from r2i.core.params import Crop, Cut, Pool  # noqa: E402
+from r2i.core.params import Crop, Cut, Pool, load_params  # noqa: E402
 from r2i.core.photos import Photos  # noqa: E402
+from r2i.core.shards import cut_shards  # noqa: E402
 from r2i.core.tables import write_table  # noqa: E402
 from r2i.endpoint.pictures import read_images  # noqa: E402
 
 RESULT = ROOT / "bench" / "results" / "crop.json"
-IMAGES = 160
+COUNT = 160
+SHARD_IMAGES = 10
 SIZE = (800, 600)
 POINTS = 3  # on each side of the grid: an image takes about 0.3 s of one core
 BOXES = 8  # that the teacher lists in an image
@@ -60,7 +64,7 @@ def main() -> None:
     code = note_code()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        count = max(16, round(IMAGES * told.scale))
+        count = max(16, round(COUNT * told.scale))
         make_images(folder, count)
         (folder / "model.json").write_text(json.dumps(make_checkpoint(folder)))
         result = {part: child(part, folder) for part in ("passes", "local", "ray")}
@@ -94,7 +98,8 @@ def make_images(folder: Path, count: int) -> None:
         (folder / "pool" / f"{number}.jpg").write_bytes(data)
         reference = {"pool": "photos", "member": f"{number}.jpg", "size": len(data), "status": "ok", "reason": ""}
         rows.append(dict.fromkeys(records.IMAGES.names) | reference | {"image_id": hashlib.sha256(data).hexdigest()})
-    write_table(folder / "images", rows, records.IMAGES)
+    cut = cut_shards((row["image_id"] for row in rows), SHARD_IMAGES)
+    write_table(folder / IMAGES.folder, rows, records.IMAGES, cut)
 
 
 def settings(folder: Path, **changes: Any) -> Crop:
@@ -104,49 +109,48 @@ def settings(folder: Path, **changes: Any) -> Crop:
     return Crop.model_validate({"method": "sam2"} | model | rules | changes)
 
 
-class Stamped(Mapping[str, Any]):
-    """Pictures; the time of the first load in any process is left in `folder`."""
-
-    def __init__(self, folder: Path) -> None:
-        self.pictures, self.stamp = open_images(folder), folder / "began"
-
-    def __getitem__(self, name: str) -> Any:
-        if not self.stamp.exists():
-            self.stamp.write_text("")
-        return self.pictures[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.pictures)
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-
 def walls(executor: str, folder: Path) -> dict[str, Any]:
-    """Seconds of one executor on 2 cores: until the first image is read, and from there to the table."""
-    from r2i.crop.run import regions_of_all
+    """Seconds of one executor on 2 cores, a Ray's start apart."""
+    from r2i.core.executors import Task, run_tasks
+    from r2i.core.shards import make_table
+    from r2i.crop.run import CropWork
 
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
-    own = folder / executor
-    own.mkdir()
     os.environ.pop("RAY_ADDRESS", None)
-    began = time.time()
-    with regions_of_all(partial(Stamped, folder), settings(folder, executor=executor), Cut(), state=own) as done:
-        rows = done.rows()
-        write_table(own / "regions", rows, records.REGIONS)
-    ended = time.time()
-    first = (folder / "began").stat().st_mtime
-    (folder / "began").unlink()
-    table = hashlib.sha256(b"".join(path.read_bytes() for path in sorted((own / "regions").iterdir()))).hexdigest()
-    return {"start_s": first - began, "work_s": ended - first, "rows": len(rows), "table": table}
+    params = write_params(folder, executor)
+    began = time.perf_counter()
+    run_tasks(Task(do_nothing, (), ["a", "b"]), load_params(params).chosen.execution)
+    started = time.perf_counter()
+    counts = make_table(CropWork, params)
+    ended = time.perf_counter()
+    shutil.rmtree(".r2i")
+    table = hashlib.sha256(b"".join(path.read_bytes() for path in REGIONS.parts())).hexdigest()
+    start_s = (started - began) * (executor == "ray")
+    return {"start_s": start_s, "work_s": ended - started - start_s, "rows": counts["rows"], "table": table}
+
+
+def do_nothing(names: list[str], workers: int) -> None:
+    """What a worker's start costs."""
+
+
+def write_params(folder: Path, executor: str) -> Path:
+    """mini's, with the pictures and the segmenter of this bench."""
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    mini = values["profiles"]["mini"]
+    mini["execution"] = {"executor": executor}
+    mini["sample"] |= {"pools": [{"kind": "folder", "name": "photos", "path": "pool"}]}
+    mini["crop"] = settings(folder).model_dump(mode="json", exclude_unset=True)
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return path
 
 
 def passes(folder: Path) -> dict[str, float]:
     """Calls of the image encoder for each image, by method."""
     from sam2.modeling.backbones.image_encoder import ImageEncoder
 
-    from r2i.crop.finders import Listing, Named
-    from r2i.crop.run import regions_of_all
+    from r2i.crop.finders import Listing, Named, make_finder
+    from r2i.crop.regions import find_regions_of
 
     calls = 0
     forward = ImageEncoder.forward
@@ -162,18 +166,19 @@ def passes(folder: Path) -> dict[str, float]:
     listing = Listing(tuple(Named(f"thing {n}", box) for n, box in enumerate(boxes)), (), "ok", "", {})
     found = {}
     for method in ("sam2", "teacher+sam2"):
-        listings = None if method == "sam2" else dict.fromkeys(pictures, listing)
         calls = 0
         cfg = settings(folder, method=method, teacher={})
-        with regions_of_all(partial(dict, pictures), cfg, Cut(), listings, folder / "passes") as done:
-            assert any(row["status"] == "ok" for row in done.rows())
+        finder = make_finder(cfg, Cut(), dict.fromkeys(pictures, listing))
+        rows = [row for name, picture in pictures.items()
+                for row in find_regions_of(name, picture.load(), finder, cfg, Cut())]  # fmt: skip
+        assert any(row["status"] == "ok" for row in rows)
         found[method] = calls / len(pictures)
     return found
 
 
 def open_images(folder: Path) -> Mapping[str, Any]:
     photos = Photos([Pool(kind="folder", name="photos", path=str(folder / "pool"))])
-    return read_images(photos, folder=folder / "images")
+    return read_images(photos, folder=folder / IMAGES.folder)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,8 @@ STEPS = {
     "one_percent": "1 % more images",
 }  # fmt: skip
 REGIONS, QUESTIONS, SAMPLES = 3, 4, 8  # of an image (at most), a region, a question
-SHARDS = {"sample": 256, "crop": 64, "question": 64, "answer": 64, "vote": 64, "overlay": 256}  # as `paper` has them
+SHARD_IMAGES = 16
+STAGES = ("sample", "crop", "question", "answer", "vote", "overlay")
 WRITTEN = [{"question": f"what color is the dot {number}?", "dimension": "color"} for number in range(QUESTIONS)]
 CHECKED = dict.fromkeys(("answerable_from_crop", "one_clear_answer", "same_in_both", "names_target"), True)
 SCRIPT = (  # the first part that a prompt of style `mini` holds decides
@@ -81,7 +82,12 @@ class Lab:
         profile = values["profiles"]["smoke"]
         remote = {"kind": "openai", "model": "m", "base_url": self.server.url, "enforce_form": False}
         pool = {"kind": "folder", "name": "photos", "path": "pools/photos", "version": None}
-        profile["sample"] |= {"pools": [pool], "images": images, "near_duplicate_bits": -1}
+        profile["sample"] |= {
+            "pools": [pool],
+            "images": images,
+            "near_duplicate_bits": -1,
+            "shard_images": SHARD_IMAGES,
+        }
         profile["crop"] |= {"per_image": REGIONS}
         profile["question"] |= {"teacher": remote, "per_crop": QUESTIONS}
         profile["answer"]["teachers"] = [
@@ -89,8 +95,6 @@ class Lab:
         ]
         profile["vote"] |= {"min_agreement": min_agreement}
         profile["overlay"] |= {"teacher": remote, "student": remote, "per_dimension": None}
-        for name, shards in SHARDS.items():
-            profile[name]["shards"] = shards
         made = {"seed": 0, "profile": "smoke", "profiles": {"smoke": profile}}
         (self.folder / "params.yaml").write_text(yaml.safe_dump(made, sort_keys=False), encoding="utf-8")
 
@@ -187,7 +191,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 100_000])
     args = parser.parse_args()
-    scripts = [ROOT / "stages" / f"{name}.py" for name in SHARDS]
+    scripts = [ROOT / "stages" / f"{name}.py" for name in STAGES]
     code = note_code(*scripts, ROOT / "bench" / "endpoint_parts" / "server.py", profiles=["smoke"])
     sizes = {}
     with tempfile.TemporaryDirectory(prefix="r2i-labs-") as made:

@@ -20,7 +20,7 @@ from r2i.core.params import Execution
 
 GRACE_S = 12.0  # for workers to store the replies that are under way, when another has failed
 RAY_TASKS = 4  # tasks for each worker: the slowest of them costs little, models are loaded so often
-RETRIES = 3  # of a Ray task whose worker died
+RETRIES = 10  # of a Ray task whose worker died
 PARENT_S = 1.0  # between two looks whether the parent lives
 
 

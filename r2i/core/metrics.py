@@ -46,7 +46,11 @@ def histogram(values: Iterable[Any]) -> dict[str, int]:
 
 def require_ok(rows: Sequence[Mapping[str, Any]], what: str, remedy: str) -> None:
     """Raise TableError, with what became of all rows, where none is ok: the next stage would have nothing."""
-    funnel = count_statuses(rows)
+    require_ok_counts(count_statuses(rows), what, remedy)
+
+
+def require_ok_counts(funnel: Mapping[str, Any], what: str, remedy: str) -> None:
+    """As `require_ok`, of what `count_statuses` gave."""
     if not funnel["status"].get("ok"):
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(funnel["reason"].items()))
         raise TableError(f"no {what} is left ({reasons or 'there was none'})", remedy)

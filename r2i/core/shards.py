@@ -70,15 +70,6 @@ def _is_mark(image_id: str, one_in: int) -> bool:
     return int.from_bytes(hashlib.sha256(image_id.encode()).digest()[:8], "big") % max(1, one_in) == 0
 
 
-def shard_of_each_image(images: Listed) -> dict[str, str]:
-    """The shard's name by image_id, as the table of images is cut."""
-    return {
-        image_id: part_name(path)
-        for path in images.parts()
-        for image_id in pq.read_table(path, columns=["image_id"]).column(0).to_pylist()
-    }
-
-
 @dataclass(frozen=True)
 class Shard:
     """One key range of a stage's input tables. `files`: by the table's name."""

@@ -1,7 +1,7 @@
 """The teacher lists objects that appear once, with boxes: all images' calls are in flight together."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from r2i.core.boxes import BoxUnit, place_box
 from r2i.core.ids import seed_of
@@ -15,28 +15,7 @@ from r2i.core.text import normalise
 from r2i.crop.finders import Listing, Named, Refused
 from r2i.crop.reply import EXAMPLES, OBJECTS_FORM, UNIT_TEXTS, ListedObject, parse_objects
 from r2i.endpoint.base import Model, Picture, Reply, Request
-from r2i.endpoint.flow import Job, run_jobs
-from r2i.endpoint.ledger import Ledger
-from r2i.endpoint.pictures import sort_by_picture
-
-
-def list_objects(
-    images: Sequence[Row],
-    pictures: Mapping[str, Picture],
-    teacher: Model,
-    params: Crop,
-    seed: int,
-    ledger: Ledger | None = None,
-) -> dict[str, Listing]:
-    """Listings by image_id of `images` (rows of IMAGES that are ok: image_id, width and height are used).
-
-    `pictures`: what the teacher sees, by image_id, in whose order the images are gone through; not scaled down
-    where `coordinates` are pixels.
-    """
-    ordered = sort_by_picture(images, pictures, lambda image: image["image_id"])
-    jobs = (listing_job(image, pictures[image["image_id"]], teacher, params, seed) for image in ordered)
-    listings = run_jobs(jobs, ledger, len(ordered))
-    return {image["image_id"]: listing for image, listing in zip(ordered, listings, strict=True)}
+from r2i.endpoint.flow import Job
 
 
 def listing_job(image: Row, picture: Picture, teacher: Model, params: Crop, seed: int) -> Job[Listing]:

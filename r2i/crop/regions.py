@@ -5,9 +5,7 @@ A finder (`contours`, `sam2`, `teacher+sam2`) proposes tight boxes with a score.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from statistics import median
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from PIL import Image
 
@@ -73,18 +71,6 @@ def row_without_box(image_id: str, status: str, reason: str) -> Row:
     empty = dict.fromkeys(("box", "score", "area_share", "crop", "mask", "listing"))
     same = {"region_id": make_id(image_id, "none"), "image_id": image_id, "name": ""}
     return same | empty | {"status": status, "reason": reason}
-
-
-def summarise(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Images seen, regions kept from each on average, and the median area of what was kept."""
-    rows = list(rows)
-    kept = [row for row in rows if row["status"] == OK]
-    images = len({row["image_id"] for row in rows})
-    return {
-        "images": images,
-        "per_image": len(kept) / images if images else None,
-        "median_area_share": median(row["area_share"] for row in kept) if kept else None,
-    }
 
 
 def judge_candidates(

@@ -1,99 +1,182 @@
-"""`crop` over many images: one after another here, or on all that Ray has; finished images are never done again."""
+"""`crop`, shard by shard: the teacher, if there is one, lists objects; a finder looks at each image; crops are cut."""
 
-import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from PIL import Image
 
 from r2i.core import paths
-from r2i.core.fingerprint import code_digests, library_versions
-from r2i.core.ids import make_id
-from r2i.core.images import file_sha256, sha256
-from r2i.core.params import Crop, Cut, Execution
+from r2i.core.catalogue import IMAGES, REGIONS
+from r2i.core.fingerprint import library_versions, machine
+from r2i.core.images import file_sha256
+from r2i.core.metrics import count_statuses, require_ok_counts
+from r2i.core.params import Endpoint, Params
+from r2i.core.photos import Photos
 from r2i.core.progress import track
-from r2i.core.records import REGIONS
-from r2i.crop.finished import FinishedImages, remove_unused
-from r2i.crop.worker import Stored, Task, Worker
+from r2i.core.records import FAILED, OK
+from r2i.core.shards import Counts, Shard, sum_counts
+from r2i.core.spool import Spool
+from r2i.core.tables import Row
+from r2i.crop.finders import Finding, Listing, make_finder
+from r2i.crop.grounding import listing_job
+from r2i.crop.regions import SEGMENTER_ERROR, find_regions_of, row_without_box
+from r2i.endpoint.base import Picture
+from r2i.endpoint.flow import Job
+from r2i.endpoint.pictures import read_images, sort_by_picture
+from r2i.endpoint.shard_jobs import JobWork
 
-LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "pycocotools", "sam2", "torch", "torchvision")
-IN_THE_LISTING = {"teacher", "listing", "prompts"}  # what the teacher replied is part of each image's key
-WORKER = "r2i.crop.worker"  # one image into its rows, in every executor
+LIBRARIES = ("pycocotools", "sam2", "torchvision")  # beside those of all shards
+SIZE = ["image_id", "width", "height", "status"]
 NOTES = 5  # failures that are told on stderr; the table has them all
+STRIKES = 3  # processes that die over one image before it is given up
+DIED = "segmenter_died"  # reason of an image that repeatedly killed its process
+
+
+class BegunCrop(NamedTuple):
+    """A shard between the teacher's listings and its rows. `images`: in the order of `pictures`."""
+
+    images: Sequence[Row]
+    pictures: Mapping[str, Picture]
+    spool: Spool
+
+
+class CropWork(JobWork[Listing]):
+    """Images → regions. A process makes its finder once."""
+
+    stage, inputs, needed, output = "crop", (IMAGES,), IMAGES, REGIONS
+
+    def __init__(self, params: Params, workers: int = 1) -> None:
+        super().__init__(params, workers)
+        self.begun: dict[str, BegunCrop] = {}  # by the shard's name
+        self.listings: dict[str, Listing] = {}  # of the shard in hand: the finder looks into it
+        self.finder: Any = None
+        self.notes = 0
+
+    def endpoints(self) -> dict[str, Endpoint]:
+        params = self.params.chosen.crop
+        return {"teacher": params.teacher} if params.method == "teacher+sam2" and params.teacher else {}
+
+    def depends_on(self, shard: Shard) -> Any:
+        """The segmenter, too: names of local files stand for their content, and its sums differ by machine."""
+        params = self.params.chosen.crop
+        if params.method == "contours":
+            return super().depends_on(shard)
+        files = [Path(params.sam2_model), Path(params.sam2_config)]
+        found = [file_sha256(path) if path.is_file() else "" for path in files]
+        return [super().depends_on(shard), found, library_versions(LIBRARIES), machine()]
+
+    def gpus(self) -> int:
+        return int(self.params.chosen.crop.method != "contours") or super().gpus()
+
+    def start(self, shard: Shard) -> Iterable[Job[Listing]]:
+        params, seed = self.params.chosen.crop, self.params.seed
+        images = shard.ok_rows(IMAGES, SIZE)
+        names = [image["image_id"] for image in images]
+        pictures = read_images(Photos.of(self.params), names, folder=shard.files[IMAGES.name])
+        images = sort_by_picture(images, pictures, lambda image: image["image_id"])
+        self.begun[shard.name] = BegunCrop(images, pictures, Spool(paths.REGIONS.parent))
+        if teacher := self.models.get("teacher"):
+            return (listing_job(image, pictures[image["image_id"]], teacher, params, seed) for image in images)
+        return ()
+
+    def finish(self, shard: Shard, results: Sequence[Listing]) -> tuple[list[Row], Counts]:
+        images, pictures, spool = self.begun[shard.name]
+        self.listings.clear()
+        self.listings.update(zip((image["image_id"] for image in images), results, strict=False))
+        rows: list[Row] = []
+        for image in track(images, f"crop {shard.name}"):
+            for row in self._regions_of(image["image_id"], pictures):
+                rows.append(row if row["crop"] is None else row | {"crop": spool.keep(row["crop"])})
+        return rows, {**count_statuses(rows), "images": len(images)}
+
+    def is_settled(self, rows: Sequence[Mapping[str, Any]]) -> bool:
+        """A GPU that was full may have room the next time."""
+        return not any(row["reason"] in (SEGMENTER_ERROR, DIED) for row in rows)
+
+    def release(self, shard: Shard) -> None:
+        if begun := self.begun.pop(shard.name, None):
+            begun.spool.close()
+
+    def _regions_of(self, image_id: str, pictures: Mapping[str, Picture]) -> list[Row]:
+        """Raises R2IError where no image can be done."""
+        with count_tries(image_id) as tries:
+            if tries > STRIKES:
+                self._note(f"{image_id}: {STRIKES} processes died over it")
+                return [row_without_box(image_id, FAILED, DIED)]
+            if self.finder is None:
+                self.finder = self._make_finder()
+            return find_regions_of(
+                image_id, pictures[image_id].load(), self._find, self.params.chosen.crop, self.params.chosen.drawing.cut
+            )
+
+    def _make_finder(self) -> Any:
+        params, cut = self.params.chosen.crop, self.params.chosen.drawing.cut
+        finder = make_finder(params, cut, self.listings)
+        if params.method != "contours":
+            import torch
+
+            # sums depend on the number of threads in their last bits: one, so that every executor gives the same
+            # bytes. GPUs don't care; on CPUs several workers use the cores, an image on each
+            torch.set_num_threads(1)
+        return finder
+
+    def _find(self, image_id: str, image: Image.Image) -> Finding:
+        try:
+            found: Finding = self.finder(image_id, image)
+            return found
+        except Exception as error:
+            self._note(f"{image_id}: {type(error).__name__}: {error}")
+            raise
+
+    def _note(self, text: str) -> None:
+        self.notes += 1
+        if self.notes <= NOTES:
+            print(f"crop: an image failed: {text}", file=sys.stderr)
 
 
 @contextmanager
-def regions_of_all(
-    open_pictures: Callable[[], Mapping[str, Stored]],
-    params: Crop,
-    cut: Cut,
-    listings: Mapping[str, Any] | None = None,
-    execution: Execution = Execution(),
-    state: Path | None = None,
-) -> Iterator[FinishedImages]:
-    """All images done: `FinishedImages.rows()` gives their region rows (records.REGIONS), crops read when asked for.
+def count_tries(image_id: str) -> Iterator[int]:
+    """How often the image was begun and its process did not live to its end, this time counted in.
 
-    `open_pictures` gives the JPEGs by image_id, in the order in which they are best read; it is called in
-    every worker, so it must pickle and be true on every node. `listings`: teacher+sam2's, by image_id.
-    Raises R2IError where no image can be done.
+    A byte for each in a file that outlives the process; it goes when the block ends, well or by an error.
     """
-    pictures = open_pictures()
-    tasks = [Task(name, _key(name, listings), (listings or {}).get(name)) for name in pictures]
-    root = (state or paths.state_folder().absolute()) / "crop"
-    with FinishedImages(root / fingerprint(params, cut), (task.key for task in tasks)) as done:
-        missing = [task for task in tasks if task.key not in done]
-        if len(missing) < len(tasks):
-            print(f"crop: {len(tasks) - len(missing)} of {len(tasks)} images were finished before", file=sys.stderr)
-        if missing:
-            _keep_all(
-                _records(missing, pictures, open_pictures, params, cut, execution, done.folder), len(missing), done
-            )
-        yield done
-    remove_unused(root)
+    file = paths.state_folder() / "crop" / image_id
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("ab") as tries:
+        tries.write(b"x")
+    try:
+        yield file.stat().st_size
+    finally:
+        file.unlink(missing_ok=True)
 
 
-def _key(image_id: str, listings: Mapping[str, Any] | None) -> str:
-    """A teacher that lists other objects makes another image of it."""
-    return image_id if listings is None else make_id(image_id, repr(listings.get(image_id)))
+def require_regions(folder: Path, counts: Mapping[str, Counts]) -> None:
+    """Raise TableError where there is no region at all. `counts`: of each shard."""
+    total = sum_counts(counts.values())
+    require_ok_counts(total, "region", "loosen the crop section of the profile in params.yaml")
 
 
-def _records(
-    tasks: list[Task],
-    pictures: Mapping[str, Stored],
-    open_pictures: Callable[[], Mapping[str, Stored]],
-    params: Crop,
-    cut: Cut,
-    execution: Execution,
-    folder: Path,
-) -> Iterator[bytes]:
-    if execution.executor == "ray":
-        from r2i.crop.ray_run import records_by_ray
+def summarise(counts: Counts, folder: Path = REGIONS.folder) -> dict[str, Any]:
+    """The metrics of the stage: the funnel, images seen, regions kept of each on average, and their median area.
 
-        yield from records_by_ray(tasks, open_pictures, params, cut, folder)
-    else:
-        worker = Worker(params, cut, pictures)
-        yield from map(worker.record, tasks)
-
-
-def _keep_all(records: Iterable[bytes], total: int, done: FinishedImages) -> None:
-    told = 0
-    for record in track(records, "crop", total):
-        note = done.add(record)
-        if note and (told := told + 1) <= NOTES:
-            print(f"crop: an image failed: {note}", file=sys.stderr)
-
-
-def fingerprint(params: Crop, cut: Cut) -> str:
-    """32 hex digits that change with anything that may change a row or a byte of a crop: finished images' folder.
-
-    Names of local files stand for their content. Raises R2IError where a file of the code is missing.
+    `folder`: the table, for the areas.
     """
-    settings = params.model_dump(mode="json", exclude=IN_THE_LISTING)
-    for name in ("sam2_model", "sam2_config"):
-        path = Path(settings[name])
-        if params.method != "contours" and path.is_file():
-            settings[name] = file_sha256(path)
-    schema = REGIONS.to_string(show_field_metadata=False)
-    parts = [settings, cut.model_dump(mode="json"), schema, code_digests(WORKER), library_versions(LIBRARIES)]
-    return sha256(json.dumps(parts, sort_keys=True).encode())[:32]
+    areas = [
+        pc.filter(table["area_share"], pc.equal(table["status"], OK))
+        for path in sorted(folder.glob("*.parquet"))
+        for table in [pq.read_table(path, columns=["area_share", "status"])]
+    ]
+    kept = pa.chunked_array([chunk for area in areas for chunk in area.chunks], pa.float64()).to_numpy()
+    images = counts["images"]
+    return {
+        **counts,
+        "per_image": len(kept) / images if images else None,
+        "median_area_share": float(np.median(kept)) if len(kept) else None,
+    }

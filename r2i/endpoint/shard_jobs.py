@@ -47,6 +47,10 @@ class JobWork(ShardWork, Generic[T]):
     def finish(self, shard: Shard, results: Sequence[T]) -> tuple[Sequence[Mapping[str, Any]], Counts]:
         """The rows and counts of a shard, out of its jobs' results in their order."""
 
+    def is_settled(self, rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether making these rows again, with the same replies, would give the same."""
+        return True
+
     def release(self, shard: Shard) -> None:
         """Forget what was kept of a shard between `start` and the writing of its rows."""
 
@@ -72,7 +76,8 @@ class JobWork(ShardWork, Generic[T]):
     ) -> None:
         try:
             rows, counts = self.finish(shard, results)
-            done(shard, MadeShard(rows, {**counts, "calls": ledger.counts()}, not ledger.passing))
+            settled = not ledger.passing and self.is_settled(rows)
+            done(shard, MadeShard(rows, {**counts, "calls": ledger.counts()}, settled))
         finally:
             self.release(shard)
 

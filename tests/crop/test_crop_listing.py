@@ -1,6 +1,7 @@
 """The teacher's list of objects: read strictly, placed exactly, and never believed where it contradicts itself."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -9,10 +10,12 @@ from r2i.core.boxes import place_box
 from r2i.core.params import Crop
 from r2i.core.parse import ReplyError
 from r2i.core.prompts import load_prompt
+from r2i.core.tables import Row
 from r2i.crop.finders import Listing, Named, Refused
-from r2i.crop.grounding import list_objects
+from r2i.crop.grounding import listing_job
 from r2i.crop.reply import OBJECTS_FORM, ListedObject, parse_objects
 from r2i.endpoint.base import Picture, Reply, Request
+from r2i.endpoint.flow import run_jobs
 from r2i.endpoint.ledger import Ledger
 from tests.made_rows import image_row, picture
 from tests.teacher_fakes import FakeModel, failed, pictures
@@ -26,6 +29,18 @@ CFG = {
 CLOCK = {"bbox_2d": [100, 200, 300, 400], "label": "red clock"}
 MUG = {"bbox_2d": [500, 500, 600, 600], "label": "blue mug"}
 KEY = {"bbox_2d": [700, 700, 750, 800], "label": "key"}
+
+
+def list_objects(
+    images: list[Row],
+    seen: Mapping[str, Picture],
+    teacher: FakeModel,
+    cfg: Crop,
+    seed: int,
+    ledger: Ledger | None = None,
+) -> dict[str, Listing]:
+    jobs = [listing_job(image, seen[image["image_id"]], teacher, cfg, seed) for image in images]
+    return dict(zip((image["image_id"] for image in images), run_jobs(jobs, ledger), strict=True))
 
 
 def listing_of(said: Any, **changes: Any) -> Listing:

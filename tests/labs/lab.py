@@ -64,15 +64,13 @@ def write_params(folder: Path, server: str) -> None:
     smoke = values["profiles"]["smoke"]
     remote = {"kind": "openai", "model": "mini", "base_url": server, "enforce_form": False}
     pool = {"kind": "folder", "name": "photos", "path": str(POOL)}
-    smoke["sample"] |= {"pools": [pool], "images": 6, "shards": 16}
-    smoke["question"] |= {"teacher": remote, "per_crop": 1, "shards": 16}
+    smoke["sample"] |= {"pools": [pool], "images": 6, "shard_images": 1}
+    smoke["question"] |= {"teacher": remote, "per_crop": 1}
     smoke["answer"]["teachers"] = [
         {"name": f"teacher-{name}", "endpoint": remote | {"model": f"mini-{name}"}, "samples": 4} for name in "ab"
     ]
-    smoke["overlay"] |= {"teacher": remote, "student": remote, "shards": 16}
+    smoke["overlay"] |= {"teacher": remote, "student": remote}
     smoke["crop"] |= {"per_image": 2}
-    for name in ("answer", "vote"):
-        smoke[name] |= {"shards": 16}
     values["profiles"] = {"smoke": smoke}
     (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
