@@ -55,7 +55,8 @@ class _OpenList(Generic[T]):
     exhausted: bool = False
 
     def write(self) -> None:
-        self.jobs.done([self.results[place] for place in sorted(self.results)])
+        results, self.results = self.results, {}
+        self.jobs.done([results[place] for place in sorted(results)])
 
 
 @dataclass
@@ -171,6 +172,7 @@ class _Run(Generic[T]):
         async def work() -> None:
             while (waiting := await take()) is not None:
                 await self._drive(waiting)
+                del waiting  # while this worker waits for its next job, the last one's list may end
 
         try:
             async with asyncio.TaskGroup() as group:
