@@ -55,7 +55,7 @@ def _read(name: str, made_by: str, columns: str, images: set[str] | None = None)
 
 def _benchmark_hashes() -> list[Row]:
     """`image_id` and `phash` of every benchmark image that is ok, each decoded once."""
-    hashes: dict[str, str] = {}
+    hashes: dict[str, str | None] = {}
     columns = ["image_id", "image", "status"]
     for row in iter_rows(paths.BENCHMARK, records.BENCHMARK, "benchmark", columns):
         if row["status"] == records.OK and row["image_id"] not in hashes:

@@ -1,14 +1,13 @@
 """Boxes: xyxy, integer pixels of the full image, right and bottom exclusive."""
 
-import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 BoxUnit = Literal["pixels", "shares", "thousandths"]
 """In which a model or a file gives a box: pixels, shares of width and height (0 to 1), or 0 to 1000."""
-BoxRule = Literal["exact", "rounded", "clipped"]
-"""How far a box may leave its image: not at all, by a pixel as rounded numbers do, or anyhow; what does is cut."""
-_SLACK = {"exact": 0.0, "rounded": 1.0, "clipped": math.inf}  # pixels
+BoxRule = Literal["exact", "rounded"]
+"""How far a box may leave its image: not at all, or by a pixel as rounded numbers do; what does is cut."""
+_SLACK = {"exact": 0.0, "rounded": 1.0}  # pixels
 
 
 class Box(NamedTuple):
@@ -41,8 +40,9 @@ def place_box(
 ) -> tuple[Box | None, str]:
     """The box of `sides` (xyxy, in `unit`) on an image of `width` x `height` pixels, and its fault: one of the two.
 
-    Faults: `out_of_image` (further than `rule` allows, or not a number), `reversed`, `degenerate` (no pixel wide or
-    high). Sides are rounded to whole pixels; none are swapped.
+    Faults: `out_of_image` (further than `rule` allows, or not a number), `other_unit` (none above 1, where pixels
+    or thousandths were asked for: shares, as far as anybody can tell), `reversed`, `degenerate` (no pixel wide
+    or high). Sides are rounded to whole pixels; none are swapped.
     """
     scale = {"pixels": (width, height), "shares": (1, 1), "thousandths": (1000, 1000)}[unit]
     pixels = []
@@ -53,6 +53,8 @@ def place_box(
         pixels.append(round(side * size / full))
     if sides[2] < sides[0] or sides[3] < sides[1]:
         return None, "reversed"
+    if unit != "shares" and 0 < max(sides) < 2:
+        return None, "other_unit"
     box = clip(Box(*pixels), width, height)
     return (box, "") if area(box) else (None, "degenerate")
 

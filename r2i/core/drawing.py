@@ -1,9 +1,12 @@
 """A region in pixels: its box framed, its crop cut, its box drawn. One way for training and for measuring."""
 
+import math
+
 from PIL import Image, ImageDraw
 
-from r2i.core.boxes import Box, expand, square
-from r2i.core.images import jpeg_bytes
+from r2i.core.boxes import Box, clip, expand, square
+from r2i.core.errors import ImageError
+from r2i.core.images import MAX_SIDE, jpeg_bytes
 from r2i.core.params import Cut, Outline
 
 RED = (255, 0, 0)
@@ -19,17 +22,43 @@ def frame_box(box: Box, cut: Cut, width: int, height: int) -> Box:
 
 
 def cut_crop(image: Image.Image, box: Box, cut: Cut) -> Image.Image:
-    """What `box` holds, as teachers and the crop view see it: upscaled by Lanczos."""
-    piece = image.crop(box)
-    return piece.resize((piece.width * cut.upscale, piece.height * cut.upscale), Image.Resampling.LANCZOS)
+    """What `box` holds, as teachers and the crop view see it: upscaled by Lanczos.
+
+    Raises ImageError `crop_too_large` where nobody could decode it again: it has more pixels than `read_image` takes.
+    """
+    width, height = (box.right - box.left) * cut.upscale, (box.bottom - box.top) * cut.upscale
+    if width * height > (Image.MAX_IMAGE_PIXELS or math.inf) or max(width, height) > MAX_SIDE:
+        raise ImageError("crop_too_large")
+    return image.crop(box).resize((width, height), Image.Resampling.LANCZOS)
 
 
 def draw_box(image: Image.Image, box: Box, outline: Outline) -> Image.Image:
-    """A copy of `image` with `box`, expanded, outlined in red."""
+    """A copy of `image` with `box` outlined in red.
+
+    The line lies outside of the region: the drawn box is larger by `outline.expand` of it, and by the line's width at
+    least. Where the image ends at the region there is no outside: the line there covers a tenth of it at most (but one
+    pixel in any case), so that a small region is still seen.
+    """
     copy = image.copy()
-    left, top, right, bottom = expand(box, outline.expand, *image.size)
-    ImageDraw.Draw(copy).rectangle([left, top, right - 1, bottom - 1], outline=RED, width=outline.line)
+    draw = ImageDraw.Draw(copy)
+    dx, dy = (max(round(side * outline.expand), outline.line) for side in (box[2] - box[0], box[3] - box[1]))
+    outer = clip(Box(box[0] - dx, box[1] - dy, box[2] + dx, box[3] + dy), *image.size)
+    left, top = (_line_width(box[at] - outer[at], box[at + 2] - box[at], outline.line) for at in (0, 1))
+    right, bottom = (_line_width(outer[at] - box[at], box[at] - box[at - 2], outline.line) for at in (2, 3))
+    for bar in (
+        (outer.left, outer.top, outer.left + left, outer.bottom),
+        (outer.right - right, outer.top, outer.right, outer.bottom),
+        (outer.left, outer.top, outer.right, outer.top + top),
+        (outer.left, outer.bottom - bottom, outer.right, outer.bottom),
+    ):
+        draw.rectangle([bar[0], bar[1], bar[2] - 1, bar[3] - 1], fill=RED)
     return copy
+
+
+def _line_width(room: int, side: int, line: int) -> int:
+    """Pixels of the line on one side of a region. `room`: between the region and the drawn box; `side`: the region's
+    length across the line."""
+    return min(line, max(1, room + side // 10))
 
 
 def make_crop(image: Image.Image, box: Box, cut: Cut) -> bytes:
