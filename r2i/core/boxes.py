@@ -5,9 +5,10 @@ from typing import Literal, NamedTuple
 
 BoxUnit = Literal["pixels", "shares", "thousandths"]
 """In which a model or a file gives a box: pixels, shares of width and height (0 to 1), or 0 to 1000."""
-BoxRule = Literal["exact", "rounded"]
-"""How far a box may leave its image: not at all, or by a pixel as rounded numbers do; what does is cut."""
-_SLACK = {"exact": 0.0, "rounded": 1.0}  # pixels
+BoxRule = Literal["exact", "rounded", "annotated"]
+"""How far a box may leave its image: not at all; by a pixel, as rounded numbers do; by a pixel or a hundredth of the
+image's side, as people's annotations do. What does is cut."""
+_SLACK = {"exact": (0.0, 0.0), "rounded": (1.0, 0.0), "annotated": (1.0, 0.01)}  # pixels, share of the side
 
 
 class Box(NamedTuple):
@@ -47,7 +48,7 @@ def place_box(
     scale = {"pixels": (width, height), "shares": (1, 1), "thousandths": (1000, 1000)}[unit]
     pixels = []
     for side, full, size in zip(sides, scale * 2, (width, height) * 2, strict=True):
-        slack = _SLACK[rule] * full / size
+        slack = max(_SLACK[rule][0] * full / size, _SLACK[rule][1] * full)
         if not -slack <= side <= full + slack:
             return None, "out_of_image"
         pixels.append(round(side * size / full))

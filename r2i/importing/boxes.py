@@ -42,18 +42,17 @@ def read_box(cell: Any, unit: BoxUnit, width: int, height: int) -> Box | None:
     box, fault = place_box(quads[0], unit, width, height, "rounded")
     if fault == "out_of_image":
         raise ImageError("box_outside")
-    shares = unit == "pixels" and max(quads[0]) <= 1.0  # would be one pixel in the corner
-    if box is None or shares or len(quads) > 1:
+    if box is None or len(quads) > 1:
         raise ImageError("bad_box")
     return box
 
 
 def join_boxes(quads: Sequence[Quad], form: BoxForm, unit: BoxUnit, width: int, height: int) -> Box | None:
-    """The smallest box that holds all of `quads`, each cut to the image; None where there is none.
+    """The smallest box that holds all of `quads`, which may leave the image by a little; None where there is none.
 
-    Raises ImageError `bad_box` where one is empty, inside out, or beside the image.
+    Raises ImageError `bad_box` where one is empty, inside out, outside of the image, or of another unit.
     """
-    boxes = [place_box(_to_xyxy(quad, form), unit, width, height, "clipped")[0] for quad in quads]
+    boxes = [place_box(_to_xyxy(quad, form), unit, width, height, "annotated")[0] for quad in quads]
     placed = [box for box in boxes if box]
     if len(placed) < len(boxes):
         raise ImageError("bad_box")
