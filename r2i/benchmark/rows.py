@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from r2i.core import paths
 from r2i.core.boxes import BoxUnit
 from r2i.core.choices import LETTERS, shuffle_options
 from r2i.core.drawing import make_boxed, make_crop
-from r2i.core.errors import ImageError
+from r2i.core.errors import ImageError, R2IError
 from r2i.core.ids import make_id
 from r2i.core.images import perceptual_hash, read_image, sha256, stored_jpeg
 from r2i.core.params import BenchmarkSource, Drawing
@@ -16,11 +17,12 @@ from r2i.core.records import BENCHMARK, FAILED, OK, REJECTED
 from r2i.core.spool import Spool
 from r2i.core.tables import Row
 from r2i.importing.boxes import BoxForm, Quad, join_boxes
-from r2i.importing.pictures import read_picture
+from r2i.importing.pictures import PictureFolder, names_in
 from r2i.importing.questions import find_label, relabel, strip_tags
 from r2i.importing.records import Record, read_text
 
 View = Callable[[], bytes]
+VIEWS = ("image", "crop", "boxed", "box", "crop_made", "phash")  # columns that only an item with its picture has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +69,7 @@ class _Known:
     """Of an image that was decoded before: its stored JPEG and its hash."""
 
     image: View
-    phash: str
+    phash: str | None
 
 
 @dataclass
@@ -79,6 +81,7 @@ class RowMaker:
     spool: Spool
     seen: dict[str, int] = field(default_factory=dict)
     images: dict[str, _Known] = field(default_factory=dict)
+    folders: dict[Path, PictureFolder] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -93,6 +96,7 @@ class RowMaker:
         chosen = self._choose(read()) if self.source.items else None
         counts = {"rows": 0, "multiple_choice": 0, "open": 0}
         rows: list[Row] = []
+        named: list[tuple[Row, PictureFolder, tuple[str, ...]]] = []
         for number, draft in enumerate(read()):
             counts["rows"] += 1
             counts["multiple_choice" if draft.options else "open"] += 1
@@ -104,7 +108,21 @@ class RowMaker:
             if row["status"] == OK:
                 row |= self._views(draft, data, row["image_id"])
             rows.append(row)
+            named.append((row, self._folder(draft), tuple(names_in(draft.image, draft.crop, draft.boxed))))
+        for row, folder, names in named:
+            if row["status"] != FAILED and any(map(folder.is_shared, names)):
+                row |= {**dict.fromkeys(VIEWS), "status": FAILED, "reason": "ambiguous_image"}
         return rows, counts
+
+    def _folder(self, draft: Draft) -> PictureFolder:
+        if draft.folder not in self.folders:
+            self.folders[draft.folder] = PictureFolder(draft.folder, self._within(draft.folder))
+        return self.folders[draft.folder]
+
+    def _within(self, folder: Path) -> Path:
+        """The source's folder where it is one, and `folder` lies in it."""
+        path = paths.here_or_main(Path(self.source.path or ""))
+        return path if path.is_dir() and folder.resolve().is_relative_to(path.resolve()) else folder
 
     def _choose(self, drafts: Iterable[Draft]) -> set[str]:
         ids = {self._identify(draft, number)[1]["item_id"] for number, draft in enumerate(drafts)}
@@ -121,7 +139,7 @@ class RowMaker:
         """The image's bytes, and the row without its views."""
         given = draft.given
         try:
-            data, fault = read_picture(draft.image, draft.folder), draft.fault
+            data, fault = self._folder(draft).read(draft.image), draft.fault
         except ImageError as error:
             data, fault = b"", draft.fault or error.cause
         image_id = given.get("image_id") or (sha256(data) if data else "")
@@ -146,6 +164,10 @@ class RowMaker:
             return self._decode(draft, data, image_id)
         except ImageError as error:
             return {"status": FAILED, "reason": error.cause}
+        except (R2IError, OSError):  # of the disk: they concern all rows
+            raise
+        except Exception:  # libraries raise anything on pictures that nobody has thought of
+            return {"status": FAILED, "reason": "undrawable"}
 
     def _decode(self, draft: Draft, data: bytes, image_id: str) -> Row:
         image = read_image(data)
@@ -165,7 +187,7 @@ class RowMaker:
         return row
 
     def _given_view(self, cell: Any, draft: Draft) -> View:
-        data = read_picture(cell, draft.folder)
+        data = self._folder(draft).read(cell)
         return self.spool.keep(stored_jpeg(data, read_image(data)))
 
 

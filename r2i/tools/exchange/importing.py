@@ -17,6 +17,7 @@ from r2i.core.records import FAILED, OK, REJECTED, TRAIN
 from r2i.core.spool import Spool
 from r2i.core.tables import Row, write_table
 from r2i.importing.digest import table_sha256
+from r2i.importing.pictures import PictureFolder, names_in
 from r2i.importing.records import Record, read_records
 from r2i.tools.exchange.folder import ABOUT, TABLE, require_free
 from r2i.tools.exchange.reference import NEEDED, WANTED, ask, from_reference
@@ -65,28 +66,38 @@ class Read:
 def read_rows(source: Path, style: str, unit: BoxUnit, spool: Spool) -> Read:
     """Of rows with one picture and one prompt the first is kept. Raises TableError as `read_records` does."""
     base = source if source.is_dir() else source.parent
-    read = partial(_read_row, base=base, style=style, unit=unit)
+    pictures = PictureFolder(base)
+    read = partial(_read_row, base=base, pictures=pictures, style=style, unit=unit)
     done, seen = Read(), set[str]()
     records = read_records(source, NEEDED, WANTED, splits="one")
-    for where, row in track(in_threads(read, records), "rows import"):
+    named: list[tuple[str, Row, list[str]]] = []
+    for where, row, names in track(in_threads(read, records), "rows import"):
+        named.append((where, row, names))
         if row["status"] == OK and row["question_id"] in seen:
             row |= {"image": None, "status": REJECTED, "reason": "duplicate"}
         if row["status"] == OK:
             seen.add(row["question_id"])
             done.size += len(row["image"])
             row["image"] = spool.keep(row["image"])
-        else:
-            named = done.first.setdefault(f"{row['status']}: {row['reason']}", [])
-            named += [where] if len(named) < NAMED else []
+    for where, row, names in named:
+        if row["status"] != FAILED and any(map(pictures.is_shared, names)):
+            row |= {"image": None, "status": FAILED, "reason": "ambiguous_image"}
+        if row["status"] != OK:
+            first = done.first.setdefault(f"{row['status']}: {row['reason']}", [])
+            first += [where] if len(first) < NAMED else []
         done.rows.append(row)
     _give_ids(done.rows)
     return done
 
 
-def _read_row(record: Record, base: Path, style: str, unit: BoxUnit) -> tuple[str, Row]:
-    row = from_reference(record.values, base, style, unit)
+def _read_row(
+    record: Record, base: Path, pictures: PictureFolder, style: str, unit: BoxUnit
+) -> tuple[str, Row, list[str]]:
+    """Where the record stands, its row, and the paths of its picture."""
+    row = from_reference(record.values, pictures, style, unit)
     where = f"{record.file.relative_to(base).as_posix()}:{record.number}"
-    return where, row | {"status": FAILED, "reason": record.fault} if record.fault else row
+    row |= {"status": FAILED, "reason": record.fault} if record.fault else {}
+    return where, row, list(names_in(record.values.get("images")))
 
 
 def _give_ids(rows: list[Row]) -> None:
