@@ -5,8 +5,9 @@ reads the section of its own name from the chosen profile; DVC tracks just that 
 """
 
 import re
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -22,6 +23,17 @@ Quality = Annotated[int, Field(ge=1, le=100)]
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def refuse_ignored(section: Section, kind: str, takes: Collection[str]) -> None:
+    """Raise ValueError for a param that this `kind` of section has no use for: it was meant to change something.
+
+    `takes`: names of the params that are read. One that says what holds anyway (null, its default) is let be.
+    """
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if name not in takes and value is not None and value != field.get_default(call_default_factory=True):
+            raise ValueError(f"kind: {kind} takes no {name}; it takes {', '.join(sorted(takes))}")
 
 
 class Sampling(Section):
@@ -129,7 +141,16 @@ class Pool(Section):
             raise ValueError(f"a pool of kind {self.kind} needs path")
         if self.kind == "rendered" and not self.scenes:
             raise ValueError("a pool of kind rendered needs scenes")
+        refuse_ignored(self, self.kind, {"kind", "name", "share", "licence", *_POOL_TAKES[self.kind]})
         return self
+
+
+_POOL_TAKES: dict[str, tuple[str, ...]] = {
+    "rendered": ("scenes",),
+    "folder": ("path", "version"),
+    "tar": ("path", "version"),
+    "parquet": ("path", "version", "column"),
+}
 
 
 class Sample(Section):
@@ -517,7 +538,15 @@ class BenchmarkSource(Section):
             raise ValueError("kind: rendered needs items")
         if self.kind != "rendered" and not self.path:
             raise ValueError(f"kind: {self.kind} needs path")
+        refuse_ignored(self, self.kind, {"kind", "name", "items", *_SOURCE_TAKES[self.kind]})
         return self
+
+
+_SOURCE_TAKES: dict[str, tuple[str, ...]] = dict.fromkeys(get_args(BenchmarkKind), ("path",)) | {
+    "rendered": (),
+    "table": ("path", "columns", "box_unit", "box_form"),
+    "cvbench": ("path", "box_unit", "box_form"),
+}
 
 
 class Benchmark(Section):
