@@ -26,7 +26,8 @@ def cut_crop(image: Image.Image, box: Box, cut: Cut) -> Image.Image:
 
     Raises ImageError `crop_too_large` where nobody could decode it again: it has more pixels than `read_image` takes.
     """
-    width, height = (box.right - box.left) * cut.upscale, (box.bottom - box.top) * cut.upscale
+    left, top, right, bottom = box
+    width, height = (right - left) * cut.upscale, (bottom - top) * cut.upscale
     if width * height > (Image.MAX_IMAGE_PIXELS or math.inf) or max(width, height) > MAX_SIDE:
         raise ImageError("crop_too_large")
     return image.crop(box).resize((width, height), Image.Resampling.LANCZOS)

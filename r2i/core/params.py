@@ -241,7 +241,7 @@ class Crop(Section):
     min_stability: Share = 0.0
     """SAM 2: stability of the mask under a shifted threshold."""
     max_area_share: Share = 0.10
-    """Largest box, share of the image."""
+    """Boxes of this share of the image or a larger one are dropped, as in the reference; 1: none is."""
     min_side: Count
     """Shortest side of a box, pixels of the full image."""
     max_box_aspect: Annotated[float, Field(ge=1)] | None = None
