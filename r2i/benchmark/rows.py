@@ -1,6 +1,6 @@
 """Items as published -> rows of the common table: ids, the gold letter, the views."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ from r2i.core.drawing import make_boxed, make_crop
 from r2i.core.errors import ImageError, R2IError
 from r2i.core.ids import make_id
 from r2i.core.images import perceptual_hash, read_image, sha256, stored_jpeg
-from r2i.core.params import BenchmarkSource, Drawing
+from r2i.core.params import BenchmarkSource, Drawing, takes_unit
 from r2i.core.records import BENCHMARK, FAILED, OK, REJECTED
 from r2i.core.spool import Spool
 from r2i.core.tables import Row
-from r2i.importing.boxes import BoxForm, Quad, join_boxes
+from r2i.importing.boxes import BoxForm, Quad, is_unit_unclear, join_boxes
 from r2i.importing.pictures import PictureFolder, names_in
 from r2i.importing.questions import find_label, relabel, strip_tags
 from r2i.importing.records import Record, read_text
@@ -66,10 +66,11 @@ def draft_choice(record: Record, question: Any, by_letter: Mapping[str, str], an
 
 @dataclass
 class _Known:
-    """Of an image that was decoded before: its stored JPEG and its hash."""
+    """Of an image that was decoded before: its stored JPEG, its hash, and width and height in pixels."""
 
     image: View
     phash: str | None
+    size: tuple[int, int]
 
 
 @dataclass
@@ -97,6 +98,7 @@ class RowMaker:
         counts = {"rows": 0, "multiple_choice": 0, "open": 0}
         rows: list[Row] = []
         named: list[tuple[Row, PictureFolder, tuple[str, ...]]] = []
+        boxed: list[Row] = []
         for number, draft in enumerate(read()):
             counts["rows"] += 1
             counts["multiple_choice" if draft.options else "open"] += 1
@@ -109,10 +111,19 @@ class RowMaker:
                 row |= self._views(draft, data, row["image_id"])
             rows.append(row)
             named.append((row, self._folder(draft), tuple(names_in(draft.image, draft.crop, draft.boxed))))
+            boxed += [row] if draft.boxes and "crop_made" not in draft.given else []  # a table of ours has pixels
         for row, folder, names in named:
             if row["status"] != FAILED and any(map(folder.is_shared, names)):
-                row |= {**dict.fromkeys(VIEWS), "status": FAILED, "reason": "ambiguous_image"}
+                row |= _failed("ambiguous_image")
+        self._require_unit([row for row in boxed if row["status"] == OK])
         return rows, counts
+
+    def _require_unit(self, boxed: Sequence[Row]) -> None:
+        """Fail the rows, all of those with boxes, where params name no unit and the numbers allow two."""
+        stated = "box_unit" in self.source.model_fields_set or not takes_unit(self.source)
+        if not stated and is_unit_unclear((row["box"], self.images[row["image_id"]].size) for row in boxed):
+            for row in boxed:
+                row |= _failed("box_unit_unclear")
 
     def _folder(self, draft: Draft) -> PictureFolder:
         if draft.folder not in self.folders:
@@ -173,7 +184,9 @@ class RowMaker:
         image = read_image(data)
         given = {name: self._given_view(cell, draft) for name, cell in _cells(draft).items()}
         box = join_boxes(draft.boxes, draft.box_form, draft.box_unit, *image.size)
-        known = self.images.get(image_id) or _Known(self.spool.keep(stored_jpeg(data, image)), perceptual_hash(image))
+        known = self.images.get(image_id) or _Known(
+            self.spool.keep(stored_jpeg(data, image)), perceptual_hash(image), image.size
+        )
         self.images[image_id] = known
         row: Row = {"image": known.image, "phash": draft.given.get("phash") or known.phash, **given}
         made = draft.given.get("crop_made")
@@ -189,6 +202,11 @@ class RowMaker:
     def _given_view(self, cell: Any, draft: Draft) -> View:
         data = self._folder(draft).read(cell)
         return self.spool.keep(stored_jpeg(data, read_image(data)))
+
+
+def _failed(reason: str) -> Row:
+    """What changes of a row that had its views already."""
+    return {**dict.fromkeys(VIEWS), "status": FAILED, "reason": reason}
 
 
 def _cells(draft: Draft) -> Mapping[str, Any]:

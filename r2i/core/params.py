@@ -529,8 +529,10 @@ class BenchmarkSource(Section):
     columns: dict[str, str] = {}
     """table: ours (r2i.benchmark.table.COLUMNS) -> the file's."""
     box_unit: BoxUnit = "pixels"
-    """Of the boxes in the file: pixels, 0 to 1, or 0 to 1000."""
+    """table, cvbench: of the boxes in the file: pixels, 0 to 1, or 0 to 1000. Name it where images are larger than 1000
+    pixels: else boxes whose numbers allow two units fail."""
     box_form: Literal["xyxy", "xywh"] = "xyxy"
+    """table, cvbench."""
 
     @model_validator(mode="after")
     def _has_its_source(self) -> Self:
@@ -547,6 +549,11 @@ _SOURCE_TAKES: dict[str, tuple[str, ...]] = dict.fromkeys(get_args(BenchmarkKind
     "table": ("path", "columns", "box_unit", "box_form"),
     "cvbench": ("path", "box_unit", "box_form"),
 }
+
+
+def takes_unit(source: BenchmarkSource) -> bool:
+    """Whether params say in which unit the source's boxes are."""
+    return "box_unit" in _SOURCE_TAKES[source.kind]
 
 
 class Benchmark(Section):

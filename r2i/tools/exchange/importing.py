@@ -11,11 +11,13 @@ from typing import Any, TypeVar
 
 from r2i.core.boxes import BoxUnit
 from r2i.core.ids import make_id
+from r2i.core.images import read_size
 from r2i.core.metrics import count_statuses, require_ok, write_metrics
 from r2i.core.progress import track
 from r2i.core.records import FAILED, OK, REJECTED, TRAIN
 from r2i.core.spool import Spool
 from r2i.core.tables import Row, write_table
+from r2i.importing.boxes import is_unit_unclear
 from r2i.importing.digest import table_sha256
 from r2i.importing.pictures import PictureFolder, names_in
 from r2i.importing.records import Record, read_records
@@ -28,9 +30,11 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
-def import_table(source: Path, folder: Path, style: str, unit: BoxUnit, licence: str = "") -> dict[str, Any]:
+def import_table(source: Path, folder: Path, style: str, unit: BoxUnit | None, licence: str = "") -> dict[str, Any]:
     """Write the rows of `source` to `folder` as records.TRAIN, and `about.json` beside them; returns what stands
     in that: counts by status and reason, the digest, where the rows are from.
+
+    `unit`: of the boxes; None: pixels, unless the numbers allow thousandths as well: then rows with boxes fail.
 
     Raises TableError where the source can't be read, no row is ok, or `folder` holds something else.
     """
@@ -47,7 +51,7 @@ def import_table(source: Path, folder: Path, style: str, unit: BoxUnit, licence:
         "source": source.resolve().name,
         "licence": licence,
         "prompts": style,
-        "box_unit": unit,
+        "box_unit": unit or "pixels",
     }
     write_metrics(folder / ABOUT, about)
     return about
@@ -63,14 +67,15 @@ class Read:
     first: dict[str, list[str]] = field(default_factory=dict)
 
 
-def read_rows(source: Path, style: str, unit: BoxUnit, spool: Spool) -> Read:
+def read_rows(source: Path, style: str, unit: BoxUnit | None, spool: Spool) -> Read:
     """Of rows with one picture and one prompt the first is kept. Raises TableError as `read_records` does."""
     base = source if source.is_dir() else source.parent
     pictures = PictureFolder(base)
-    read = partial(_read_row, base=base, pictures=pictures, style=style, unit=unit)
+    read = partial(_read_row, base=base, pictures=pictures, style=style, unit=unit or "pixels")
     done, seen = Read(), set[str]()
     records = read_records(source, NEEDED, WANTED, splits="one")
     named: list[tuple[str, Row, list[str]]] = []
+    boxed: dict[int, tuple[list[int], tuple[int, int]]] = {}  # by the row's number: its box, and its image's size
     for where, row, names in track(in_threads(read, records), "rows import"):
         named.append((where, row, names))
         if row["status"] == OK and row["question_id"] in seen:
@@ -78,10 +83,15 @@ def read_rows(source: Path, style: str, unit: BoxUnit, spool: Spool) -> Read:
         if row["status"] == OK:
             seen.add(row["question_id"])
             done.size += len(row["image"])
+            if row["box"] and row["view"] != "crop":
+                boxed[len(named) - 1] = row["box"], read_size(row["image"])
             row["image"] = spool.keep(row["image"])
-    for where, row, names in named:
+    unclear = boxed if unit is None and is_unit_unclear(boxed.values()) else ()
+    for number, (where, row, names) in enumerate(named):
         if row["status"] != FAILED and any(map(pictures.is_shared, names)):
             row |= {"image": None, "status": FAILED, "reason": "ambiguous_image"}
+        elif number in unclear:
+            row |= {"image": None, "box": None, "status": FAILED, "reason": "box_unit_unclear"}
         if row["status"] != OK:
             first = done.first.setdefault(f"{row['status']}: {row['reason']}", [])
             first += [where] if len(first) < NAMED else []
@@ -115,6 +125,10 @@ def _remedy(rows: list[Row]) -> str:
     reasons = {row["reason"] for row in rows}
     if reasons & {"bad_box", "box_outside"}:
         return "boxes that are no pixels need --box-unit shares or --box-unit thousandths"
+    if "box_unit_unclear" in reasons:
+        return "say whether the boxes are --box-unit pixels or --box-unit thousandths"
+    if "outside_folder" in reasons:
+        return "put the pictures into the dataset's folder: none is read from outside of it, by a link neither"
     return "docs/exchange.md says what the columns must hold"
 
 
