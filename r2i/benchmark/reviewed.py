@@ -5,7 +5,7 @@ from typing import Any
 
 from r2i.core.boxes import Box, area, clip
 from r2i.core.choices import LETTERS
-from r2i.core.drawing import make_boxed, make_crop
+from r2i.core.drawing import crop_fits, make_boxed, make_crop
 from r2i.core.errors import ImageError
 from r2i.core.images import read_image, read_size
 from r2i.core.params import Drawing
@@ -52,7 +52,7 @@ def _applied(row: Row, outcome: Outcome, drawing: Drawing) -> Row:
             box = clip(Box(*outcome.fix.box), *read_size(_bytes_of(row["image"])))
         except (ImageError, OSError):
             return _without_views(FAILED, "unreadable")
-        if not area(box):
+        if not area(box) or not crop_fits(box, drawing.cut):
             return _without_views(FAILED, "review_bad_box")
         changed |= _views(row, box, drawing)
     return changed

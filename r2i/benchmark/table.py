@@ -31,7 +31,9 @@ def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
     values = {ours: record.get(theirs) for ours, theirs in names.items()}
     by_letter = read_choices(_options(record, names["options"], values["options"]))
     answer, label = read_text(values["answer"]), read_text(values["label"])
+    unread = not by_letter and read_text(values["options"]) not in ("", "[]", "()")
     yield Draft(
+        fault="no_options" if unread else "",  # else a multiple choice question would be asked as an open one
         image=values["image"],
         folder=record.folder,
         question=strip_tags(read_text(values["question"])),

@@ -26,11 +26,20 @@ def cut_crop(image: Image.Image, box: Box, cut: Cut) -> Image.Image:
 
     Raises ImageError `crop_too_large` where nobody could decode it again: it has more pixels than `read_image` takes.
     """
-    left, top, right, bottom = box
-    width, height = (right - left) * cut.upscale, (bottom - top) * cut.upscale
-    if width * height > (Image.MAX_IMAGE_PIXELS or math.inf) or max(width, height) > MAX_SIDE:
+    if not crop_fits(box, cut):
         raise ImageError("crop_too_large")
-    return image.crop(box).resize((width, height), Image.Resampling.LANCZOS)
+    return image.crop(box).resize(_crop_size(box, cut), Image.Resampling.LANCZOS)
+
+
+def crop_fits(box: Box, cut: Cut) -> bool:
+    """Whether a crop of `box` can be stored and read again."""
+    width, height = _crop_size(box, cut)
+    return width * height <= (Image.MAX_IMAGE_PIXELS or math.inf) and max(width, height) <= MAX_SIDE
+
+
+def _crop_size(box: Box, cut: Cut) -> tuple[int, int]:
+    left, top, right, bottom = box
+    return (right - left) * cut.upscale, (bottom - top) * cut.upscale
 
 
 def draw_box(image: Image.Image, box: Box, outline: Outline) -> Image.Image:

@@ -1,0 +1,91 @@
+"""Whatever a benchmark's files hold, its other items are kept and the stage goes on."""
+
+import json
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from benchmark.made_files import base64_of, import_all, photo, put_jsonl
+from PIL import Image, ImageDraw
+
+from r2i.benchmark.inspect import describe_items
+from r2i.core.disk import DiskError
+from r2i.core.errors import TableError
+from r2i.core.spool import Spool
+from r2i.core.tables import Row
+
+
+def encoded(image: Image.Image, kind: str) -> str:
+    buffer = BytesIO()
+    image.save(buffer, kind)
+    return base64_of(buffer.getvalue())
+
+
+def row_of(number: int, **changes: Any) -> dict[str, Any]:
+    row = {"image": base64_of(photo(number)), "question": f"{number}?", "options": ["x", "y"], "answer": "x"}
+    return row | {"box": [8, 8, 40, 40]} | changes
+
+
+def rows_of(tmp_path: Path, *rows: dict[str, Any]) -> list[Row]:
+    return import_all("table", put_jsonl(tmp_path / "d.jsonl", list(rows)))[0]
+
+
+RAMP = Image.fromarray(np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64))
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        (lambda: encoded(RAMP, "TIFF"), "unknown_scale"),
+        (lambda: encoded(Image.new("L", (400, 66000), 99), "PNG"), "side_too_long"),
+        (lambda: encoded(Image.new("L", (9000, 9000), 99), "PNG"), "decompression_bomb"),
+        (lambda: encoded(Image.new("RGB", (64, 64)), "EPS"), "unreadable"),
+        (lambda: encoded(Image.new("RGB", (64, 64)), "ICNS"), "unreadable"),
+    ],
+)
+def test_a_picture_that_can_not_be_shown_is_one_failed_row(tmp_path: Path, image: Any, reason: str) -> None:
+    rows = rows_of(tmp_path, row_of(1, image=image()), row_of(2))
+    assert [(row["status"], row["reason"]) for row in rows] == [("failed", reason), ("ok", "")]
+    assert describe_items(rows)["reason"] == {f"failed: {reason}": 1}
+    (crop, _) = rows_of(tmp_path, row_of(1, crop=image()), row_of(2))
+    assert (crop["status"], crop["reason"], crop["image"]) == ("failed", reason, None)
+
+
+def test_what_a_library_raises_while_a_view_is_drawn_fails_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = ImageDraw.ImageDraw.rectangle
+
+    def draw_or_raise(self: ImageDraw.ImageDraw, xy: Any, **how: Any) -> None:
+        if xy[0] > 30:
+            raise ValueError("x1 must be greater than or equal to x0")
+        draw(self, xy, **how)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "rectangle", draw_or_raise)
+    rows = rows_of(tmp_path, row_of(1, box=[40, 8, 60, 40]), row_of(2, box=[2, 8, 20, 40]))
+    assert [(row["status"], row["reason"]) for row in rows] == [("failed", "undrawable"), ("ok", "")]
+
+
+def test_a_full_disk_is_no_fault_of_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def keep(self: Spool, data: bytes) -> None:
+        raise DiskError("no space left")
+
+    monkeypatch.setattr(Spool, "keep", keep)
+    with pytest.raises(DiskError):
+        rows_of(tmp_path, row_of(1))
+
+
+@pytest.mark.parametrize("options", ["red, blue", "['red' 'blue']", "A", {"A": "red"}])
+def test_options_that_can_not_be_read_make_no_open_question(tmp_path: Path, options: Any) -> None:
+    rows = rows_of(tmp_path, row_of(1, options=options, answer="red"), row_of(2, options=[], answer="red"))
+    assert [(row["status"], row["reason"]) for row in rows] == [("failed", "no_options"), ("ok", "")]
+
+
+def test_a_benchmark_of_several_splits_asks_for_one(tmp_path: Path) -> None:
+    for name in ("train", "validation", "test"):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row_of(1)) + "\n")
+    with pytest.raises(TableError, match="holds the splits test"):
+        import_all("table", tmp_path)
+    assert len(import_all("table", tmp_path / "test.jsonl")[0]) == 1
