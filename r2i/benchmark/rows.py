@@ -8,6 +8,7 @@ from typing import Any
 from r2i.core import paths
 from r2i.core.boxes import BoxUnit
 from r2i.core.choices import LETTERS, shuffle_options
+from r2i.core.disk import disk_error
 from r2i.core.drawing import make_boxed, make_crop
 from r2i.core.errors import ImageError, R2IError
 from r2i.core.ids import make_id
@@ -66,11 +67,10 @@ def draft_choice(record: Record, question: Any, by_letter: Mapping[str, str], an
 
 @dataclass
 class _Known:
-    """Of an image that was decoded before: its stored JPEG, its hash, and width and height in pixels."""
+    """Of an image that was decoded before: its stored JPEG and its hash."""
 
     image: View
     phash: str | None
-    size: tuple[int, int]
 
 
 @dataclass
@@ -81,7 +81,8 @@ class RowMaker:
     drawing: Drawing
     spool: Spool
     seen: dict[str, int] = field(default_factory=dict)
-    images: dict[str, _Known] = field(default_factory=dict)
+    images: dict[str, _Known] = field(default_factory=dict)  # by the sha256 of their bytes: ids come with tables, too
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)  # by image_id
     folders: dict[Path, PictureFolder] = field(default_factory=dict)
 
     @property
@@ -121,7 +122,7 @@ class RowMaker:
     def _require_unit(self, boxed: Sequence[Row]) -> None:
         """Fail the rows, all of those with boxes, where params name no unit and the numbers allow two."""
         stated = "box_unit" in self.source.model_fields_set or not takes_unit(self.source)
-        if not stated and is_unit_unclear((row["box"], self.images[row["image_id"]].size) for row in boxed):
+        if not stated and is_unit_unclear((row["box"], self.sizes[row["image_id"]]) for row in boxed):
             for row in boxed:
                 row |= _failed("box_unit_unclear")
 
@@ -168,26 +169,25 @@ class RowMaker:
 
     def _views(self, draft: Draft, data: bytes, image_id: str) -> Row:
         plain = not draft.boxes and draft.crop is None and draft.boxed is None
-        if plain and image_id in self.images:
-            known = self.images[image_id]
+        if plain and (known := self.images.get(sha256(data))):
             return {"image": known.image, "phash": draft.given.get("phash") or known.phash}
         try:
             return self._decode(draft, data, image_id)
         except ImageError as error:
             return {"status": FAILED, "reason": error.cause}
-        except (R2IError, OSError):  # of the disk: they concern all rows
-            raise
-        except Exception:  # libraries raise anything on pictures that nobody has thought of
+        except Exception as error:  # libraries raise anything on pictures that nobody has thought of
+            if isinstance(error, R2IError) or disk_error(error):  # it concerns all rows
+                raise
             return {"status": FAILED, "reason": "undrawable"}
 
     def _decode(self, draft: Draft, data: bytes, image_id: str) -> Row:
         image = read_image(data)
         given = {name: self._given_view(cell, draft) for name, cell in _cells(draft).items()}
         box = join_boxes(draft.boxes, draft.box_form, draft.box_unit, *image.size)
-        known = self.images.get(image_id) or _Known(
-            self.spool.keep(stored_jpeg(data, image)), perceptual_hash(image), image.size
+        known = self.images.get(sha256(data)) or _Known(
+            self.spool.keep(stored_jpeg(data, image)), perceptual_hash(image)
         )
-        self.images[image_id] = known
+        self.images[sha256(data)], self.sizes[image_id] = known, image.size
         row: Row = {"image": known.image, "phash": draft.given.get("phash") or known.phash, **given}
         made = draft.given.get("crop_made")
         row["crop_made"] = bool(made) if "crop" in given else None

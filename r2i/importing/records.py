@@ -165,7 +165,9 @@ def _may_be_data(file: Path) -> bool:
     """`file`: relative to the folder that is read."""
     if any(part.startswith(".") or part == "__MACOSX" for part in file.parts):  # checkpoints of notebooks, `._x.json`
         return False
-    return file.name not in _ABOUT and not (file.suffix == ".arrow" and file.name.startswith(("cache-", "tmp")))
+    return file.name not in _ABOUT and not (
+        file.suffix == ".arrow" and file.name.startswith(("cache-", "tmp", "indices"))
+    )
 
 
 def _without_strays(path: Path, files: list[Path]) -> list[Path]:
@@ -195,7 +197,12 @@ def _list_saved(folder: Path) -> list[Path]:
     """Of a folder that `Dataset.save_to_disk` wrote."""
     try:
         state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        return [folder / entry["filename"] for entry in state["_data_files"]]
+        names = [entry["filename"] for entry in state["_data_files"]]
+        if state.get("_indices_data_files"):
+            raise TableError(f"{folder} holds a selection of its rows", "save it again after `flatten_indices()`")
+        if outside := [name for name in names if Path(name).name != name]:
+            raise TableError(f"{folder}/state.json names {outside[0]}, which lies elsewhere", "save it again")
+        return [folder / name for name in names]
     except (ValueError, LookupError, TypeError) as error:
         raise TableError(f"{folder}/state.json is not what `datasets` writes ({error!r})", "save it again") from error
 

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from r2i.benchmark.inspect import describe_items
 from r2i.core.disk import DiskError
 from r2i.core.errors import TableError
+from r2i.core.images import sha256
 from r2i.core.spool import Spool
 from r2i.core.tables import Row
 
@@ -89,3 +90,22 @@ def test_a_benchmark_of_several_splits_asks_for_one(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="holds the splits test"):
         import_all("table", tmp_path)
     assert len(import_all("table", tmp_path / "test.jsonl")[0]) == 1
+
+
+def test_columns_of_other_datasets_that_are_called_like_ours_do_no_harm(tmp_path: Path) -> None:
+    """Ids are numbers there, and one `image_id` may stand for two pictures of two parts."""
+    rows = rows_of(
+        tmp_path,
+        row_of(1, image_id=139, item_id=7, cluster_id=2.0, phash="none", box=None),
+        row_of(2, image_id=139, item_id=8, box=None),
+        row_of(3, image_id="f" * 64, box=None),
+        row_of(4, image_id="f" * 64, box=None),
+        row_of(5, item_id=[1]),
+        row_of(6, status="valid"),
+        row_of(7, crop_made="false"),
+        row_of(8, status="rejected", reason="review_rejected"),
+    )
+    assert [row["reason"] for row in rows] == [*[""] * 4, "bad_value", "unknown_status", "bad_value", "review_rejected"]
+    assert [row["image"] for row in rows[:4]] == [photo(number) for number in range(1, 5)]
+    assert [row["image_id"] for row in rows[:4]] == [sha256(photo(1)), sha256(photo(2)), "f" * 64, "f" * 64]
+    assert (rows[0]["item_id"], rows[0]["cluster_id"], len(rows[0]["phash"])) == ("7", "2", 16)

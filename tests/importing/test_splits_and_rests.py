@@ -159,3 +159,21 @@ def test_the_text_of_a_numpy_array_is_no_list() -> None:
     """Python reads it as one long word."""
     assert read_list("['red' 'blue']") == read_list("['red'\n 'blue']") == []
     assert read_list("['red', 'blue']") == ["red", "blue"] and read_list("['it''s']") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"_indices_data_files": [{"filename": "indices.arrow"}]}, "a selection of its rows"),
+        ({"_data_files": [{"filename": "../other/data.arrow"}]}, "names ../other/data.arrow, which lies elsewhere"),
+        ({"_data_files": [{"filename": "/etc/passwd"}]}, "which lies elsewhere"),
+        ({"_data_files": [{"filename": "gone.arrow"}]}, "gone.arrow can't be read"),
+        ({"_data_files": 5}, "is not what `datasets` writes"),
+    ],
+)
+def test_a_saved_dataset_is_what_its_state_says_or_nothing(tmp_path: Path, changes: dict, said: str) -> None:
+    Dataset.from_list(ROWS).save_to_disk(str(tmp_path / "saved"))
+    state = json.loads((tmp_path / "saved" / "state.json").read_text())
+    (tmp_path / "saved" / "state.json").write_text(json.dumps(state | changes))
+    with pytest.raises(TableError, match=said):
+        questions(tmp_path / "saved")

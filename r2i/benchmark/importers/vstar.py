@@ -40,7 +40,7 @@ def _annotations(folders: list[Path]) -> Iterator[Record]:
     for number, file in enumerate(files):
         try:
             values = json.loads(file.read_text(encoding="utf-8"))
-        except (ValueError, OSError):
+        except (ValueError, OSError, RecursionError):
             values = None
         if not isinstance(values, dict):
             yield Record({}, file, number, TORN)
@@ -81,5 +81,5 @@ def _boxes_beside(image: object, folder: Path) -> object:
         return None
     try:
         return json.loads(picture.with_suffix(".json").read_text(encoding="utf-8")).get("bbox")
-    except (ValueError, OSError, AttributeError):
+    except (ValueError, OSError, AttributeError, RecursionError):
         return None
