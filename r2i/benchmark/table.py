@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from r2i.benchmark.rows import Draft
-from r2i.core.errors import ParamsError
+from r2i.core.errors import ParamsError, TableError
 from r2i.core.params import BenchmarkSource
 from r2i.core.records import FAILED, OK, REJECTED
 from r2i.importing.boxes import read_boxes
 from r2i.importing.questions import read_choices, relabel, strip_tags
-from r2i.importing.records import Record, read_list, read_text
+from r2i.importing.records import Record, read_list, read_records, read_text
 
 COLUMNS = (
     "image", "crop", "boxed", "box", "question", "options", "answer", "label", "dimension",
@@ -26,6 +27,17 @@ def column_names(source: BenchmarkSource) -> dict[str, str]:
     if unknown := sorted(set(source.columns) - set(COLUMNS)):
         raise ParamsError(f"benchmark: no column {', '.join(unknown)}", f"columns may name {', '.join(COLUMNS)}")
     return {name: source.columns.get(name, name) for name in COLUMNS}
+
+
+def read_named(path: Path, source: BenchmarkSource) -> Iterator[Record]:
+    """All records. Raises TableError as `read_records` does, and for a column that params name and no record has."""
+    names = column_names(source)
+    missing = {part.strip() for name in source.columns.values() for part in name.split(",")}
+    for record in read_records(path, tuple((names[name],) for name in NEEDED)):
+        missing -= record.values.keys()
+        yield record
+    if missing:
+        raise TableError(f"no record of {path} has a column {min(missing)!r}", "look at the source's columns in params")
 
 
 def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:

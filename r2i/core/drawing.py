@@ -1,11 +1,13 @@
 """A region in pixels: its box framed, its crop cut, its box drawn. One way for training and for measuring."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from PIL import Image, ImageDraw
 
 from r2i.core.boxes import Box, clip, expand, square
-from r2i.core.errors import ImageError
+from r2i.core.errors import ImageError, R2IError
 from r2i.core.images import MAX_SIDE, jpeg_bytes
 from r2i.core.params import Cut, Outline
 
@@ -72,10 +74,23 @@ def _line_width(room: int, side: int, line: int) -> int:
 
 
 def make_crop(image: Image.Image, box: Box, cut: Cut) -> bytes:
-    """JPEG bytes of the crop view."""
-    return jpeg_bytes(cut_crop(image, box, cut), cut.quality)
+    """JPEG bytes of the crop view. Raises ImageError."""
+    with _as_fault_of_the_picture():
+        return jpeg_bytes(cut_crop(image, box, cut), cut.quality)
 
 
 def make_boxed(image: Image.Image, box: Box, outline: Outline) -> bytes:
-    """JPEG bytes of the boxed view."""
-    return jpeg_bytes(draw_box(image, box, outline), outline.quality)
+    """JPEG bytes of the boxed view. Raises ImageError."""
+    with _as_fault_of_the_picture():
+        return jpeg_bytes(draw_box(image, box, outline), outline.quality)
+
+
+@contextmanager
+def _as_fault_of_the_picture() -> Iterator[None]:
+    """Libraries raise anything on a picture that nobody has thought of: `undrawable`, a reason of its row."""
+    try:
+        yield
+    except R2IError:
+        raise
+    except Exception as error:
+        raise ImageError("undrawable") from error

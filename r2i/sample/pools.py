@@ -97,7 +97,7 @@ class _HashJob(NamedTuple):
 
 def _hash(paths: list[str], pool: Pool, cache: HashCache | None) -> Iterator[tuple[str, list[ImageEntry]]]:
     """The entries of each file, in the order of `paths`; files that changed are hashed in threads."""
-    variant = pool.kind + (f":{pool.column}" if pool.kind == "parquet" else "")
+    variant = {"parquet": f"parquet:{pool.column}", "tar": "tar:links"}.get(pool.kind, pool.kind)
     ahead: deque[_HashJob] = deque()
     stop = threading.Event()
     with ThreadPoolExecutor(THREADS, "hash") as threads:

@@ -109,3 +109,15 @@ def test_columns_of_other_datasets_that_are_called_like_ours_do_no_harm(tmp_path
     assert [row["image"] for row in rows[:4]] == [photo(number) for number in range(1, 5)]
     assert [row["image_id"] for row in rows[:4]] == [sha256(photo(1)), sha256(photo(2)), "f" * 64, "f" * 64]
     assert (rows[0]["item_id"], rows[0]["cluster_id"], len(rows[0]["phash"])) == ("7", "2", 16)
+
+
+@pytest.mark.parametrize(
+    ("columns", "name"), [({"options": "choises"}, "choises"), ({"options": "A,B,F"}, "F"), ({"box": "where"}, "where")]
+)
+def test_a_column_that_params_name_and_nobody_has_is_refused_by_name(
+    tmp_path: Path, columns: dict[str, str], name: str
+) -> None:
+    path = put_jsonl(tmp_path / "d.jsonl", [row_of(1, A="x", B="y"), row_of(2, A="x", B="y", dimension="late")])
+    with pytest.raises(TableError, match=f"no record of .* has a column '{name}'"):
+        import_all("table", path, columns=columns)
+    assert len(import_all("table", path, columns={"options": "A,B", "dimension": "dimension"})[0]) == 2

@@ -36,7 +36,7 @@ def records(path: Path) -> Iterator[Record]:
 
 
 def _annotations(folders: list[Path]) -> Iterator[Record]:
-    files = [file for folder in folders for file in sorted(folder.glob("*.json"))]
+    files = [file for folder in folders for file in sorted(folder.glob("*.json")) if not file.name.startswith(".")]
     for number, file in enumerate(files):
         try:
             values = json.loads(file.read_text(encoding="utf-8"))
