@@ -5,6 +5,7 @@ import csv
 import io
 import itertools
 import json
+import os
 import re
 import tokenize
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -32,6 +33,8 @@ _SPLITS = {  # words in the names of files and folders -> the split that they me
     "train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation",
     "dev": "validation", "test": "test", "testing": "test", "eval": "evaluation", "evaluation": "evaluation",
 }  # fmt: skip
+_SHARD = re.compile(r"-(\d+)-of-(\d+)\b")
+_END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"  # of Arrow's streams
 _LONGEST_FIELD = 2**29  # characters of a TSV's field: the largest picture in base64, and a bound for a lost quote
 
 Names = tuple[str, ...]
@@ -157,7 +160,8 @@ def list_files(path: Path, splits: Literal["all", "one"]) -> list[Path]:
     inside = [file for file in sorted(path.rglob("*")) if _may_be_data(file.relative_to(path))]
     for suffix in READERS:
         if files := [file for file in inside if file.suffix.lower() == suffix and file.is_file()]:
-            return _require_one_split(path, files if suffix != ".arrow" else _without_strays(path, files))
+            chosen = _require_one_split(path, files if suffix != ".arrow" else _without_strays(path, files))
+            return _require_all_shards(path, chosen)
     raise TableError(f"no {', '.join(suffix[1:].upper() for suffix in READERS)} in {path}", REMEDY)
 
 
@@ -190,6 +194,22 @@ def _require_one_split(path: Path, files: list[Path]) -> list[Path]:
     if len(by_split) > 1:
         names = ", ".join(f"{split or 'of no name'} ({file.name})" for split, file in sorted(by_split.items()))
         raise TableError(f"{path} holds the splits {names}", "name a file, or a folder that holds one split alone")
+    return files
+
+
+def _require_all_shards(path: Path, files: list[Path]) -> list[Path]:
+    """`files`, unless their names (`train-00000-of-00012`) say that others are missing. Raises TableError."""
+    there: dict[tuple[str, int], set[int]] = {}
+    for file in files:
+        if shard := _SHARD.search(file.name):
+            series = str(file.with_name(file.name[: shard.start()])), int(shard[2])
+            there.setdefault(series, set()).add(int(shard[1]))
+    for (name, count), numbers in there.items():
+        if len(numbers) < count:
+            raise TableError(
+                f"{path} holds {len(numbers)} of the {count} files {Path(name).name}-...-of-{count:05d}",
+                "download the others, or name one file",
+            )
     return files
 
 
@@ -236,6 +256,14 @@ def _read_arrow(file: Path, columns: Columns) -> Iterator[Numbered]:
             batch.select(names).slice(start, BATCH) for batch in stream for start in range(0, batch.num_rows, BATCH)
         )
         yield from enumerate(row for part in parts for row in part.to_pylist())
+    if not _ends_with(file, _END_OF_STREAM):
+        raise OSError("it has no end: cut between two batches, which reads like a whole file")
+
+
+def _ends_with(file: Path, end: bytes) -> bool:
+    with file.open("rb") as data:
+        data.seek(-min(len(end), file.stat().st_size), os.SEEK_END)
+        return data.read() == end
 
 
 def _read_lines(file: Path, columns: Columns) -> Iterator[Numbered]:

@@ -177,3 +177,26 @@ def test_a_saved_dataset_is_what_its_state_says_or_nothing(tmp_path: Path, chang
     (tmp_path / "saved" / "state.json").write_text(json.dumps(state | changes))
     with pytest.raises(TableError, match=said):
         questions(tmp_path / "saved")
+
+
+def test_a_folder_without_all_of_its_shards_says_so(tmp_path: Path) -> None:
+    for number in (0, 2):
+        put_jsonl(tmp_path / f"train-{number:05d}-of-00003.jsonl", ROWS)
+    with pytest.raises(TableError, match=r"holds 2 of the 3 files train-\.\.\.-of-00003"):
+        questions(tmp_path)
+    assert len(questions(tmp_path / "train-00000-of-00003.jsonl")) == 3
+    put_jsonl(tmp_path / "train-00001-of-00003.jsonl", ROWS)
+    assert len(questions(tmp_path)) == 9
+
+
+def test_an_arrow_file_cut_between_two_batches_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
+    table = pa.Table.from_pylist(ROWS)
+    with pa.ipc.new_stream(str(tmp_path / "whole.arrow"), table.schema) as stream:
+        for start in range(3):
+            stream.write_table(table.slice(start, 1))
+    data = (tmp_path / "whole.arrow").read_bytes()
+    assert len(questions(tmp_path / "whole.arrow")) == 3
+    for length in range(0, len(data), 8):
+        (tmp_path / "cut.arrow").write_bytes(data[:length])
+        with pytest.raises(TableError, match=r"cut.arrow (can't be read as ARROW|has no column)"):
+            questions(tmp_path / "cut.arrow")
