@@ -368,10 +368,11 @@ def _holds_rows(fields: list[str], columns: int, delimiter: str) -> bool:
     Commas are common in text: there both parts must have some.
     """
     for place, field in enumerate(fields):
-        first, _, rest = field.partition("\n")
-        before, after = first.count(delimiter), rest.rpartition("\n")[2].count(delimiter)
-        fits = rest and (before, after) == (columns - 1 - place, place)
-        if fits and (delimiter == "\t" or (before and after)):
+        if "\n" not in field:
+            continue
+        before = field[: field.index("\n")].count(delimiter)
+        after = field[field.rindex("\n") :].count(delimiter)
+        if (before, after) == (columns - 1 - place, place) and (delimiter == "\t" or (before and after)):
             return True
     return False
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from benchmark.made_files import import_all, photo, put_json, put_jsonl, put_photo
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from r2i.core.errors import ImageError
 from r2i.core.images import sha256
@@ -142,3 +144,32 @@ def test_imported_rows_take_no_picture_of_another_folder_or_machine(tmp_path: Pa
     kept = [row for row in read_table(tmp_path / "t", TRAIN, "import") if row["status"] == "ok"]
     assert {row["image_id"] for row in kept} == {sha256(photo(0)), sha256(photo(2))}
     assert about["first"]["failed: ambiguous_image"] == ["d.jsonl:2", "d.jsonl:3"]
+
+
+PARTS = st.sampled_from(["..", ".", "", "set", "images", "out", "private", "1.jpg", "x.jpg", "link.jpg", "{top}", "~"])
+
+
+@pytest.fixture(scope="module")
+def top(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset `set` with one picture, links out of it, and pictures beside it."""
+    top = tmp_path_factory.mktemp("top")
+    put_photo(top / "private" / "x.jpg", 9)
+    put_photo(top / "1.jpg", 9)
+    put_photo(top / "set" / "images" / "1.jpg", 1)
+    (top / "set" / "out").symlink_to(top / "private")
+    (top / "set" / "link.jpg").symlink_to(top / "1.jpg")
+    return top
+
+
+@settings(deadline=None)
+@given(
+    parts=st.lists(PARTS, min_size=1, max_size=7),
+    start=st.sampled_from(["", "/", "{top}/", "file://{top}/", "{top}/set/", "C:\\", "\\"]),
+    joint=st.sampled_from(["/", "//", "\\"]),
+)
+def test_no_path_whatever_leads_out_of_the_folder(top: Path, parts: list[str], start: str, joint: str) -> None:
+    name = (start + joint.join(parts)).replace("{top}", str(top))
+    try:
+        assert read_picture(name, top / "set") != photo(9), name
+    except ImageError as error:
+        assert error.cause in {"missing_image", "outside_folder", "ambiguous_image", "no_image"}

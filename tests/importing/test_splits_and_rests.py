@@ -1,13 +1,19 @@
 """A folder is read as one dataset or not at all, and a file without a rest."""
 
+import csv
+import io
 import json
+import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from benchmark.made_files import put_json, put_jsonl, put_tsv
 from datasets import Dataset, DatasetDict
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from r2i.core.errors import TableError
 from r2i.importing.records import read_list, read_records
@@ -200,3 +206,47 @@ def test_an_arrow_file_cut_between_two_batches_is_not_taken_for_a_whole_one(tmp_
         (tmp_path / "cut.arrow").write_bytes(data[:length])
         with pytest.raises(TableError, match=r"cut.arrow (can't be read as ARROW|has no column)"):
             questions(tmp_path / "cut.arrow")
+
+
+TEXTS = st.text(st.sampled_from('ab,;\t\n\r"\'|\\ü"½\ufeff '), max_size=12)
+TABLES = st.lists(st.fixed_dictionaries({"question": TEXTS, "note": TEXTS, "answer": TEXTS}), min_size=1, max_size=4)
+
+
+@settings(deadline=None)
+@given(rows=TABLES, delimiter=st.sampled_from(["\t", ","]), always=st.booleans())
+def test_what_is_written_as_a_table_is_read_back_or_refused_never_altered(
+    rows: list[dict[str, str]], delimiter: str, always: bool
+) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(
+        text, list(rows[0]), delimiter=delimiter, quoting=csv.QUOTE_ALL if always else csv.QUOTE_MINIMAL
+    )
+    writer.writeheader()
+    writer.writerows(rows)
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / ("d.tsv" if delimiter == "\t" else "d.csv")
+        file.write_bytes(text.getvalue().encode())
+        try:
+            read = [dict(record.values) for record in read_records(file, NEEDED)]
+        except TableError as error:
+            assert "a quote goes on over further rows" in str(error)
+            assert any(delimiter in value and "\n" in value for row in rows for value in row.values())
+        else:
+            assert read == rows
+
+
+@settings(deadline=None)
+@given(rows=TABLES, place=st.integers(0, 200))
+def test_a_stray_quote_is_refused_or_loses_no_row(rows: list[dict[str, str]], place: int) -> None:
+    plain = [{name: re.sub(r"[\s\",\\]", "x", value) + "z" for name, value in row.items()} for row in rows]
+    body = "".join("\t".join(row.values()) + "\n" for row in plain)
+    at = place % len(body)
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "d.tsv"
+        file.write_text("question\tnote\tanswer\n" + body[:at] + '"' + body[at:])
+        try:
+            read = list(read_records(file, NEEDED))
+        except TableError as error:
+            assert "line " in str(error)
+        else:
+            assert len(read) == len(rows)
