@@ -19,11 +19,13 @@ MAX_BYTES = 2**28  # of a file: a picture of Pillow's MAX_IMAGE_PIXELS without c
 MAX_SIDE = 65_500  # pixels: libjpeg writes no more
 BOMB_PIXELS = 2**25  # above so many a file must hold a byte for every BOMB_RATIO of them: photographs hold ten
 BOMB_RATIO = 64
+MAX_SCANS = 100  # of a progressive JPEG: encoders write about ten
 STRIP = 2**20  # pixels that are converted at once
 QUALITY = 95
 SENT_QUALITY = 85  # of pictures scaled down to be sent: size is what they are about
 PLAIN_SHARE = 0.7  # of a picture's pixels within PLAIN_LEVELS (of 255) of one grey: it has no perceptual hash
 PLAIN_LEVELS = 4
+_SCAN = b"\xff\xda"  # what a scan of a JPEG starts with
 _PHOTOMETRIC = 262  # tag of TIFF
 _T = Image.Transpose
 TURNS = {  # EXIF orientation -> what makes the picture upright
@@ -47,7 +49,7 @@ def read_image(data: bytes) -> Image.Image:
             warnings.simplefilter("ignore")  # remarks on broken metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = open_image(data)
-            refuse_unfit(image, len(data))
+            refuse_unfit(image, data)
             image.load()
             return _to_rgb(_upright(image))
     except ImageError:
@@ -76,11 +78,13 @@ def read_size(data: bytes) -> tuple[int, int]:
         raise ImageError("unreadable") from error
 
 
-def refuse_unfit(image: Image.Image, size: int) -> None:
-    """Raise ImageError for what the header alone shows. `size`: bytes of the file."""
+def refuse_unfit(image: Image.Image, data: bytes) -> None:
+    """Raise ImageError for what the header alone shows. `data`: the file's bytes."""
     pixels = image.width * image.height
-    if pixels > BOMB_PIXELS and pixels > size * BOMB_RATIO:
+    if pixels > BOMB_PIXELS and pixels > len(data) * BOMB_RATIO:
         raise ImageError("decompression_bomb")
+    if image.format in ("JPEG", "MPO") and data.count(_SCAN) > MAX_SCANS + len(data) // 2**14:
+        raise ImageError("decompression_bomb")  # each scan goes over all pixels; bytes behind a photo look like some
     if image.format != "MPO" and getattr(image, "is_animated", False):  # MPO: a photo and its preview
         raise ImageError("animated")
     if max(image.size) > MAX_SIDE:

@@ -529,10 +529,10 @@ class BenchmarkSource(Section):
     columns: dict[str, str] = {}
     """table: ours (r2i.benchmark.table.COLUMNS) -> the file's."""
     box_unit: BoxUnit = "pixels"
-    """table, cvbench: of the boxes in the file: pixels, 0 to 1, or 0 to 1000. Name it where images are larger than 1000
-    pixels: else boxes whose numbers allow two units fail."""
+    """table, cvbench, reference, zoombench: of the file's boxes: pixels, 0 to 1, or 0 to 1000. Name it where images
+    are larger than 1000 pixels: else boxes whose numbers allow two units fail."""
     box_form: Literal["xyxy", "xywh"] = "xyxy"
-    """table, cvbench."""
+    """table, cvbench, reference, zoombench."""
 
     @model_validator(mode="after")
     def _has_its_source(self) -> Self:
@@ -544,10 +544,11 @@ class BenchmarkSource(Section):
         return self
 
 
-_SOURCE_TAKES: dict[str, tuple[str, ...]] = dict.fromkeys(get_args(BenchmarkKind), ("path",)) | {
-    "rendered": (),
+_SOURCE_TAKES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(get_args(BenchmarkKind), ("path",)),
+    **dict.fromkeys(("cvbench", "reference", "zoombench"), ("path", "box_unit", "box_form")),
     "table": ("path", "columns", "box_unit", "box_form"),
-    "cvbench": ("path", "box_unit", "box_form"),
+    "rendered": (),
 }
 
 

@@ -98,7 +98,7 @@ def _decode_reduced(data: bytes) -> tuple[Image.Image, tuple[int, int], str | No
             return None
         try:
             with open_image(data) as image:
-                refuse_unfit(image, len(data))
+                refuse_unfit(image, data)
                 size, kind, mode = image.size, image.format, image.mode
                 factor = max(1, min(size) // HASH_SIDE)
                 image.draft(None, (size[0] // factor, size[1] // factor))

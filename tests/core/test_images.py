@@ -320,3 +320,12 @@ def test_a_region_that_is_large_enough_is_framed_as_before() -> None:
         left, top, right, bottom = expand(Box(*box), 0.05, *image.size)
         ImageDraw.Draw(expected).rectangle([left, top, right - 1, bottom - 1], outline=(255, 0, 0), width=5)
         assert draw_box(image, Box(*box), Outline()).tobytes() == expected.tobytes()
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused_and_a_film_behind_a_photo_is_not() -> None:
+    data = encode(noise(), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    with pytest.raises(ImageError, match="decompression_bomb"):
+        read_image(data[:last] + data[last:-2] * 3000 + data[-2:])
+    film = np.random.default_rng(0).bytes(2**22)  # has the mark of a scan 64 times by chance
+    assert read_image(data + film).size == (64, 48)

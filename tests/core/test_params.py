@@ -92,7 +92,8 @@ def test_a_param_that_a_kind_of_benchmark_would_ignore_is_refused_by_name(kind: 
     given = {"kind": kind, "items": 5} | ({} if kind == "rendered" else {"path": "x"})
     assert BenchmarkSource.model_validate(given)
     others = {"columns": {"image": "photo"}, "box_unit": "shares", "box_form": "xywh", "path": "x"}
-    taken = {"table": set(others), "cvbench": {"box_unit", "box_form", "path"}, "rendered": set()}.get(kind, {"path"})
+    boxed = {name: {"box_unit", "box_form", "path"} for name in ("cvbench", "reference", "zoombench")}
+    taken = {"table": set(others), "rendered": set(), **boxed}.get(kind, {"path"})
     for name, value in others.items():
         if name in taken:
             assert BenchmarkSource.model_validate(given | {name: value})

@@ -106,3 +106,12 @@ def test_shares_of_an_image_are_no_pixels_and_no_thousandths(place: tuple[int, i
     for unit in ("pixels", "thousandths"):
         with pytest.raises(ImageError, match="bad_box"):
             read_box(shares, unit, 100 * factor, 100 * factor)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["zoombench", "reference"])
+def test_boxes_of_a_published_benchmark_that_allow_two_units_ask_for_one(tmp_path: Path, kind: Any) -> None:
+    row = {"image": PICTURES[LARGE, 0], "query": "What?\nA. x\nB. y", "response": "A", "bbox": [100, 200, 300, 400]}
+    path = put_parquet(tmp_path / "d.parquet", [row])
+    assert import_all(kind, path)[0][0]["reason"] == "box_unit_unclear"
+    boxes = {unit: import_all(kind, path, box_unit=unit)[0][0]["box"] for unit in ("pixels", "thousandths")}
+    assert boxes == {"pixels": (100, 200, 300, 400), "thousandths": (160, 240, 480, 480)}
