@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageStat, UnidentifiedImageError
 
 from r2i.core.errors import ImageError
 
@@ -25,6 +25,8 @@ QUALITY = 95
 SENT_QUALITY = 85  # of pictures scaled down to be sent: size is what they are about
 PLAIN_SHARE = 0.7  # of a picture's pixels within PLAIN_LEVELS (of 255) of one grey: it has no perceptual hash
 PLAIN_LEVELS = 4
+PLAIN_DEVIATION = 3.0  # levels, of the picture at THUMB pixels a side: so it has none where all is paper and noise
+THUMB = (32, 32)  # as the hash sees it
 _SCAN = b"\xff\xda"  # what a scan of a JPEG starts with
 _PHOTOMETRIC = 262  # tag of TIFF
 _T = Image.Transpose
@@ -156,14 +158,21 @@ def perceptual_hash(image: Image.Image) -> str | None:
     None where most of the picture is of one grey (flat pictures, pages of text): what tells two of them apart is small,
     and the hash, which sees broad shapes alone, calls them all one picture.
     """
-    levels = image.convert("L").histogram()
-    ground = levels.index(max(levels))
-    near = levels[max(0, ground - PLAIN_LEVELS) : ground + PLAIN_LEVELS + 1]
-    if sum(near) >= PLAIN_SHARE * sum(levels):
+    if _is_plain(image.convert("L")):
         return None
     import imagehash  # late: it brings scipy with it
 
     return str(imagehash.phash(image))
+
+
+def _is_plain(grey: Image.Image) -> bool:
+    levels = grey.histogram()
+    ground = levels.index(max(levels))
+    near = levels[max(0, ground - PLAIN_LEVELS) : ground + PLAIN_LEVELS + 1]
+    if sum(near) >= PLAIN_SHARE * sum(levels):
+        return True
+    thumb = grey.resize(THUMB, Image.Resampling.BOX)
+    return ImageStat.Stat(thumb).stddev[0] < PLAIN_DEVIATION
 
 
 def jpeg_bytes(image: Image.Image, quality: int = QUALITY) -> bytes:
