@@ -17,6 +17,7 @@ from r2i.core.params import BenchmarkSource, Drawing, takes_unit
 from r2i.core.records import BENCHMARK, FAILED, OK, REJECTED
 from r2i.core.spool import Spool
 from r2i.core.tables import Row
+from r2i.core.text import normalise
 from r2i.importing.boxes import BoxForm, Quad, is_unit_unclear, join_boxes
 from r2i.importing.pictures import PictureFolder, names_in
 from r2i.importing.questions import find_label, relabel, strip_tags
@@ -93,23 +94,28 @@ class RowMaker:
         """All rows, or `source.items` of them chosen by a hash of the item's id; and how many there were.
 
         `read` is called twice where rows are to be chosen. The counts are those before the choice: `rows`,
-        `multiple_choice`, `open`. A second row with the id of another is rejected as a duplicate.
+        `multiple_choice`, `open`. A second row that asks what an ok one asked is rejected as a duplicate; where their
+        answers differ both fail: nobody knows which is right.
         """
         chosen = self._choose(read()) if self.source.items else None
         counts = {"rows": 0, "multiple_choice": 0, "open": 0}
         rows: list[Row] = []
         named: list[tuple[Row, PictureFolder, tuple[str, ...]]] = []
         boxed: list[Row] = []
+        asked: dict[str, Row] = {}  # by the id before it was told from others: the ok row that has it
         for number, draft in enumerate(read()):
             counts["rows"] += 1
             counts["multiple_choice" if draft.options else "open"] += 1
             data, row = self._identify(draft, number)
-            if self._is_duplicate(row):
-                row |= {"status": REJECTED, "reason": "duplicate"}
+            asks = row["item_id"]
+            self._tell_apart(row)
             if chosen is not None and row["item_id"] not in chosen:
                 continue
+            if row["status"] == OK and asks in asked:
+                row |= _repeated(row, asked[asks])
             if row["status"] == OK:
                 row |= self._views(draft, data, row["image_id"])
+                asked |= {asks: row} if row["status"] == OK else {}
             rows.append(row)
             named.append((row, self._folder(draft), tuple(names_in(draft.image, draft.crop, draft.boxed))))
             boxed += [row] if draft.boxes and "crop_made" not in draft.given else []  # a table of ours has pixels
@@ -140,12 +146,12 @@ class RowMaker:
         ids = {self._identify(draft, number)[1]["item_id"] for number, draft in enumerate(drafts)}
         return set(sorted(ids, key=lambda item_id: make_id("chosen", item_id))[: self.source.items])
 
-    def _is_duplicate(self, row: Row) -> bool:
+    def _tell_apart(self, row: Row) -> None:
+        """An id of its own for a row that has another's."""
         again = self.seen.get(row["item_id"], 0)
         self.seen[row["item_id"]] = again + 1
         if again:
             row["item_id"] = make_id(row["item_id"], again)
-        return again > 0
 
     def _identify(self, draft: Draft, number: int) -> tuple[bytes, Row]:
         """The image's bytes, and the row without its views."""
@@ -202,6 +208,14 @@ class RowMaker:
     def _given_view(self, cell: Any, draft: Draft) -> View:
         data = self._folder(draft).read(cell)
         return self.spool.keep(stored_jpeg(data, read_image(data)))
+
+
+def _repeated(row: Row, first: Row) -> Row:
+    """What changes of a row that asks what `first` asked; `first` fails too where its answer is another."""
+    if (row["label"], normalise(row["answer"])) == (first["label"], normalise(first["answer"])):
+        return {"status": REJECTED, "reason": "duplicate"}
+    first |= _failed("conflicting_answers")
+    return _failed("conflicting_answers")
 
 
 def _failed(reason: str) -> Row:

@@ -121,3 +121,16 @@ def test_a_column_that_params_name_and_nobody_has_is_refused_by_name(
     with pytest.raises(TableError, match=f"no record of .* has a column '{name}'"):
         import_all("table", path, columns=columns)
     assert len(import_all("table", path, columns={"options": "A,B", "dimension": "dimension"})[0]) == 2
+
+
+def test_items_that_answer_one_question_differently_all_fail(tmp_path: Path) -> None:
+    """A derived file beside the published one: nobody knows whose gold is right."""
+    rows = rows_of(tmp_path, row_of(1), row_of(2), row_of(1, answer="y"), row_of(2, answer=" X "))
+    assert [row["reason"] for row in rows] == ["conflicting_answers", "", "conflicting_answers", "duplicate"]
+    assert [row["image"] is None for row in rows] == [True, False, True, True]
+
+
+def test_an_item_that_failed_does_not_make_its_good_twin_a_duplicate(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, row_of(1, box=[40, 8, 8, 40]), row_of(1), row_of(1))
+    assert [row["reason"] for row in rows] == ["bad_box", "", "duplicate"]
+    assert len({row["item_id"] for row in rows}) == 3

@@ -17,6 +17,7 @@ from r2i.core.progress import track
 from r2i.core.records import FAILED, OK, REJECTED, TRAIN
 from r2i.core.spool import Spool
 from r2i.core.tables import Row, write_table
+from r2i.core.text import normalise
 from r2i.importing.boxes import is_unit_unclear
 from r2i.importing.digest import table_sha256
 from r2i.importing.pictures import PictureFolder, names_in
@@ -66,38 +67,55 @@ class Read:
     size: int = 0
     first: dict[str, list[str]] = field(default_factory=dict)
 
+    def add(self, where: str, row: Row) -> None:
+        """A row that was read in `where`."""
+        self.rows.append(row)
+        if row["status"] != OK:
+            first = self.first.setdefault(f"{row['status']}: {row['reason']}", [])
+            first += [where] if len(first) < NAMED else []
+
 
 def read_rows(source: Path, style: str, unit: BoxUnit | None, spool: Spool) -> Read:
-    """Of rows with one picture and one prompt the first is kept. Raises TableError as `read_records` does."""
+    """Of rows with one picture and one prompt the first is kept; where their answers differ all fail. Raises TableError
+    as `read_records` does."""
     base = source if source.is_dir() else source.parent
     pictures = PictureFolder(base)
     read = partial(_read_row, base=base, pictures=pictures, style=style, unit=unit or "pixels")
-    done, seen = Read(), set[str]()
+    done, seen = Read(), dict[str, Row]()
     records = read_records(source, NEEDED, WANTED, splits="one")
     named: list[tuple[str, Row, list[str]]] = []
+    conflicting: list[Row] = []
     boxed: dict[int, tuple[list[int], tuple[int, int]]] = {}  # by the row's number: its box, and its image's size
     for where, row, names in track(in_threads(read, records), "rows import"):
         named.append((where, row, names))
-        if row["status"] == OK and row["question_id"] in seen:
-            row |= {"image": None, "status": REJECTED, "reason": "duplicate"}
+        if row["status"] == OK and (earlier := seen.get(row["question_id"])):
+            if normalise(row["answer"]) == normalise(earlier["answer"]):
+                row |= {"image": None, "status": REJECTED, "reason": "duplicate"}
+            else:  # nobody knows which is right
+                row |= _failed("conflicting_answers")
+                conflicting.append(earlier)
         if row["status"] == OK:
-            seen.add(row["question_id"])
+            seen[row["question_id"]] = row
             done.size += len(row["image"])
             if row["box"] and row["view"] != "crop":
                 boxed[len(named) - 1] = row["box"], read_size(row["image"])
             row["image"] = spool.keep(row["image"])
-    unclear = boxed if unit is None and is_unit_unclear(boxed.values()) else ()
-    for number, (where, row, names) in enumerate(named):
+    for row in conflicting:
+        row |= _failed("conflicting_answers")
+    if unit is None and is_unit_unclear(boxed.values()):
+        for number in boxed:
+            named[number][1].update(_failed("box_unit_unclear"))
+    for where, row, names in named:
         if row["status"] != FAILED and any(map(pictures.is_shared, names)):
-            row |= {"image": None, "status": FAILED, "reason": "ambiguous_image"}
-        elif number in unclear:
-            row |= {"image": None, "box": None, "status": FAILED, "reason": "box_unit_unclear"}
-        if row["status"] != OK:
-            first = done.first.setdefault(f"{row['status']}: {row['reason']}", [])
-            first += [where] if len(first) < NAMED else []
-        done.rows.append(row)
+            row |= _failed("ambiguous_image")
+        done.add(where, row)
     _give_ids(done.rows)
     return done
+
+
+def _failed(reason: str) -> Row:
+    """What changes of a row that was read."""
+    return {"image": None, "box": None, "status": FAILED, "reason": reason}
 
 
 def _read_row(
