@@ -61,7 +61,7 @@ def _compare_with(truth: list[Row], shard: Shard) -> dict[str, Any]:
 
 def _benchmark_hashes() -> list[Row]:
     """`image_id` and `phash` of every benchmark image that is ok, each decoded once."""
-    hashes: dict[str, str] = {}
+    hashes: dict[str, str | None] = {}
     columns = ["image_id", "image", "status"]
     for row in iter_rows(paths.BENCHMARK, records.BENCHMARK, "benchmark", columns):
         if row["status"] == records.OK and row["image_id"] not in hashes:

@@ -111,12 +111,12 @@ def audit_train(oracle: Oracle, rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def find_contamination(train: Sequence[Mapping[str, str]], benchmark: Sequence[Mapping[str, str]]) -> dict[str, int]:
+def find_contamination(train: Sequence[Mapping[str, Any]], benchmark: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """Benchmark images that are also training images: by id, and by perceptual hash.
 
-    Both hold `image_id` and `phash` of each image.
+    Both hold `image_id` and `phash` (None: a plain picture, like no other) of each image.
     """
-    ids, hashes = {row["image_id"] for row in train}, {row["phash"] for row in train}
+    ids, hashes = {row["image_id"] for row in train}, {row["phash"] for row in train} - {None}
     seen = {row["image_id"]: row["phash"] for row in benchmark}
     return {
         "benchmark_images": len(seen),

@@ -37,7 +37,7 @@ def card(made: Mapping[str, Any]) -> str:
         "## Files",
         "",
         "- `items/`: the table of `r2i/core/records.py` (`BENCHMARK`); a source of kind `table`",
-        "- `zoombench/`: the same questions with ZoomBench's columns; a source of kind `zoombench`",
+        "- `zoombench/`: the same questions with ZoomBench's columns; a source of kind `zoombench`, `box_unit: pixels`",
         "- `build.json`: the rules, counts, and of each item its question, its teachers' votes and the student's tries",
         "",
         "## Images",

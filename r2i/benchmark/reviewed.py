@@ -1,15 +1,13 @@
 """What people decided about the items, put into their rows before the table is written."""
 
 from collections.abc import Sequence
-from io import BytesIO
 from typing import Any
-
-from PIL import Image
 
 from r2i.core.boxes import Box, area, clip
 from r2i.core.choices import LETTERS
-from r2i.core.drawing import make_boxed, make_crop
-from r2i.core.images import read_image
+from r2i.core.drawing import crop_fits, make_boxed, make_crop
+from r2i.core.errors import ImageError
+from r2i.core.images import read_image, read_size
 from r2i.core.params import Drawing
 from r2i.core.records import FAILED, OK, REJECTED
 from r2i.core.tables import Row
@@ -51,10 +49,10 @@ def _applied(row: Row, outcome: Outcome, drawing: Drawing) -> Row:
         return _without_views(FAILED, "review_bad_fix")
     if outcome.fix.box:
         try:
-            box = clip(Box(*outcome.fix.box), *_size(_bytes_of(row["image"])))
-        except OSError:
+            box = clip(Box(*outcome.fix.box), *read_size(_bytes_of(row["image"])))
+        except (ImageError, OSError):
             return _without_views(FAILED, "unreadable")
-        if not area(box):
+        if not area(box) or not crop_fits(box, drawing.cut):
             return _without_views(FAILED, "review_bad_box")
         changed |= _views(row, box, drawing)
     return changed
@@ -95,9 +93,3 @@ def _views(row: Row, box: Box, drawing: Drawing) -> Row:
 
 def _bytes_of(image: Any) -> bytes:
     return bytes(image() if callable(image) else image)
-
-
-def _size(data: bytes) -> tuple[int, int]:
-    """Width and height in pixels of a stored JPEG. Raises OSError."""
-    with Image.open(BytesIO(data)) as header:
-        return header.size

@@ -1,26 +1,30 @@
 """Items as published -> rows of the common table: ids, the gold letter, the views."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from r2i.core import paths
 from r2i.core.boxes import BoxUnit
 from r2i.core.choices import LETTERS, shuffle_options
+from r2i.core.disk import disk_error
 from r2i.core.drawing import make_boxed, make_crop
-from r2i.core.errors import ImageError
+from r2i.core.errors import ImageError, R2IError
 from r2i.core.ids import make_id
 from r2i.core.images import perceptual_hash, read_image, sha256, stored_jpeg
-from r2i.core.params import BenchmarkSource, Drawing
+from r2i.core.params import BenchmarkSource, Drawing, takes_unit
 from r2i.core.records import BENCHMARK, FAILED, OK, REJECTED
 from r2i.core.spool import Spool
 from r2i.core.tables import Row
-from r2i.importing.boxes import BoxForm, Quad, join_boxes
-from r2i.importing.pictures import read_picture
+from r2i.core.text import normalise
+from r2i.importing.boxes import BoxForm, Quad, is_unit_unclear, join_boxes
+from r2i.importing.pictures import PictureFolder, names_in
 from r2i.importing.questions import find_label, relabel, strip_tags
 from r2i.importing.records import Record, read_text
 
 View = Callable[[], bytes]
+VIEWS = ("image", "crop", "boxed", "box", "crop_made", "phash")  # columns that only an item with its picture has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +71,7 @@ class _Known:
     """Of an image that was decoded before: its stored JPEG and its hash."""
 
     image: View
-    phash: str
+    phash: str | None
 
 
 @dataclass
@@ -78,7 +82,9 @@ class RowMaker:
     drawing: Drawing
     spool: Spool
     seen: dict[str, int] = field(default_factory=dict)
-    images: dict[str, _Known] = field(default_factory=dict)
+    images: dict[str, _Known] = field(default_factory=dict)  # by the sha256 of their bytes: ids come with tables, too
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)  # by image_id
+    folders: dict[Path, PictureFolder] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -88,40 +94,70 @@ class RowMaker:
         """All rows, or `source.items` of them chosen by a hash of the item's id; and how many there were.
 
         `read` is called twice where rows are to be chosen. The counts are those before the choice: `rows`,
-        `multiple_choice`, `open`. A second row with the id of another is rejected as a duplicate.
+        `multiple_choice`, `open`. A second row that asks what an ok one asked is rejected as a duplicate; where their
+        answers differ both fail: nobody knows which is right.
         """
         chosen = self._choose(read()) if self.source.items else None
         counts = {"rows": 0, "multiple_choice": 0, "open": 0}
         rows: list[Row] = []
+        named: list[tuple[Row, PictureFolder, tuple[str, ...]]] = []
+        boxed: list[Row] = []
+        asked: dict[str, Row] = {}  # by the id before it was told from others: the ok row that has it
         for number, draft in enumerate(read()):
             counts["rows"] += 1
             counts["multiple_choice" if draft.options else "open"] += 1
             data, row = self._identify(draft, number)
-            if self._is_duplicate(row):
-                row |= {"status": REJECTED, "reason": "duplicate"}
+            asks = row["item_id"]
+            self._tell_apart(row)
             if chosen is not None and row["item_id"] not in chosen:
                 continue
+            if row["status"] == OK and asks in asked:
+                row |= _repeated(row, asked[asks])
             if row["status"] == OK:
                 row |= self._views(draft, data, row["image_id"])
+                asked |= {asks: row} if row["status"] == OK else {}
             rows.append(row)
+            named.append((row, self._folder(draft), tuple(names_in(draft.image, draft.crop, draft.boxed))))
+            boxed += [row] if draft.boxes and "crop_made" not in draft.given else []  # a table of ours has pixels
+        for row, folder, names in named:
+            if row["status"] != FAILED and any(map(folder.is_shared, names)):
+                row |= _failed("ambiguous_image")
+        self._require_unit([row for row in boxed if row["status"] == OK])
         return rows, counts
+
+    def _require_unit(self, boxed: Sequence[Row]) -> None:
+        """Fail the rows, all of those with boxes, where params name no unit and the numbers allow two."""
+        stated = "box_unit" in self.source.model_fields_set or not takes_unit(self.source)
+        if not stated and is_unit_unclear((row["box"], self.sizes[row["image_id"]]) for row in boxed):
+            for row in boxed:
+                row |= _failed("box_unit_unclear")
+
+    def _folder(self, draft: Draft) -> PictureFolder:
+        if draft.folder not in self.folders:
+            self.folders[draft.folder] = PictureFolder(draft.folder, self._within(draft.folder))
+        return self.folders[draft.folder]
+
+    def _within(self, folder: Path) -> Path:
+        """The source's folder where it is one, and `folder` lies in it."""
+        path = paths.here_or_main(Path(self.source.path or ""))
+        return path if path.is_dir() and folder.resolve().is_relative_to(path.resolve()) else folder
 
     def _choose(self, drafts: Iterable[Draft]) -> set[str]:
         ids = {self._identify(draft, number)[1]["item_id"] for number, draft in enumerate(drafts)}
         return set(sorted(ids, key=lambda item_id: make_id("chosen", item_id))[: self.source.items])
 
-    def _is_duplicate(self, row: Row) -> bool:
+    def _tell_apart(self, row: Row) -> None:
+        """An id of its own for a row that has another's."""
         again = self.seen.get(row["item_id"], 0)
         self.seen[row["item_id"]] = again + 1
         if again:
             row["item_id"] = make_id(row["item_id"], again)
-        return again > 0
 
     def _identify(self, draft: Draft, number: int) -> tuple[bytes, Row]:
         """The image's bytes, and the row without its views."""
         given = draft.given
         try:
-            data, fault = read_picture(draft.image, draft.folder), draft.fault
+            data, fault = self._folder(draft).read(draft.image), draft.fault
         except ImageError as error:
             data, fault = b"", draft.fault or error.cause
         image_id = given.get("image_id") or (sha256(data) if data else "")
@@ -139,20 +175,25 @@ class RowMaker:
 
     def _views(self, draft: Draft, data: bytes, image_id: str) -> Row:
         plain = not draft.boxes and draft.crop is None and draft.boxed is None
-        if plain and image_id in self.images:
-            known = self.images[image_id]
+        if plain and (known := self.images.get(sha256(data))):
             return {"image": known.image, "phash": draft.given.get("phash") or known.phash}
         try:
             return self._decode(draft, data, image_id)
         except ImageError as error:
             return {"status": FAILED, "reason": error.cause}
+        except Exception as error:  # libraries raise anything on pictures that nobody has thought of
+            if isinstance(error, R2IError) or disk_error(error):  # it concerns all rows
+                raise
+            return {"status": FAILED, "reason": "undrawable"}
 
     def _decode(self, draft: Draft, data: bytes, image_id: str) -> Row:
         image = read_image(data)
         given = {name: self._given_view(cell, draft) for name, cell in _cells(draft).items()}
         box = join_boxes(draft.boxes, draft.box_form, draft.box_unit, *image.size)
-        known = self.images.get(image_id) or _Known(self.spool.keep(stored_jpeg(data, image)), perceptual_hash(image))
-        self.images[image_id] = known
+        known = self.images.get(sha256(data)) or _Known(
+            self.spool.keep(stored_jpeg(data, image)), perceptual_hash(image)
+        )
+        self.images[sha256(data)], self.sizes[image_id] = known, image.size
         row: Row = {"image": known.image, "phash": draft.given.get("phash") or known.phash, **given}
         made = draft.given.get("crop_made")
         row["crop_made"] = bool(made) if "crop" in given else None
@@ -165,8 +206,21 @@ class RowMaker:
         return row
 
     def _given_view(self, cell: Any, draft: Draft) -> View:
-        data = read_picture(cell, draft.folder)
+        data = self._folder(draft).read(cell)
         return self.spool.keep(stored_jpeg(data, read_image(data)))
+
+
+def _repeated(row: Row, first: Row) -> Row:
+    """What changes of a row that asks what `first` asked; `first` fails too where its answer is another."""
+    if (row["label"], normalise(row["answer"])) == (first["label"], normalise(first["answer"])):
+        return {"status": REJECTED, "reason": "duplicate"}
+    first |= _failed("conflicting_answers")
+    return _failed("conflicting_answers")
+
+
+def _failed(reason: str) -> Row:
+    """What changes of a row that had its views already."""
+    return {**dict.fromkeys(VIEWS), "status": FAILED, "reason": reason}
 
 
 def _cells(draft: Draft) -> Mapping[str, Any]:

@@ -1,20 +1,24 @@
 """Any Parquet, JSONL, JSON, TSV, CSV or `datasets` folder: our columns, or the file's by `columns` in params."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from r2i.benchmark.rows import Draft
-from r2i.core.errors import ParamsError
+from r2i.core.errors import ParamsError, TableError
 from r2i.core.params import BenchmarkSource
+from r2i.core.records import FAILED, OK, REJECTED
 from r2i.importing.boxes import read_boxes
 from r2i.importing.questions import read_choices, relabel, strip_tags
-from r2i.importing.records import Record, read_list, read_text
+from r2i.importing.records import Record, read_list, read_records, read_text
 
 COLUMNS = (
     "image", "crop", "boxed", "box", "question", "options", "answer", "label", "dimension",
     "cluster_id", "item_id", "image_id", "source", "crop_made", "phash", "status", "reason",
 )  # fmt: skip
 NEEDED = ("image", "question", "answer")
+_HASHES = {"image_id": re.compile("[0-9a-f]{64}"), "phash": re.compile("[0-9a-f]{16}")}
 GIVEN = ("item_id", "image_id", "cluster_id", "source", "crop_made", "phash", "status", "reason")
 
 
@@ -25,13 +29,28 @@ def column_names(source: BenchmarkSource) -> dict[str, str]:
     return {name: source.columns.get(name, name) for name in COLUMNS}
 
 
+def read_named(path: Path, source: BenchmarkSource) -> Iterator[Record]:
+    """All records. Raises TableError as `read_records` does, and for a column that params name and no record has."""
+    names = column_names(source)
+    missing = {part.strip() for name in source.columns.values() for part in name.split(",")}
+    for record in read_records(path, tuple((names[name],) for name in NEEDED)):
+        missing -= record.values.keys()
+        yield record
+    if missing:
+        raise TableError(f"no record of {path} has a column {min(missing)!r}", "look at the source's columns in params")
+
+
 def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
     """One item. `options` may be a list, the text of one, or several columns: `A,B,C,D`."""
     names = column_names(source)
     values = {ours: record.get(theirs) for ours, theirs in names.items()}
     by_letter = read_choices(_options(record, names["options"], values["options"]))
     answer, label = read_text(values["answer"]), read_text(values["label"])
+    given, fault = _given(values)
+    if not by_letter and read_text(values["options"]) not in ("", "[]", "()"):
+        fault = "no_options"  # else a multiple choice question would be asked as an open one
     yield Draft(
+        fault=fault,
         image=values["image"],
         folder=record.folder,
         question=strip_tags(read_text(values["question"])),
@@ -44,8 +63,26 @@ def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
         box_unit=source.box_unit,
         crop=values["crop"],
         boxed=values["boxed"],
-        given={name: values[name] for name in GIVEN if values[name] is not None},
+        given=given,
     )
+
+
+def _given(values: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """Columns of records.BENCHMARK that are taken as they are, and why the row can't be used, or nothing.
+
+    Other datasets have columns of these names too: ids are text then, and an `image_id` or `phash` that is no hash of
+    ours is made anew.
+    """
+    given = {name: values[name] for name in GIVEN if values[name] is not None}
+    texts = {name: read_text(value) for name, value in given.items() if name != "crop_made"}
+    if any(isinstance(value, list | dict | bytes) for value in given.values()):
+        return {}, "bad_value"
+    if not isinstance(given.get("crop_made"), bool | None):
+        return {}, "bad_value"
+    if texts.get("status", OK) not in (OK, REJECTED, FAILED):
+        return {}, "unknown_status"
+    unfit = {name for name, form in _HASHES.items() if name in texts and not form.fullmatch(texts[name])}
+    return {name: texts.get(name, value) for name, value in given.items() if name not in unfit}, ""
 
 
 def _options(record: Record, name: str, value: Any) -> list[Any]:

@@ -2,13 +2,11 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from io import BytesIO
 from statistics import mean, median
 from typing import Any
 
-from PIL import Image
-
 from r2i.core.boxes import Box, area_share
+from r2i.core.images import read_size
 from r2i.core.metrics import count_statuses
 from r2i.core.records import OK
 from r2i.core.tables import Row
@@ -17,8 +15,7 @@ from r2i.core.tables import Row
 def image_size(row: Row) -> tuple[int, int]:
     """Width and height in pixels of the full view, whose bytes may be a function that gives them."""
     data = row["image"]() if callable(row["image"]) else row["image"]
-    with Image.open(BytesIO(data)) as header:  # stored upright: the header says the size that is seen
-        return header.size
+    return read_size(data)
 
 
 def summarise(rows: Sequence[Row]) -> dict[str, Any]:

@@ -20,7 +20,10 @@ def import_rows(
     style: Annotated[str, typer.Option(help="Whose instruction to add where a problem asks for no answer span.")] = (
         "paper"
     ),
-    box_unit: Annotated[BoxUnit, typer.Option(help="Of the numbers in bbox.")] = "pixels",
+    box_unit: Annotated[
+        BoxUnit | None,
+        typer.Option(help="Of bbox; pixels unless told, where the numbers allow nothing else."),
+    ] = None,
     licence: Annotated[str, typer.Option(help="What may be done with the rows, for about.json.")] = "",
 ) -> None:
     """Write a dataset in the reference's columns as a table of train rows, and say what to put into params.yaml."""

@@ -1,14 +1,14 @@
 """Boxes: xyxy, integer pixels of the full image, right and bottom exclusive."""
 
-import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 BoxUnit = Literal["pixels", "shares", "thousandths"]
 """In which a model or a file gives a box: pixels, shares of width and height (0 to 1), or 0 to 1000."""
-BoxRule = Literal["exact", "rounded", "clipped"]
-"""How far a box may leave its image: not at all, by a pixel as rounded numbers do, or anyhow; what does is cut."""
-_SLACK = {"exact": 0.0, "rounded": 1.0, "clipped": math.inf}  # pixels
+BoxRule = Literal["exact", "rounded", "annotated"]
+"""How far a box may leave its image: not at all; by a pixel, as rounded numbers do; by a pixel or a hundredth of the
+image's side, as people's annotations do. What does is cut."""
+_SLACK = {"exact": (0.0, 0.0), "rounded": (1.0, 0.0), "annotated": (1.0, 0.01)}  # pixels, share of the side
 
 
 class Box(NamedTuple):
@@ -41,18 +41,21 @@ def place_box(
 ) -> tuple[Box | None, str]:
     """The box of `sides` (xyxy, in `unit`) on an image of `width` x `height` pixels, and its fault: one of the two.
 
-    Faults: `out_of_image` (further than `rule` allows, or not a number), `reversed`, `degenerate` (no pixel wide or
-    high). Sides are rounded to whole pixels; none are swapped.
+    Faults: `out_of_image` (further than `rule` allows, or not a number), `other_unit` (none above 1, where pixels
+    or thousandths were asked for: shares, as far as anybody can tell), `reversed`, `degenerate` (no pixel wide
+    or high). Sides are rounded to whole pixels; none are swapped.
     """
     scale = {"pixels": (width, height), "shares": (1, 1), "thousandths": (1000, 1000)}[unit]
     pixels = []
     for side, full, size in zip(sides, scale * 2, (width, height) * 2, strict=True):
-        slack = _SLACK[rule] * full / size
+        slack = max(_SLACK[rule][0] * full / size, _SLACK[rule][1] * full)
         if not -slack <= side <= full + slack:
             return None, "out_of_image"
         pixels.append(round(side * size / full))
     if sides[2] < sides[0] or sides[3] < sides[1]:
         return None, "reversed"
+    if unit != "shares" and 0 < max(sides) < 2:
+        return None, "other_unit"
     box = clip(Box(*pixels), width, height)
     return (box, "") if area(box) else (None, "degenerate")
 

@@ -8,7 +8,6 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from r2i.core import paths
-from r2i.core.images import jpeg_bytes, read_image
+from r2i.core.images import jpeg_bytes, read_image, read_size
 from r2i.core.params import Params
 from r2i.core.photos import REFERENCE, Photos
 from r2i.core.records import BENCHMARK, IMAGES, OK, TRAIN
@@ -30,10 +29,11 @@ Pictures = Callable[[set[str]], Iterable[tuple[str, bytes]]]
 
 @dataclass(frozen=True)
 class _Seen:
-    """The training images: ids, hashes (N,), and sizes in pixels (N, 2)."""
+    """The training images: ids, hashes (N,) with which of them are known (N,), and sizes in pixels (N, 2)."""
 
     ids: list[str]
     hashes: npt.NDArray[np.uint64]
+    hashed: npt.NDArray[np.bool_]
     sizes: npt.NDArray[np.int32]
 
 
@@ -103,10 +103,11 @@ def _is_ok(row: Mapping[str, Any]) -> bool:
 
 
 def _collect_images(images: Iterable[Mapping[str, Any]]) -> _Seen:
-    kept = [(row["image_id"], int(row["phash"], 16), row["width"], row["height"]) for row in images if _is_ok(row)]
-    hashes = np.array([phash for _, phash, _, _ in kept], np.uint64)
+    kept = [(row["image_id"], row["phash"], row["width"], row["height"]) for row in images if _is_ok(row)]
+    hashes = np.array([int(phash or "0", 16) for _, phash, _, _ in kept], np.uint64)
+    hashed = np.array([bool(phash) for _, phash, _, _ in kept], np.bool_)
     sizes = np.array([size for _, _, *size in kept], np.int32).reshape(-1, 2)
-    return _Seen([image_id for image_id, *_ in kept], hashes, sizes)
+    return _Seen([image_id for image_id, *_ in kept], hashes, hashed, sizes)
 
 
 def _collect_items(items: Iterable[Mapping[str, Any]], seen: _Seen) -> dict[str, _Asked]:
@@ -121,11 +122,14 @@ def _collect_items(items: Iterable[Mapping[str, Any]], seen: _Seen) -> dict[str,
         one = asked[row["image_id"]] = _Asked([row["item_id"]])
         if not seen.ids:
             continue
-        bits = np.bitwise_count(seen.hashes ^ np.uint64(int(row["phash"], 16)))  # (N,)
-        one.nearest = int(bits.min())
-        if one.nearest <= SAME_BITS:
-            with Image.open(BytesIO(row["image"])) as header:
-                fits = (bits <= SAME_BITS) & (seen.sizes == header.size).all(axis=1)
+        if row["phash"]:
+            bits = np.where(seen.hashed, np.bitwise_count(seen.hashes ^ np.uint64(int(row["phash"], 16))), 65)  # (N,)
+            one.nearest = int(bits.min())
+            alike = bits <= SAME_BITS
+        else:  # a plain picture: near to none, but pixels may be the same
+            alike = ~seen.hashed
+        if alike.any():
+            fits = alike & (seen.sizes == read_size(row["image"])).all(axis=1)
             one.alike = [seen.ids[place] for place in np.flatnonzero(fits)]
             one.looks = _looks(row["image"]) if one.alike else set()
     return asked

@@ -5,8 +5,9 @@ reads the section of its own name from the chosen profile; DVC tracks just that 
 """
 
 import re
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -22,6 +23,17 @@ Quality = Annotated[int, Field(ge=1, le=100)]
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def refuse_ignored(section: Section, kind: str, takes: Collection[str]) -> None:
+    """Raise ValueError for a param that this `kind` of section has no use for: it was meant to change something.
+
+    `takes`: names of the params that are read. One that says what holds anyway (null, its default) is let be.
+    """
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if name not in takes and value is not None and value != field.get_default(call_default_factory=True):
+            raise ValueError(f"kind: {kind} takes no {name}; it takes {', '.join(sorted(takes))}")
 
 
 class Sampling(Section):
@@ -129,7 +141,16 @@ class Pool(Section):
             raise ValueError(f"a pool of kind {self.kind} needs path")
         if self.kind == "rendered" and not self.scenes:
             raise ValueError("a pool of kind rendered needs scenes")
+        refuse_ignored(self, self.kind, {"kind", "name", "share", "licence", *_POOL_TAKES[self.kind]})
         return self
+
+
+_POOL_TAKES: dict[str, tuple[str, ...]] = {
+    "rendered": ("scenes",),
+    "folder": ("path", "version"),
+    "tar": ("path", "version"),
+    "parquet": ("path", "version", "column"),
+}
 
 
 class Sample(Section):
@@ -222,7 +243,7 @@ class Crop(Section):
     min_stability: Share = 0.0
     """SAM 2: stability of the mask under a shifted threshold."""
     max_area_share: Share = 0.10
-    """Largest box, share of the image."""
+    """Boxes of this share of the image or a larger one are dropped, as in the reference; 1: none is."""
     min_side: Count
     """Shortest side of a box, pixels of the full image."""
     max_box_aspect: Annotated[float, Field(ge=1)] | None = None
@@ -503,8 +524,10 @@ class BenchmarkSource(Section):
     columns: dict[str, str] = {}
     """table: ours (r2i.benchmark.table.COLUMNS) -> the file's."""
     box_unit: BoxUnit = "pixels"
-    """Of the boxes in the file: pixels, 0 to 1, or 0 to 1000."""
+    """table, cvbench, reference, zoombench: of the file's boxes: pixels, 0 to 1, or 0 to 1000. Name it where images
+    are larger than 1000 pixels: else boxes whose numbers allow two units fail."""
     box_form: Literal["xyxy", "xywh"] = "xyxy"
+    """table, cvbench, reference, zoombench."""
 
     @model_validator(mode="after")
     def _has_its_source(self) -> Self:
@@ -512,7 +535,21 @@ class BenchmarkSource(Section):
             raise ValueError("kind: rendered needs items")
         if self.kind != "rendered" and not self.path:
             raise ValueError(f"kind: {self.kind} needs path")
+        refuse_ignored(self, self.kind, {"kind", "name", "items", *_SOURCE_TAKES[self.kind]})
         return self
+
+
+_SOURCE_TAKES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(get_args(BenchmarkKind), ("path",)),
+    **dict.fromkeys(("cvbench", "reference", "zoombench"), ("path", "box_unit", "box_form")),
+    "table": ("path", "columns", "box_unit", "box_form"),
+    "rendered": (),
+}
+
+
+def takes_unit(source: BenchmarkSource) -> bool:
+    """Whether params say in which unit the source's boxes are."""
+    return "box_unit" in _SOURCE_TAKES[source.kind]
 
 
 class Benchmark(Section):

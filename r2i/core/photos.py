@@ -9,7 +9,7 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Self
 
 import pyarrow as pa
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from r2i.core import paths
 from r2i.core.errors import ImageError, TableError
-from r2i.core.images import is_plain_jpeg, jpeg_bytes, read_image, sha256
+from r2i.core.images import MAX_BYTES, is_plain_jpeg, jpeg_bytes, read_image, sha256
 from r2i.core.params import Params, Pool
 from r2i.core.records import OK
 from r2i.core.tables import Row
@@ -78,9 +78,9 @@ class Photos:
             raise TableError(f"no pool {pool!r} in params.yaml", "name it as it was named when it was sampled")
         found = self.pools[pool]
         file, _, inner = member.partition("!")
+        path = _inside(pool_root(found), text_name(member if found.kind == "folder" else file))
         if found.kind == "folder":
-            return _read(pool_root(found) / text_name(member))
-        path = pool_root(found) / text_name(file)
+            return _read(path)
         if found.kind == "parquet" and inner.isdecimal():
             return _read_row(path, int(inner), found.column)
         if found.kind == "tar" and start is not None and size is not None:
@@ -119,12 +119,23 @@ def jpeg_of(data: bytes) -> bytes:
     return data if is_plain_jpeg(data) else jpeg_bytes(read_image(data))
 
 
-def _read(path: Path, start: int = 0, size: int = -1) -> bytes:
+def _inside(root: Path, member: str) -> Path:
+    """The file `member` of a pool. Raises OSError for a name that leads out: tables come from others, too."""
+    path = PurePath(member)
+    if path.is_absolute() or ".." in path.parts:
+        raise OSError(f"{member} is no file of the pool")
+    return root / path
+
+
+def _read(path: Path, start: int = 0, size: int | None = None) -> bytes:
     if not path.is_file():  # a broken link, a folder without permission, a pipe that would block
         raise OSError(f"{path} is not a file that can be read")
     with path.open("rb") as file:
         file.seek(start)
-        return file.read(size)
+        data = file.read(MAX_BYTES + 1 if size is None else min(size, MAX_BYTES + 1))
+    if len(data) > MAX_BYTES:
+        raise OSError(f"{path} is larger than any picture")
+    return data
 
 
 def image_values(column: pa.Array) -> pa.Array | None:

@@ -46,16 +46,21 @@ def find_regions_of(image_id: str, data: bytes, finder: Finder, params: Crop, cu
 
 
 def _region(image_id: str, image: Image.Image, candidate: Candidate, reason: str, cut: Cut) -> Row:
+    try:
+        crop = None if reason else make_crop(image, candidate.box, cut)
+        status = REJECTED if reason else OK
+    except ImageError as error:
+        crop, status, reason = None, FAILED, error.cause
     return {
         "region_id": make_id(image_id, candidate.box),
         "image_id": image_id,
         "box": candidate.box,
         "score": candidate.score,
         "area_share": area_share(candidate.box, *image.size),
-        "crop": None if reason else make_crop(image, candidate.box, cut),
+        "crop": crop,
         "name": candidate.name,
-        "mask": None if reason else candidate.mask,
-        "status": REJECTED if reason else OK,
+        "mask": candidate.mask if status == OK else None,
+        "status": status,
         "reason": reason,
     }
 
@@ -115,7 +120,7 @@ def find_fault(candidate: Candidate, params: Crop, width: int, height: int) -> s
         return "low_score"
     if candidate.stability < params.min_stability:
         return "low_stability"
-    if area_share(candidate.box, width, height) > params.max_area_share:
+    if params.max_area_share < 1 and area_share(candidate.box, width, height) >= params.max_area_share:
         return "too_large"
     if sides[0] < params.min_side:
         return "too_small"

@@ -2,16 +2,11 @@
 
 import asyncio
 import os
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r2i.core.errors import EndpointError
 from r2i.core.params import Endpoint
-from r2i.endpoint.base import Picture
-from r2i.endpoint.chat import BadBodyError, Completion, data_url, mime_type, read_completion
+from r2i.endpoint.chat import BadBodyError, Completion, read_completion
 from r2i.endpoint.faults import Failure, classify_connection, classify_status
 
 if TYPE_CHECKING:
@@ -109,36 +104,3 @@ def read_key(params: Endpoint) -> str:
         variable = params.api_key_env
         raise EndpointError(f"{params.model} needs an API key, and ${variable} is not set", f"export {variable}=...")
     return key
-
-
-@contextmanager
-def image_urls(pictures: Sequence[Picture], folder: str | None) -> Iterator[list[bytes]]:
-    """URLs of `pictures`, valid within the block: data: URLs, or file:// URLs of copies in `folder`.
-
-    Raises ImageError where a picture can't be read, ValueError where it is no JPEG or PNG, EndpointError where
-    the folder can't be written.
-    """
-    if folder is None:
-        yield [data_url(picture.load()) for picture in pictures]
-        return
-    files: list[Path] = []
-    try:
-        for picture in pictures:
-            data = picture.load()
-            suffix = mime_type(data).partition("/")[2]
-            files.append(Path(folder).resolve() / f"{uuid.uuid4().hex}.{suffix}")
-            _write(files[-1], data)
-        yield [file.as_uri().encode() for file in files]
-    finally:
-        for file in files:
-            file.unlink(missing_ok=True)
-
-
-def _write(file: Path, data: bytes) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(data)
-    except OSError as error:
-        raise EndpointError(
-            f"image_folder {file.parent} can't be written: {error}", "free space, or unset it"
-        ) from error

@@ -19,9 +19,10 @@ from r2i.core.params import Endpoint
 from r2i.core.records import FAILED, OK
 from r2i.endpoint.base import Reply, Request, ServedModel, sample_key
 from r2i.endpoint.chat import OPTION_PATTERNS, Completion, chat_body, encode, refused_option
-from r2i.endpoint.client import ChatClient, image_urls
+from r2i.endpoint.client import ChatClient
 from r2i.endpoint.faults import LONGEST_BACKOFF_S, CircuitBreaker, Failure
 from r2i.endpoint.flow import Job, run_jobs
+from r2i.endpoint.image_urls import image_urls
 from r2i.endpoint.ledger import CallLog
 from r2i.endpoint.limit import AdaptiveLimit, RateLimit
 from r2i.endpoint.store import Store

@@ -5,15 +5,12 @@ pixels of the picture as it was resized, and does not always obey: read its zoom
 """
 
 import hashlib
-from io import BytesIO
 from typing import Any, NamedTuple
-
-from PIL import Image
 
 from r2i.core.boxes import Box, clip, place_box
 from r2i.core.drawing import frame_box, make_crop
 from r2i.core.ids import seed_of
-from r2i.core.images import QUALITY, read_image
+from r2i.core.images import QUALITY, read_image, read_size
 from r2i.core.params import Cut, Sampling, Zoom
 from r2i.core.parse import ReplyError, is_box, make_form, read_json, strict_object
 from r2i.core.prompts import has_prompt, load_prompt
@@ -110,8 +107,7 @@ def choose_box(item: Row, reply: Reply, zoom: Zoom, cut: Cut) -> Box | None:
         said = parse_box(reply.text)
     except ReplyError:
         return None
-    with Image.open(BytesIO(item["image"].load())) as header:  # stored upright: the header says the size that is seen
-        width, height = header.size
+    width, height = read_size(item["image"].load())
     box, _ = place_box(said, "thousandths", width, height)
     return widen(frame_box(box, cut, width, height), width, height) if box else None
 

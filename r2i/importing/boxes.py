@@ -42,18 +42,17 @@ def read_box(cell: Any, unit: BoxUnit, width: int, height: int) -> Box | None:
     box, fault = place_box(quads[0], unit, width, height, "rounded")
     if fault == "out_of_image":
         raise ImageError("box_outside")
-    shares = unit == "pixels" and max(quads[0]) <= 1.0  # would be one pixel in the corner
-    if box is None or shares or len(quads) > 1:
+    if box is None or len(quads) > 1:
         raise ImageError("bad_box")
     return box
 
 
 def join_boxes(quads: Sequence[Quad], form: BoxForm, unit: BoxUnit, width: int, height: int) -> Box | None:
-    """The smallest box that holds all of `quads`, each cut to the image; None where there is none.
+    """The smallest box that holds all of `quads`, which may leave the image by a little; None where there is none.
 
-    Raises ImageError `bad_box` where one is empty, inside out, or beside the image.
+    Raises ImageError `bad_box` where one is empty, inside out, outside of the image, or of another unit.
     """
-    boxes = [place_box(_to_xyxy(quad, form), unit, width, height, "clipped")[0] for quad in quads]
+    boxes = [place_box(_to_xyxy(quad, form), unit, width, height, "annotated")[0] for quad in quads]
     placed = [box for box in boxes if box]
     if len(placed) < len(boxes):
         raise ImageError("bad_box")
@@ -61,6 +60,17 @@ def join_boxes(quads: Sequence[Quad], form: BoxForm, unit: BoxUnit, width: int, 
         return None
     lefts, tops, rights, bottoms = zip(*placed, strict=True)
     return Box(min(lefts), min(tops), max(rights), max(bottoms))
+
+
+def is_unit_unclear(placed: Iterable[tuple[Sequence[float], tuple[int, int]]]) -> bool:
+    """Whether boxes that were read as pixels because nobody named a unit may be thousandths as well.
+
+    `placed`: of all boxes of a dataset, the sides in pixels, and width and height of the image. On images of at most
+    1000 pixels a side thousandths would leave the image sooner or later; on larger ones they never do, and pixels do
+    not stay below 1000 either, unless there are few.
+    """
+    found = list(placed)
+    return bool(found) and all(min(size) > 1000 and max(sides) <= 1000 for sides, size in found)
 
 
 def _to_xyxy(quad: Quad, form: BoxForm) -> Quad:

@@ -1,17 +1,15 @@
 """What people decided about the questions, put into the items before anything is asked."""
 
-import io
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
-
-from PIL import Image
 
 from r2i.core.boxes import Box, area, clip
 from r2i.core.catalogue import REGIONS, TRAIN, VOTES
 from r2i.core.choices import shuffle_options
 from r2i.core.drawing import make_crop
-from r2i.core.images import read_image
+from r2i.core.errors import ImageError
+from r2i.core.images import read_image, read_size
 from r2i.core.params import Cut
 from r2i.core.records import FAILED, OK, REJECTED
 from r2i.core.tables import ok_rows, read_table
@@ -94,9 +92,8 @@ def _apply(item: Item, outcome: Outcome, image: Picture, cut: Cut) -> None:
 def _move(item: Item, box: Box, image: Picture, cut: Cut) -> None:
     """Another box: clipped to the image, and its crop cut anew."""
     try:
-        with Image.open(io.BytesIO(image.load())) as header:  # stored upright
-            moved = clip(box, *header.size)
-    except OSError:
+        moved = clip(box, *read_size(image.load()))
+    except (ImageError, OSError):
         item.drop(FAILED, "unreadable")
         return
     if not area(moved):

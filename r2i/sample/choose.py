@@ -20,7 +20,9 @@ from r2i.sample.near import NearDuplicates
 from r2i.sample.pools import Offer
 from r2i.sample.workers import InspectionPool
 
-BROKEN = {"unreadable", "truncated", "decompression_bomb", "changed"}  # could not be processed: failed, not rejected
+BROKEN = {  # could not be processed: failed, not rejected
+    "unreadable", "truncated", "decompression_bomb", "changed", "file_too_large", "side_too_long", "unknown_scale",
+}  # fmt: skip
 ALL_POOLS = ""  # the one quota of pools without shares
 
 
@@ -142,9 +144,10 @@ class _Selector:
         row |= {"width": inspection.width, "height": inspection.height}
         if inspection.reason:
             return row | _drop(inspection.reason)
-        if self.hashes.has_near(inspection.phash or ""):
-            return row | _drop("near_duplicate")
-        self.hashes.add(inspection.phash or "")
+        if inspection.phash:
+            if self.hashes.has_near(inspection.phash):
+                return row | _drop("near_duplicate")
+            self.hashes.add(inspection.phash)
         return row | {"image": self._image(offer, inspection)}
 
     def _image(self, offer: Offer, inspection: Inspection) -> bytes | Callable[[], bytes] | None:

@@ -4,11 +4,12 @@ import hashlib
 import itertools
 import lzma
 import os
+import posixpath
 import tarfile
 import threading
 import zlib
-from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from r2i.core.errors import R2IError
-from r2i.core.images import sha256
+from r2i.core.images import MAX_BYTES, sha256
 from r2i.core.params import Pool
 from r2i.core.photos import BATCH, image_values, name_text
 from r2i.sample.hash_cache import ImageEntry
@@ -55,6 +56,8 @@ def read_entries(path: str, pool: Pool, stop: threading.Event) -> list[ImageEntr
     if pool.kind == "parquet":
         return list(_until(stop, _rows(path, pool)))
     try:
+        if (size := Path(path).stat().st_size) > MAX_BYTES:  # a film
+            return [ImageEntry("", None, size, "", "file_too_large")]
         with Path(path).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return [ImageEntry("", None, file.tell(), digest)]
@@ -77,29 +80,77 @@ def _unreadable_entry(name: str, reason: str) -> ImageEntry:
 
 
 def _members(path: str) -> Iterator[ImageEntry]:
-    """The images of a tar, by offset. Nothing is extracted: a member's path is only its name."""
-    names: Counter[str] = Counter()
+    """The images of a tar, by offset. Nothing is extracted: a member's path is only its name.
+
+    A link has the bytes of the member that it leads to. What can't be read by offset (a sparse member, a link that
+    leads to no image) is an entry with a fault.
+    """
+    names: set[str] = set()
+    images: dict[str, ImageEntry] = {}  # by the member's path
+    links: list[tuple[str, tarfile.TarInfo]] = []
     name = ""
     try:
         with tarfile.open(path, "r:*") as tar:
             for info in tar:
                 name = ""
-                if not info.isreg() or info.issparse():
+                if not (info.isreg() or info.islnk() or info.issym()):
                     continue
-                names[info.name] += 1
-                name = name_text(info.name) + (f"#{names[info.name]}" if names[info.name] > 1 else "")
-                file = tar.extractfile(info)
-                if file is None or not _is_image(info.name, file.read(16)):
-                    continue
-                file.seek(0)
-                digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-                yield ImageEntry(name, info.offset_data, info.size, digest)
+                name = _new_name(name_text(info.name), names)
+                if info.islnk() or info.issym():
+                    links.append((name, info))
+                elif entry := _member(tar, info, name):
+                    images[posixpath.normpath(info.name)] = entry
+                    yield entry
+            yield from _linked(links, images)
             name = ""
             if _ends_early(tar):
                 yield _unreadable_entry("", "truncated")
     except (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, ValueError, OverflowError) as error:
         cut = isinstance(error, EOFError) or "end of data" in str(error)
         yield _unreadable_entry(name, "truncated" if cut else "unreadable")
+
+
+def _new_name(name: str, names: set[str]) -> str:
+    """`name`, with a number behind it where it is in `names`, to which it is added."""
+    numbered = (f"{name}#{number}" for number in itertools.count(2))
+    fresh = next(text for text in itertools.chain([name], numbered) if text not in names)
+    names.add(fresh)
+    return fresh
+
+
+def _member(tar: tarfile.TarFile, info: tarfile.TarInfo, name: str) -> ImageEntry | None:
+    """The entry of a regular member; None where it is no image. Raises what tarfile raises."""
+    file = tar.extractfile(info)
+    if file is None or not _is_image(info.name, file.read(16)):
+        return None
+    if info.issparse():  # its bytes are not all in the file
+        return _unreadable_entry(name, "unreadable")
+    if info.size > MAX_BYTES:
+        return ImageEntry(name, None, info.size, "", "file_too_large")
+    file.seek(0)
+    digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+    return ImageEntry(name, info.offset_data, info.size, digest)
+
+
+def _linked(links: list[tuple[str, tarfile.TarInfo]], images: dict[str, ImageEntry]) -> Iterator[ImageEntry]:
+    """Entries of a tar's hard and symbolic links: those that lead to an image, or are called like one."""
+    targets = {posixpath.normpath(info.name): _target(info) for _, info in links}
+    for name, info in links:
+        path, passed = posixpath.normpath(info.name), set[str]()
+        while path in targets and path not in images and path not in passed:
+            passed.add(path)
+            path = targets[path]
+        if path in images:
+            yield replace(images[path], name=name)
+        elif _is_image(info.name, b""):
+            yield _unreadable_entry(name, "unreadable")
+
+
+def _target(info: tarfile.TarInfo) -> str:
+    """The member that a link leads to: hard links say its path, symbolic ones the way there."""
+    return posixpath.normpath(
+        posixpath.join(posixpath.dirname(info.name), info.linkname) if info.issym() else info.linkname
+    )
 
 
 def _is_image(name: str, head: bytes) -> bool:
@@ -127,6 +178,8 @@ def _rows(path: str, pool: Pool) -> Iterator[ImageEntry]:
                     data = value.as_py()
                     if data is None:
                         yield _unreadable_entry(str(number), "unreadable")
+                    elif len(data) > MAX_BYTES:
+                        yield ImageEntry(str(number), None, len(data), "", "file_too_large")
                     else:
                         yield ImageEntry(str(number), None, len(data), sha256(data))
                     number += 1
@@ -140,6 +193,8 @@ def _require_column(schema: pa.Schema, path: str, pool: Pool) -> None:
             f"pool {pool.name!r}: {path} has no column {pool.column!r}",
             f"set the pool's column to one of: {', '.join(schema.names)}",
         )
+    if schema.names.count(pool.column) > 1:
+        raise R2IError(f"pool {pool.name!r}: {path} has two columns {pool.column!r}", "rename one of them")
     kind = schema.field(pool.column).type
     if image_values(pa.array([], kind)) is None:
         raise R2IError(

@@ -2,12 +2,11 @@
 
 import warnings
 from dataclasses import dataclass, replace
-from io import BytesIO
 
 from PIL import Image
 
 from r2i.core.errors import ImageError
-from r2i.core.images import is_plain_jpeg, jpeg_bytes, perceptual_hash, read_image, sha256
+from r2i.core.images import is_plain_jpeg, jpeg_bytes, open_image, perceptual_hash, read_image, refuse_unfit, sha256
 from r2i.core.params import Sample
 from r2i.core.photos import Photos
 
@@ -71,7 +70,7 @@ def inspect_bytes(data: bytes, params: Sample, return_jpeg: bool) -> Inspection:
         else:
             image = read_image(data)
             size = image.size
-            with Image.open(BytesIO(data)) as header:
+            with open_image(data) as header:
                 kind, mode = header.format, header.mode
     except ImageError as error:
         return Inspection(error.cause)
@@ -98,7 +97,8 @@ def _decode_reduced(data: bytes) -> tuple[Image.Image, tuple[int, int], str | No
         if not is_plain_jpeg(data):
             return None
         try:
-            with Image.open(BytesIO(data)) as image:
+            with open_image(data) as image:
+                refuse_unfit(image, data)
                 size, kind, mode = image.size, image.format, image.mode
                 factor = max(1, min(size) // HASH_SIDE)
                 image.draft(None, (size[0] // factor, size[1] // factor))

@@ -97,7 +97,7 @@ class _HashJob(NamedTuple):
 
 def _hash(paths: list[str], pool: Pool, cache: HashCache | None) -> Iterator[tuple[str, list[ImageEntry]]]:
     """The entries of each file, in the order of `paths`; files that changed are hashed in threads."""
-    variant = pool.kind + (f":{pool.column}" if pool.kind == "parquet" else "")
+    variant = {"parquet": f"parquet:{pool.column}", "tar": "tar:links"}.get(pool.kind, pool.kind)
     ahead: deque[_HashJob] = deque()
     stop = threading.Event()
     with ThreadPoolExecutor(THREADS, "hash") as threads:
@@ -142,6 +142,6 @@ def _offers(path: str, entries: list[ImageEntry], pool: Pool) -> Iterator[Offer]
         member = f"{name}!{entry.name}" if entry.name else name
         if entry.fault:  # an id of where the image should be
             image_id = sha256(make_id("unreadable", f"{pool.name}/{member}").encode())
-            yield Offer(image_id, pool.name, member, fault=entry.fault)
+            yield Offer(image_id, pool.name, member, size=entry.size, fault=entry.fault)
         else:
             yield Offer(entry.sha256, pool.name, member, entry.start, entry.size, compressed=compressed)

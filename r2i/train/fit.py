@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from r2i.core.errors import ImageError, R2IError
+from r2i.core.images import read_size
 from r2i.core.params import Dapo
 from r2i.core.tables import Row
-from r2i.train.tokens import size_of, token_counter
+from r2i.train.tokens import token_counter
 
 
 @contextmanager
@@ -37,7 +38,7 @@ def fitting_rows(rows: list[Row], processor: Any, dapo: Dapo) -> tuple[list[Row]
     fits, left_out = [], {"too_long": 0, "unfit": 0}
     for row in rows:
         try:
-            tokens = count(row["prompt"], *size_of(row["image"]))
+            tokens = count(row["prompt"], *read_size(row["image"]))
         except ImageError:
             left_out["unfit"] += 1
             continue

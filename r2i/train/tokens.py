@@ -1,10 +1,7 @@
 """Tokens of a prompt with its image, counted as both engines' models see them, without reading the pixels."""
 
 from collections.abc import Callable
-from io import BytesIO
 from typing import Any
-
-from PIL import Image
 
 from r2i.core.errors import ImageError
 
@@ -33,12 +30,3 @@ def token_counter(processor: Any) -> Tokens:
         return words - 1 + image  # the template writes one mark, which becomes `image` of them
 
     return count
-
-
-def size_of(data: bytes) -> tuple[int, int]:
-    """Width and height, from the header alone. Raises ImageError."""
-    try:
-        with Image.open(BytesIO(data)) as header:
-            return header.size
-    except Exception as error:  # hostile files make Pillow raise nearly anything
-        raise ImageError("unreadable") from error

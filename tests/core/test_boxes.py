@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r2i.core.boxes import Box, area, area_share, clip, expand, iou, square
+from r2i.core.boxes import Box, BoxUnit, area, area_share, clip, expand, iou, place_box, square
 from r2i.core.drawing import frame_box
 from r2i.core.ids import make_id
 from r2i.core.params import Cut
@@ -90,3 +90,35 @@ def test_a_grown_box_holds_the_box_and_lies_on_the_image(box: tuple[int, int, in
     grown = expand(box, share, W, H)
     assert grown[0] <= box[0] and grown[1] <= box[1] and grown[2] >= box[2] and grown[3] >= box[3]
     assert clip(grown, W, H) == grown
+
+
+UNITS = st.sampled_from(["pixels", "shares", "thousandths"])
+
+
+def write_in(unit: BoxUnit, box: tuple[int, int, int, int], width: int, height: int) -> list[float]:
+    """The sides of a box in pixels as a model or a file writes them in `unit`."""
+    full_x, full_y = {"pixels": (width, height), "shares": (1, 1), "thousandths": (1000, 1000)}[unit]
+    return [side * (full_y if at % 2 else full_x) / (height if at % 2 else width) for at, side in enumerate(box)]
+
+
+@given(INSIDE, UNITS, st.integers(1, 40))
+def test_a_box_that_is_written_in_any_unit_is_read_back_and_grows_with_its_picture(
+    box: tuple[int, int, int, int], unit: BoxUnit, factor: int
+) -> None:
+    width, height = W * factor, H * factor
+    larger = tuple(side * factor for side in box)
+    sides = write_in(unit, larger, width, height)  # type: ignore[arg-type]
+    placed = place_box(sides, unit, width, height)
+    assert placed == ((larger, "") if unit == "shares" or max(sides) >= 2 else (None, "other_unit"))
+
+
+@pytest.mark.parametrize("unit", ["pixels", "thousandths"])
+@pytest.mark.parametrize("box", [(0.1, 0.1, 0.9, 0.9), (0, 0, 1, 1), (0.25, 0.5, 0.75, 1.0), (0.2, 0.2, 0.9, 1.004)])
+def test_shares_are_no_box_where_another_unit_was_asked_for(unit: BoxUnit, box: tuple[float, ...]) -> None:
+    """They would be a region of a pixel or two in the corner."""
+    assert place_box(box, unit, 4000, 3000, "rounded") == (None, "other_unit")
+
+
+def test_only_shares_are_shares() -> None:
+    assert place_box((0.25, 0.5, 0.75, 1.0), "shares", 4000, 3000) == ((1000, 1500, 3000, 3000), "")
+    assert place_box((410, 650, 450, 730), "shares", 4000, 3000) == (None, "out_of_image")

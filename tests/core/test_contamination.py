@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from r2i.core import paths, records
 from r2i.core.contamination import contamination, overlap
@@ -138,3 +138,16 @@ def test_only_images_of_training_rows_count(run: Params) -> None:
     found = contamination(run, run.chosen.benchmark.contamination_bits)
     assert (found["items"], counts(found), found["images"]) == (["a"], (0, 1, 0), 1)
     assert found["bits"] == 6  # of mini
+
+
+def test_plain_pictures_are_near_to_none_but_still_the_same_pixels() -> None:
+    """A blue picture and a white one; two pages with other small text."""
+    blue, white = (Image.new("RGB", (320, 240), shade) for shade in ((0, 0, 254), (255, 255, 255)))
+    pages = [Image.new("RGB", (320, 240), "white") for _ in range(2)]
+    for number, page in enumerate(pages):
+        ImageDraw.Draw(page).text((100, 100), f"Total 4{number}.20", fill="black")
+    images = [trained(jpeg_bytes(white)), trained(jpeg_bytes(pages[0])), *OTHERS]
+    found, asked = compare([item(jpeg_bytes(blue), "a"), item(jpeg_bytes(pages[1]), "b")], images, bits=6)
+    assert counts(found) == (0, 0, 0) and len(asked) == 2  # of one size: their pixels were compared
+    assert counts(compare([item(png(read_image(jpeg_bytes(white))), "a")], images, bits=6)[0]) == (0, 1, 0)
+    assert counts(compare([item(PHOTO, "a")], images, bits=64)[0]) == (0, 0, 1)  # to OTHERS alone

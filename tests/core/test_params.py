@@ -1,12 +1,14 @@
 """Every checked-in profile parses; what is wrong is named."""
 
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from r2i.core.errors import ParamsError
-from r2i.core.params import load_params
+from r2i.core.params import BenchmarkKind, BenchmarkSource, Pool, load_params
 
 FILE = Path(__file__).parents[2] / "params.yaml"
 
@@ -62,3 +64,46 @@ def test_no_key_can_be_a_param() -> None:
 
     with pytest.raises(ValidationError, match="api_key"):
         Endpoint.model_validate({"kind": "openai", "model": "m", "base_url": "http://x/v1", "api_key": "sk-123"})
+
+
+POOL = {"name": "photos", "path": "x"}
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (POOL | {"kind": "folder", "scenes": 5}, "scenes"),
+        (POOL | {"kind": "folder", "column": "photo"}, "column"),
+        (POOL | {"kind": "tar", "column": "photo"}, "column"),
+        (POOL | {"kind": "parquet", "scenes": 5}, "scenes"),
+        ({"kind": "rendered", "name": "scenes", "scenes": 5, "path": "x"}, "path"),
+        ({"kind": "rendered", "name": "scenes", "scenes": 5, "version": "5-abc"}, "version"),
+        ({"kind": "rendered", "name": "scenes", "scenes": 5, "column": "photo"}, "column"),
+    ],
+)
+def test_a_param_that_a_kind_of_pool_would_ignore_is_refused_by_name(given: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValidationError, match=f"kind: {given['kind']} takes no {named}; it takes .*name"):
+        Pool.model_validate(given)
+    assert Pool.model_validate({name: value for name, value in given.items() if name != named})
+
+
+@pytest.mark.parametrize("kind", get_args(BenchmarkKind))
+def test_a_param_that_a_kind_of_benchmark_would_ignore_is_refused_by_name(kind: str) -> None:
+    given = {"kind": kind, "items": 5} | ({} if kind == "rendered" else {"path": "x"})
+    assert BenchmarkSource.model_validate(given)
+    others = {"columns": {"image": "photo"}, "box_unit": "shares", "box_form": "xywh", "path": "x"}
+    boxed = {name: {"box_unit", "box_form", "path"} for name in ("cvbench", "reference", "zoombench")}
+    taken = {"table": set(others), "rendered": set(), **boxed}.get(kind, {"path"})
+    for name, value in others.items():
+        if name in taken:
+            assert BenchmarkSource.model_validate(given | {name: value})
+        else:
+            with pytest.raises(ValidationError, match=f"kind: {kind} takes no {name}"):
+                BenchmarkSource.model_validate(given | {name: value})
+
+
+def test_a_param_that_says_what_holds_anyway_is_let_be() -> None:
+    pool = Pool(kind="folder", name="photos", path="x")
+    assert Pool.model_validate(pool.model_dump()) == pool
+    source = BenchmarkSource(kind="zoombench", path="x")
+    assert BenchmarkSource.model_validate(source.model_dump()) == source

@@ -70,9 +70,20 @@ def test_each_rule_gives_its_own_reason_best_score_first() -> None:
     ]
 
 
-def test_a_box_of_exactly_the_largest_share_is_kept() -> None:
-    # 20 x 50 = 1000 of 10000 square pixels = 0.10
-    assert verdicts([Candidate((0, 0, 20, 50), 0.9)]) == [((0, 0, 20, 50), "")]
+def test_a_box_of_exactly_the_largest_share_is_dropped_as_in_the_reference() -> None:
+    # 20 x 50 = 1000 of 10000 square pixels = 0.10, the reference keeps what is below
+    assert verdicts([Candidate((0, 0, 20, 50), 0.9)]) == [((0, 0, 20, 50), "too_large")]
+    assert verdicts([Candidate((0, 0, 20, 49), 0.9)]) == [((0, 0, 20, 49), "")]
+    assert verdicts([Candidate((0, 0, 100, 100), 0.9)], max_area_share=1.0) == [((0, 0, 100, 100), "")]  # no rule
+
+
+def test_a_region_whose_crop_can_not_be_made_is_a_failed_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("r2i.core.drawing.MAX_SIDE", 40)  # as if JPEG held no more
+    mask = {"size": [64, 64], "counts": "abc"}
+    found = [Candidate((0, 0, 8, 8), 0.9), Candidate((10, 10, 34, 34), 0.8, 1.0, "mug", mask)]
+    rows = regions(BLACK, found, settings(max_area_share=0.5))
+    assert [(row["status"], row["reason"]) for row in rows] == [("ok", ""), ("failed", "crop_too_large")]
+    assert (rows[1]["crop"], rows[1]["mask"], rows[1]["box"]) == (None, None, (10, 10, 34, 34))
 
 
 def test_the_area_that_is_checked_includes_margin_and_squaring() -> None:

@@ -175,6 +175,12 @@ def test_thousandths_become_pixels() -> None:
     assert place_box([5, 0, 5, 1000], "thousandths", WIDTH, HEIGHT)[0] is None
 
 
+@pytest.mark.parametrize("said", ["[0.1, 0.1, 0.9, 0.9]", "[0.25, 0.5, 0.75, 1.0]", "[0, 0, 1, 1]"])
+def test_shares_are_no_place_to_look_at(said: str) -> None:
+    """As thousandths they would be a few pixels of the corner, enlarged: the full view is shown instead."""
+    assert place_box(parse_box(f'{{"bbox_2d": {said}}}'), "thousandths", 4000, 3000)[0] is None
+
+
 def test_the_region_is_cut_only_when_it_is_sent(tmp_path: Path) -> None:
     ask = make_ask(CFG, "zoom", tmp_path)
     assert look_request(ask, CFG.zoom).form

@@ -91,7 +91,12 @@ def test_paths_that_lead_out_of_a_tar_are_only_names(tmp_path: Path) -> None:
             info.type, info.linkname = kind, "/etc/passwd"
             tar.addfile(info)
     found = members(chosen(pool("tar", tmp_path / "in")))
-    assert found == {"a.tar!/etc/passwd.jpg": ("ok", ""), "a.tar!../../out.jpg": ("ok", "")}
+    assert found == {
+        "a.tar!/etc/passwd.jpg": ("ok", ""),
+        "a.tar!../../out.jpg": ("ok", ""),
+        "a.tar!link.jpg": ("failed", "unreadable"),
+        "a.tar!hard.jpg": ("failed", "unreadable"),
+    }
     assert [path.name for path in tmp_path.rglob("*")] == ["in", "a.tar"]
 
 
@@ -102,6 +107,49 @@ def test_equal_names_and_equal_members_are_rows_of_their_own(tmp_path: Path) -> 
     choice = chosen(pool("tar", tmp_path))
     assert sorted(members(choice).values()) == [("ok", ""), ("ok", ""), ("rejected", "duplicate")]
     assert len({row["image_id"] for row in choice.rows}) == 3
+
+
+def test_a_name_that_looks_like_a_numbered_one_is_a_row_of_its_own(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for number, name in enumerate(("a.jpg", "a.jpg", "a.jpg#2", "a.jpg", "a.jpg#2#2")):
+            add(tar, name, jpeg(number))
+    choice = chosen(pool("tar", tmp_path))
+    assert sorted(members(choice)) == [f"a.tar!a.jpg{end}" for end in ("", "#2", "#2#2", "#2#2#2", "#3")]
+    assert {row["status"] for row in choice.rows} == {"ok"}
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_links_and_sparse_members_of_a_tar_do_not_vanish(tmp_path: Path, mode: str) -> None:
+    with tarfile.open(tmp_path / f"a.tar{'.gz' if mode != 'w' else ''}", mode) as tar:
+        add(tar, "deep/one.jpg", jpeg(1))
+        add(tar, "notes.txt", b"none")
+        for kind, name, target in (
+            (tarfile.LNKTYPE, "hard.jpg", "deep/one.jpg"), (tarfile.SYMTYPE, "deep/soft.jpg", "one.jpg"),
+            (tarfile.SYMTYPE, "later.jpg", "./last.jpg"), (tarfile.LNKTYPE, "notes-again.txt", "notes.txt"),
+            (tarfile.SYMTYPE, "a.jpg", "b.jpg"), (tarfile.SYMTYPE, "b.jpg", "a.jpg"),
+            (tarfile.LNKTYPE, "chain", "hard.jpg"),
+        ):  # fmt: skip
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, target
+            tar.addfile(info)
+        sparse = tarfile.TarInfo("sparse.jpg")
+        sparse.type, sparse.size = tarfile.GNUTYPE_SPARSE, 0
+        tar.addfile(sparse)
+        add(tar, "last.jpg", jpeg(2))
+    choice = chosen(pool("tar", tmp_path))
+    found = {name.partition("!")[2]: row for name, row in members(choice).items()}
+    same = {found.pop(name) for name in ("deep/one.jpg", "hard.jpg", "deep/soft.jpg", "chain")}
+    assert same == {("ok", ""), ("rejected", "duplicate")}
+    assert {found.pop(name) for name in ("later.jpg", "last.jpg")} == {("ok", ""), ("rejected", "duplicate")}
+    assert found == dict.fromkeys(("a.jpg", "b.jpg", "sparse.jpg"), ("failed", "unreadable"))
+    assert sum(row["status"] == "ok" for row in choice.rows) == 2
+
+
+def test_two_parquet_columns_of_one_name_are_refused_by_name(tmp_path: Path) -> None:
+    column = pa.array([jpeg(1)], pa.binary())
+    pq.write_table(pa.table([column, column], names=["image", "image"]), tmp_path / "a.parquet")
+    with pytest.raises(R2IError, match="two columns 'image'"):
+        chosen(pool("parquet", tmp_path))
 
 
 @pytest.mark.parametrize("suffix", ["tar", "tar.gz"])

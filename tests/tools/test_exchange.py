@@ -502,3 +502,9 @@ def test_the_command_fails_with_cause_and_remedy(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["rows", "import", str(tmp_path / "gone"), str(tmp_path / "t")])
     assert done.exit_code == 1
     assert "error: no file or folder" in done.output and "-> look at the path" in done.output
+
+
+def test_rows_that_answer_one_question_differently_all_fail(tmp_path: Path) -> None:
+    rows = imported(write_parquet(tmp_path / "x.parquet", [sample(1, answer="A"), sample(2), sample(1, answer="B")]))
+    assert reasons(rows) == ["failed: conflicting_answers", "failed: conflicting_answers", "ok"]
+    assert all((row["image"] is None) == (row["status"] != "ok") for row in rows)

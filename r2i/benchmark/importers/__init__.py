@@ -64,5 +64,4 @@ def importer_of(source: BenchmarkSource) -> Importer:
     """The importer of a source; of `table` it depends on the source's columns. Raises ParamsError."""
     if source.kind != "table":
         return IMPORTERS[source.kind]
-    names = table.column_names(source)
-    return Importer(_files(tuple((names[name],) for name in table.NEEDED)), table.drafts)
+    return Importer(partial(table.read_named, source=source), table.drafts)

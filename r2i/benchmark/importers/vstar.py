@@ -36,11 +36,11 @@ def records(path: Path) -> Iterator[Record]:
 
 
 def _annotations(folders: list[Path]) -> Iterator[Record]:
-    files = [file for folder in folders for file in sorted(folder.glob("*.json"))]
+    files = [file for folder in folders for file in sorted(folder.glob("*.json")) if not file.name.startswith(".")]
     for number, file in enumerate(files):
         try:
             values = json.loads(file.read_text(encoding="utf-8"))
-        except (ValueError, OSError):
+        except (ValueError, OSError, RecursionError):
             values = None
         if not isinstance(values, dict):
             yield Record({}, file, number, TORN)
@@ -81,5 +81,5 @@ def _boxes_beside(image: object, folder: Path) -> object:
         return None
     try:
         return json.loads(picture.with_suffix(".json").read_text(encoding="utf-8")).get("bbox")
-    except (ValueError, OSError, AttributeError):
+    except (ValueError, OSError, AttributeError, RecursionError):
         return None

@@ -1,8 +1,9 @@
 """ZoomBench (inclusionAI/ZoomBench; arXiv 2602.11858): 845 items, full and crop view.
 
 Parquet with `image`, `crop_image`, and the prompt and answer as `query`, `response` (the released file) or
-`prompt`, `answer` (its card); where they are there also `bbox` [left, top, right, bottom] in pixels and a
-dimension. `question_type` may hold the form (MCQ or not) or the dimension. Options stand in the prompt.
+`prompt`, `answer` (its card); where they are there also `bbox`, [left, top, right, bottom] in pixels unless params
+say other, and a dimension. `question_type` may hold the form (MCQ or not) or the dimension. Options stand in the
+prompt.
 """
 
 from collections.abc import Iterator
@@ -31,6 +32,8 @@ def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
         image=record.get("image", "images"),
         dimension=_dimension(record),
         boxes=read_boxes(record.get("bbox", "box")),
+        box_form=source.box_form,
+        box_unit=source.box_unit,
         crop=record.get("crop_image", "crop_images"),
     )
 

@@ -1,6 +1,5 @@
 """The rows that people decide about, as a server needs them: few in memory, read anew when the tables change."""
 
-import io
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,10 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from PIL import Image
 
 from r2i.core.catalogue import Listed
 from r2i.core.errors import TableError
+from r2i.core.images import read_size
 from r2i.core.tables import Row
 from r2i.endpoint.base import Picture
 from r2i.review.decisions import Decision, Decisions, Frame, Was, by_subject, was_of
@@ -68,8 +67,7 @@ class Subjects(ABC):
 
     def size(self, subject: str) -> tuple[int, int]:
         """Width and height of the full image, pixels."""
-        with Image.open(io.BytesIO(self.picture(subject))) as header:  # stored upright
-            return header.size
+        return read_size(self.picture(subject))
 
     def was(self, row: Row, decisions: Iterable[Decision] = ()) -> Was:
         """What is decided about. `decisions`: all about the row, undone ones too."""

@@ -7,19 +7,17 @@ footer: one row group is read for one picture, at any size of the table.
 import hashlib
 import threading
 from collections import OrderedDict
-from io import BytesIO
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from PIL import Image
 from starlette.requests import Request
 from starlette.responses import Response
 
 from r2i.core.catalogue import BENCHMARK, IMAGES, REGIONS, TRAIN, Listed
 from r2i.core.errors import ImageError, R2IError, TableError
-from r2i.core.images import SENT_QUALITY, jpeg_bytes, read_image
+from r2i.core.images import SENT_QUALITY, jpeg_bytes, open_image, read_image
 from r2i.core.params import load_params
 from r2i.core.photos import REFERENCE, Photos
 from r2i.core.tables import Row
@@ -114,7 +112,7 @@ class Pictures:
 def smaller(data: bytes, side: int) -> bytes:
     """A JPEG whose longest side is at most `side` pixels. Raises NotFound where `data` is no picture."""
     try:
-        with Image.open(BytesIO(data)) as header:
+        with open_image(data) as header:
             if max(header.size) <= side:
                 return data
             if header.format == "JPEG":

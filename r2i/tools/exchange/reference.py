@@ -6,7 +6,6 @@ Its trainer puts the picture where `problem` says `<image>`, grades `answer`, an
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r2i.core.boxes import BoxUnit
@@ -19,7 +18,7 @@ from r2i.core.records import FAILED, OK, REJECTED, TRAIN
 from r2i.core.tables import Row
 from r2i.core.text import normalise
 from r2i.importing.boxes import read_box
-from r2i.importing.pictures import read_picture
+from r2i.importing.pictures import PictureFolder
 from r2i.importing.questions import Problem, read_problem
 from r2i.importing.records import read_text
 
@@ -65,10 +64,10 @@ def to_reference(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def from_reference(values: Mapping[str, Any], base: Path, style: str, unit: BoxUnit) -> Row:
+def from_reference(values: Mapping[str, Any], pictures: PictureFolder, style: str, unit: BoxUnit) -> Row:
     """A row of TRAIN. One that can't be used says why: failed where its picture or box can't be read, else rejected.
 
-    `base`: the folder that relative paths of pictures are in. `style`: whose instruction is added to a problem that
+    `pictures`: of the folder that the dataset lies in. `style`: whose instruction is added to a problem that
     does not ask for an `<answer>` span. `unit`: of the numbers in `bbox`.
     """
     answer = values.get("answer")
@@ -78,7 +77,7 @@ def from_reference(values: Mapping[str, Any], base: Path, style: str, unit: BoxU
     if status not in KEPT:
         return row | {"status": REJECTED, "reason": f"status_{'_'.join(normalise(status).split())}"}
     try:
-        data = read_picture(values.get("images"), base)
+        data = pictures.read(values.get("images"))
         row["image_id"] = sha256(data)
         image = read_image(data)
         if max(image.size) > MAX_ASPECT * min(image.size):

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from io import BytesIO
 from typing import Any
 
 import pyarrow.parquet as pq
-from PIL import Image
 
 from r2i.core.catalogue import ANSWERS, BENCHMARK, IMAGES, QUESTIONS, REGIONS, TRAIN, VOTES, Listed
 from r2i.core.choices import LETTERS, is_open
-from r2i.core.errors import TableError
+from r2i.core.errors import ImageError, TableError
 from r2i.core.ids import make_id
+from r2i.core.images import read_size
 from r2i.core.records import OK
 from r2i.core.tables import Row
 from r2i.core.text import normalise
@@ -139,8 +138,7 @@ def _crop_fits(row: Mapping[str, Any], data: bytes) -> bool:
     """Both sides of the crop are the box's, times one whole number."""
     left, top, right, bottom = row["box"]
     try:
-        with Image.open(BytesIO(data)) as header:
-            width, height = header.size
-    except Exception:  # hostile bytes make Pillow raise nearly anything
+        width, height = read_size(data)
+    except ImageError:
         return False
     return width % (right - left) == 0 and width // (right - left) * (bottom - top) == height

@@ -18,11 +18,12 @@ import pyarrow.parquet as pq
 from r2i.core.disk import new_file
 from r2i.core.errors import ImageError, TableError
 from r2i.core.ids import unit_of
+from r2i.core.images import read_size
 from r2i.core.params import Dapo
 from r2i.core.records import TRAIN
 from r2i.core.tables import LEVEL, Row, table_parts
 from r2i.train.rows import in_training_order
-from r2i.train.tokens import Tokens, conversation, size_of
+from r2i.train.tokens import Tokens, conversation
 
 _PART = pa.struct([("type", pa.string()), ("text", pa.string())])
 _MESSAGE = pa.struct([("role", pa.string()), ("content", pa.list_(_PART))])
@@ -108,7 +109,7 @@ def _fitting(table: Path, rows: list[Row], limit: int, count_tokens: Tokens) -> 
     for row_id, place, data in _pictures(table, prompts):
         found += 1
         try:
-            fits = count_tokens(prompts[row_id], *size_of(data)) <= limit
+            fits = count_tokens(prompts[row_id], *read_size(data)) <= limit
         except ImageError:
             unfit += 1
             continue
