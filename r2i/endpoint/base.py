@@ -159,6 +159,9 @@ class ServedModel(Model):
     def progress(self) -> str:
         """Calls, rate, errors, tokens and cost so far, for the progress line; empty before the first call."""
 
+    def check_end(self) -> None:
+        """Raises EndpointError where a run that ended well so far shows that no call can succeed."""
+
     @abstractmethod
     async def settle(self, grace_s: float) -> None:
         """End a run: calls in flight have `grace_s` seconds to come back and be stored, then they are cancelled."""

@@ -69,6 +69,8 @@ class _Run(Generic[T]):
         grace = GRACE_S
         try:
             await self.workers
+            for model in self.served.values():
+                model.check_end()
         except asyncio.CancelledError:
             grace = INTERRUPTED_GRACE_S
             if self.interrupted:
@@ -175,7 +177,7 @@ class _Run(Generic[T]):
         model, request = waiting.requests[place]
         assert isinstance(model, ServedModel)
         replies = await model.ask(request)
-        self.ledger.add(model, replies)
+        self.ledger.add(model, request, replies)
         waiting.replies[place] = replies
 
     def _ask_in_process(self) -> list[_Waiting[T]]:
@@ -192,7 +194,7 @@ class _Run(Generic[T]):
         answers = model.complete([waiting.requests[i][1] for waiting, i in places])
         self._catch_signals(True)
         for (waiting, i), replies in zip(places, answers, strict=True):
-            self.ledger.add(model, replies)
+            self.ledger.add(model, waiting.requests[i][1], replies)
             waiting.replies[i] = replies
         ready = [waiting for waiting in self.parked if not waiting.unanswered()]
         self.parked = [waiting for waiting in self.parked if waiting.unanswered()]

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r2i.core.params import Endpoint, Price
-from r2i.endpoint.base import Model, Reply, cost_of
+from r2i.endpoint.base import Model, Reply, Request, cost_of
+from r2i.endpoint.origin import are_identical
 
 if TYPE_CHECKING:
     from r2i.endpoint.chat import Completion
@@ -26,12 +27,17 @@ CALL_LOG = "calls.jsonl"
 
 @dataclass
 class Account:
-    """Usage of one model. `requests`: prompts, each with its images; `samples`: replies to them."""
+    """Usage of one model. `requests`: prompts, each with its images; `samples`: replies to them.
+
+    `identical`: requests of a served model whose samples, drawn at random, are all one text. Short answers may be;
+    where many or long ones are, something between r2i and the model keeps replies.
+    """
 
     requests: int = 0
     samples: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
+    identical: int = 0
     price: Price | None = None
 
     def add(self, replies: Sequence[Reply]) -> None:
@@ -42,13 +48,15 @@ class Account:
         self.tokens_out += sum(reply.tokens_out for reply in replies)
 
     def metrics(self) -> dict[str, Any]:
-        """`{requests, samples, tokens_in, tokens_out}`, and `cost` where the price is known."""
+        """`{requests, samples, tokens_in, tokens_out}`, `identical` unless it is 0, `cost` where the price is known."""
         counts = {
             "requests": self.requests,
             "samples": self.samples,
             "tokens_in": self.tokens_in,
             "tokens_out": self.tokens_out,
         }
+        if self.identical:
+            counts["identical"] = self.identical
         cost = cost_of(self.tokens_in, self.tokens_out, self.price)
         return counts if cost is None else counts | {"cost": cost}
 
@@ -59,11 +67,12 @@ class Ledger:
     def __init__(self) -> None:
         self.accounts: defaultdict[str, Account] = defaultdict(Account)
 
-    def add(self, model: Model, replies: Sequence[Reply]) -> None:
+    def add(self, model: Model, request: Request, replies: Sequence[Reply]) -> None:
         """Count one request to `model`, with all its replies."""
         account = self.accounts[model.name]
         account.price = model.price
         account.add(replies)
+        account.identical += model.kind != "local" and are_identical(request, replies)
 
     def metrics(self) -> dict[str, Any]:
         """`Account.metrics` by model name, in order of names."""
@@ -153,6 +162,8 @@ class CallLog:
     def _append(self, line: str) -> None:
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
+            if self.file.exists() and not self.file.is_file():  # a pipe would wait for its reader
+                raise OSError("not a file")
             with self.file.open("a", encoding="utf-8") as file:
                 file.write(line)
         except OSError as error:
