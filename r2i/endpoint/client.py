@@ -94,8 +94,8 @@ class ChatClient:
             return Failure("timeout", f"no reply in {self.params.timeout_s:g} s", transient=True, overload=True)
         except httpx2.InvalidURL as error:
             raise EndpointError(f"{self.params.base_url} is no address ({error})", "see base_url") from error
-        except (httpx2.HTTPError, httpx2.StreamError, OSError, ValueError) as error:
-            # OSError, ValueError: of TLS, sockets and headers, as far as the client doesn't translate them
+        except (httpx2.HTTPError, httpx2.StreamError, OSError, ValueError, ExceptionGroup) as error:
+            # the last three: of TLS, sockets and headers, as far as the client doesn't translate them
             detail = self._clean(f"{type(error).__name__}: {error}")[:DETAIL]
             return classify_connection(error, detail, self.params, answered)
 

@@ -146,7 +146,9 @@ def classify_connection(error: BaseException, detail: str, params: Endpoint, ans
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, socket.gaierror) and not answered:
-            raise EndpointError(f"the host of {params.base_url} has no address ({cause.strerror})", "see base_url")
+            raise EndpointError(
+                f"the host of {params.base_url}, or its proxy, has no address ({cause.strerror})", "see base_url"
+            )
         cause = cause.__cause__ or cause.__context__
     return Failure("connection", detail, transient=True)
 
@@ -168,7 +170,7 @@ class CircuitBreaker(Generic[T]):
 
     def __init__(self, params: Endpoint) -> None:
         self.params = params
-        self.answered = False
+        self.answered = False  # a call has brought a completion
         self.given_up = 0
         self.refusals: list[Refusal[T]] = []  # that may be the account's
 
@@ -177,8 +179,8 @@ class CircuitBreaker(Generic[T]):
         self.given_up = 0
 
     def note_success(self, began_s: float) -> list[Refusal[T]]:
-        """Note a call that brought a completion; the refusals that it proves to be the requests' own."""
-        self.answered, self.given_up = True, 0
+        """Note a call that brought an answer; the refusals that it proves to be the requests' own."""
+        self.given_up = 0
         own = [refusal for refusal in self.refusals if refusal.time_s <= began_s]
         self.refusals = [refusal for refusal in self.refusals if refusal.time_s > began_s]
         return own

@@ -217,6 +217,7 @@ class RemoteModel(ServedModel):
         try:
             outcome = await self._send(opened.request, samples)
             if isinstance(outcome, Completion):
+                self.breaker.answered = True
                 self.origin.check_model(outcome.served_model)
                 self.limit.note_success(outcome.seconds, time.monotonic())
             elif outcome.overload:
