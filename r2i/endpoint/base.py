@@ -118,6 +118,11 @@ class Reply:
     tokens_out: int = 0
 
 
+def differ(one: Reply, other: Reply) -> bool:
+    """Whether two replies to one request are different ones: what they cost is no part of that."""
+    return (one.text, one.status, one.reason) != (other.text, other.status, other.reason)
+
+
 class LoadedModel(NamedTuple):
     """A Qwen3-VL in this process's memory: the Transformers model, and the processor of its text and images."""
 

@@ -15,6 +15,7 @@ from r2i.endpoint.base import SCHEMA, Reply, canonical, key_of, sample_key
 
 STORED_FAILURES = frozenset({"truncated", "empty", "refused", "bad_request"})
 """Reasons of failures that are stored: they were paid for, or would only come again."""
+MAX_BYTES = 32 * 2**20  # of a record: of a larger one, written by whomever, nothing is read
 FIELDS = ("text", "status", "reason", "tokens_in", "tokens_out")  # of a reply in a record
 
 
@@ -54,6 +55,16 @@ class Record:
         replies = {i: reply for i, reply in self.replies.items() if i in samples}
         calls = [call for call in self.calls if not set(call.get("samples", replies)).isdisjoint(replies)]
         return replace(self, replies=replies, calls=calls)
+
+    def unpaid(self) -> set[int]:
+        """Samples that the server refused: nobody paid for them, and another lab's server may take them."""
+        named: set[int] = set()
+        refused: set[int] = set()
+        for call in self.calls:
+            samples = set(call.get("samples", ())) - named
+            named |= samples
+            refused |= samples if "refusal" in call else set()
+        return refused & self.replies.keys()
 
 
 def is_storable(reply: Reply) -> bool:
@@ -100,6 +111,8 @@ def read_record(data: bytes, key: str) -> Record:
 
 
 def _load(data: bytes) -> dict[str, Any]:
+    if len(data) > MAX_BYTES:
+        raise DamagedRecord(f"of over {MAX_BYTES} bytes")
     try:
         fields = json.loads(data)
     except (ValueError, RecursionError) as error:
