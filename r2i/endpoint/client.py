@@ -3,8 +3,8 @@
 import asyncio
 import os
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +35,7 @@ BODY_BYTES = 2 * 2**20  # of a response, beside its tokens
 TOKEN_BYTES = 64  # of a token in JSON: a few characters of 6 bytes each, or a run of spaces
 SMALL = 2**16  # bytes of a body that is read at once
 MAX_REDIRECTS = 4
+LATE_S = 0.05  # a timer that is later shows that the event loop stood still
 
 
 class ChatClient:
@@ -77,7 +78,7 @@ class ChatClient:
         import httpx2
 
         try:
-            async with asyncio.timeout(self.params.timeout_s):
+            async with time_limit(self.params.timeout_s):
                 response = await self._post(body, BODY_BYTES + TOKEN_BYTES * n * request.sampling.max_tokens)
             if 300 <= response.status < 400:
                 location = self._clean(response.headers.get("location", ""))
@@ -135,6 +136,32 @@ class ChatClient:
         """Close all connections."""
         for pool in self.pools:
             await pool.client.aclose()
+
+
+@asynccontextmanager
+async def time_limit(seconds: float) -> AsyncIterator[None]:
+    """Raise TimeoutError in the block after `seconds`; later by as long as the event loop stood still at the end.
+
+    What came meanwhile waits in a socket then, and is no late reply.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    timer = loop.call_at(end, lambda: expire())
+
+    def expire() -> None:
+        nonlocal end, timer
+        late = loop.time() - end
+        if late > LATE_S:
+            end = loop.time() + min(late, seconds)
+            timer = loop.call_at(end, expire)
+        else:
+            limit.reschedule(loop.time())
+
+    try:
+        async with asyncio.timeout(None) as limit:
+            yield
+    finally:
+        timer.cancel()
 
 
 async def _now(body: bytes, n: int) -> Completion:

@@ -410,6 +410,21 @@ def test_a_large_body_does_not_hold_up_other_calls(server: Server, tmp_path: Pat
     assert longest < 0.4
 
 
+def test_a_call_whose_reply_came_while_the_loop_stood_still_did_not_time_out(server: Server, tmp_path: Path) -> None:
+    """A job that takes longer than the time limit for one reply costs no other call."""
+    model = remote(server, tmp_path, concurrency=8, retries=0, timeout_s=0.4)
+
+    def job(name: str) -> Any:
+        (first,) = yield [(model, ask(name))]
+        if name == "heavy":
+            time.sleep(1.0)
+        return first
+
+    server.answer = lambda body: (time.sleep(0.2 if "light" in json.dumps(body) else 0), echo(body))[1]  # type: ignore
+    replies = run_jobs([job("heavy"), *(job(f"light {i}") for i in range(7))])
+    assert reasons(replies) == {"ok": 8}
+
+
 # Keys, addresses, the environment
 
 
