@@ -12,6 +12,7 @@ from typing import Any
 
 from r2i.core.records import FAILED, OK
 from r2i.endpoint.base import SCHEMA, Reply, canonical, key_of, sample_key
+from r2i.endpoint.chat import MAX_TOKENS
 
 STORED_FAILURES = frozenset({"truncated", "empty", "refused", "bad_request"})
 """Reasons of failures that are stored: they were paid for, or would only come again."""
@@ -138,7 +139,7 @@ def _index(name: str) -> int:
 def _read_reply(name: str, value: Mapping[str, Any], key: str, model: str) -> Reply:
     reply = Reply(**value, key=sample_key(key, int(name)), model=model)
     texts, counts = (reply.text, reply.status, reply.reason), (reply.tokens_in, reply.tokens_out)
-    if not (all(type(text) is str for text in texts) and all(type(n) is int and n >= 0 for n in counts)):
+    if not (all(type(text) is str for text in texts) and all(type(n) is int and 0 <= n <= MAX_TOKENS for n in counts)):
         raise TypeError(f"sample {name}")
     if not is_storable(reply):
         raise ValueError(f"sample {name} is {reply.status} {reply.reason[:20]}")

@@ -6,6 +6,7 @@ missing: it is asked for, and paid for, again; `r2i replies verify` names it.
 """
 
 import contextlib
+import errno
 import os
 import stat
 import sys
@@ -76,7 +77,12 @@ class Store:
     def read(self, key: str) -> Record:
         """The live record. Raises DamagedRecord, and OSError where there is none or it can't be read."""
         # without waiting: what lies there may be a pipe
-        file = os.open(f"{self.root}/{key[:2]}/{key}.json", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            file = os.open(f"{self.root}/{key[:2]}/{key}.json", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise DamagedRecord("a link that leads to itself") from error
+            raise
         try:
             state = os.fstat(file)
             if not stat.S_ISREG(state.st_mode):

@@ -77,7 +77,7 @@ def test_a_damaged_record_is_missing_and_is_paid_for_again(tmp_path: Path, data:
     assert texts(store) == {0: "four"}
 
 
-@pytest.mark.parametrize("tokens", [(-1, 3), (7, -1), (True, 3), (float("inf"), 3), (0.5, 1)])
+@pytest.mark.parametrize("tokens", [(-1, 3), (7, -1), (True, 3), (float("inf"), 3), (0.5, 1), (10**30, 1)])
 def test_a_record_that_could_not_be_read_back_is_never_written(tmp_path: Path, tokens: tuple[int, int]) -> None:
     store = Store(tmp_path)
     put(store, 0, {0: "four"})
@@ -98,6 +98,9 @@ def test_what_is_no_file_or_too_large_is_missing(tmp_path: Path) -> None:
     path.mkdir()
     assert store.find(KEY) == {}
     path.rmdir()
+    path.symlink_to(path)
+    assert store.find(KEY) == {}
+    path.unlink()
     with path.open("wb") as file:
         file.truncate(2**40)  # of holes
     assert store.find(KEY) == {}
