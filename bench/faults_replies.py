@@ -94,7 +94,7 @@ def hostile_answers(elsewhere: str) -> Iterator[Hostile]:
         good.replace(b'"WRONG"', b'[{"type": "reasoning", "text": "WRONG"}]'), good.replace(b'"WRONG"', b'"\xff"'),
         good.replace(b'"WRONG"', b'{"text": "WRONG"}'), good.decode().encode("utf-16"),
         b'{"error": {"message": "no", "code": 503}, ' + good[1:], b'{"error": "Insufficient Balance", ' + good[1:],
-        good.replace(b'"index": 0', b'"index": 0, "error": {"code": 502}').replace(b'"index": 1', b'"index": 1, "error": 1'),
+        good.replace(b'"finish_reason"', b'"error": {"code": 502}, "finish_reason"'),
         good.replace(b'"big"', b'"tiny-1b"'), b'{"x": "' + b"x" * 5_000_000 + b'", ' + good[1:],
         b'{"choices": [' + b"{}," * 300_000 + b"{}]}",
     ):  # fmt: skip
@@ -139,9 +139,8 @@ class Run:
         return Answer(json.dumps(made | {"model": "big"}))
 
     def ask(self, server: Server) -> list[list[Reply]]:
-        params = Endpoint(
-            kind="openai", model="big", base_url=server.url, api_key_env=KEY_VARIABLE, retries=1, timeout_s=10, patience_s=1,
-        )  # fmt: skip
+        settings: dict[str, Any] = {"retries": 1, "timeout_s": 10, "patience_s": 1, "api_key_env": KEY_VARIABLE}
+        params = Endpoint(kind="openai", model="big", base_url=server.url, **settings)
         server.answer = self.answer
         return RemoteModel(params, Store(self.folder), backoff_s=0.001).complete(self.requests())
 
@@ -227,10 +226,9 @@ def _look(store: Store, first: int, counts: Counter[str]) -> None:
         except Exception:
             counts["tracebacks"] += 1
             continue
-        counts["let_in"] += any(reply.text == "FORGED" for reply in found.values())
-        counts["invented"] += any(
-            reply != record.replies.get(i) for i, reply in found.items() if reply.text != "FORGED"
-        )
+        other = [reply for i, reply in found.items() if reply != record.replies.get(i)]
+        counts["let_in"] += any(reply.text == "FORGED" for reply in other)
+        counts["invented"] += any(reply.text != "FORGED" for reply in other)
         is_whole = number < first or (first == 0 and number > 0)
         counts["lost"] += is_whole and found != record.replies
 

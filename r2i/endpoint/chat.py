@@ -217,7 +217,9 @@ def _read_choice(choice: Mapping[str, Any]) -> CompletionChoice:
 
 def _read_content(content: Any) -> tuple[str, bool]:
     """The text of a message, and whether it is a refusal. Some servers send parts. Raises BadBodyError, TypeError."""
-    parts = content if isinstance(content, list) else [content] if content is not None else []
+    if not isinstance(content, str | list | None):
+        raise BadBodyError("content that is no text")
+    parts = content if isinstance(content, list) else [content or ""]
     texts, is_refusal = [], False
     for part in parts:
         if isinstance(part, str):
