@@ -139,7 +139,7 @@ def _clear_remains(path: Path) -> None:
     """Remove what killed processes left beside `path`; an old folder is put back where there is no other."""
     for left in sorted(path.parent.glob(f".{escape(path.name)}.*.*")):
         pid, _, what = left.name.removeprefix(f".{path.name}.").partition(".")
-        if what not in ("part", "old") or not pid.isdecimal() or (int(pid) != os.getpid() and _lives(int(pid))):
+        if what not in ("part", "old") or not pid.isdecimal() or (int(pid) != os.getpid() and is_running(int(pid))):
             continue
         if what == "old" and not path.exists():
             with suppress(OSError):
@@ -150,7 +150,8 @@ def _clear_remains(path: Path) -> None:
             left.unlink(missing_ok=True)
 
 
-def _lives(pid: int) -> bool:
+def is_running(pid: int) -> bool:
+    """Whether a process of this host has the number `pid`."""
     try:
         os.kill(pid, 0)
     except OSError as error:

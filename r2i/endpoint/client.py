@@ -2,21 +2,17 @@
 
 import asyncio
 import os
-import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 
 from r2i.core.errors import EndpointError
 from r2i.core.params import Endpoint
-from r2i.endpoint.base import Picture, Request
+from r2i.endpoint.base import Request
 from r2i.endpoint.chat import (
     BadBodyError,
     Completion,
     ReportedError,
-    data_url,
-    mime_type,
     read_completion,
     read_error,
 )
@@ -182,36 +178,3 @@ def read_key(params: Endpoint) -> str:
             f"export {variable}=... again, with the key alone",
         )
     return key
-
-
-@contextmanager
-def image_urls(pictures: Sequence[Picture], folder: str | None) -> Iterator[list[bytes]]:
-    """URLs of `pictures`, valid within the block: data: URLs, or file:// URLs of copies in `folder`.
-
-    Raises ImageError where a picture can't be read, ValueError where it is no JPEG or PNG, EndpointError where
-    the folder can't be written.
-    """
-    if folder is None:
-        yield [data_url(picture.load()) for picture in pictures]
-        return
-    files: list[Path] = []
-    try:
-        for picture in pictures:
-            data = picture.load()
-            suffix = mime_type(data).partition("/")[2]
-            files.append(Path(folder).resolve() / f"{uuid.uuid4().hex}.{suffix}")
-            _write(files[-1], data)
-        yield [file.as_uri().encode() for file in files]
-    finally:
-        for file in files:
-            file.unlink(missing_ok=True)
-
-
-def _write(file: Path, data: bytes) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(data)
-    except OSError as error:
-        raise EndpointError(
-            f"image_folder {file.parent} can't be written: {error}", "free space, or unset it"
-        ) from error

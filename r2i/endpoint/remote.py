@@ -19,9 +19,10 @@ from r2i.core.params import Endpoint
 from r2i.core.records import FAILED, OK
 from r2i.endpoint.base import Reply, Request, ServedModel, sample_key
 from r2i.endpoint.chat import OPTION_PATTERNS, Completion, chat_body, encode, refused_option
-from r2i.endpoint.client import ChatClient, image_urls
+from r2i.endpoint.client import ChatClient
 from r2i.endpoint.faults import LONGEST_BACKOFF_S, CircuitBreaker, Failure, Refusal
 from r2i.endpoint.flow import Job, run_jobs
+from r2i.endpoint.image_urls import image_urls
 from r2i.endpoint.ledger import CallLog
 from r2i.endpoint.limit import AdaptiveLimit, RateLimit
 from r2i.endpoint.origin import Origin
@@ -235,11 +236,11 @@ class RemoteModel(ServedModel):
         self.log.add_call(outcome)
         self.origin.note_response(outcome)
         replies = self._replies(outcome, opened.key, samples)
+        own = self.breaker.note_success(outcome.began_s) if replies else []
         await self._store(opened, replies, self._call_record(outcome, samples))
         opened.replies |= replies
+        await self._store_refusals(own)
         passing = next((choice.reason for choice in outcome.choices if choice.passing), None)
-        if passing is None or replies:
-            await self._store_refusals(self.breaker.note_success(outcome.began_s))
         if passing is None:
             return None
         return Failure(

@@ -251,6 +251,20 @@ def test_eight_samples_that_are_one_cached_reply_are_counted_and_told(
     assert "7 responses of big had come before" in capsys.readouterr().err
 
 
+def test_four_samples_of_one_call_that_are_one_text_are_counted(server: Server, tmp_path: Path) -> None:
+    server.answer = lambda body: choices(*["Reply: kiwi"] * body["n"])
+    model, ledger = remote(server, tmp_path), Ledger()
+
+    def job(number: int) -> Any:
+        yield [(model, ask(str(number), n=4))]
+
+    run_jobs([job(0), job(1)], ledger)
+    assert ledger.metrics()["big"]["identical"] == 2
+    again = Ledger()
+    run_jobs([job(0), job(1)], again)
+    assert again.metrics() == ledger.metrics(), "a replay has the metrics of the live run"
+
+
 def test_samples_that_differ_or_are_not_drawn_count_as_no_repetition(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -503,7 +517,8 @@ def test_a_key_that_no_header_can_hold_is_named_and_not_shown(
     "http://user:pass@127.0.0.1/v1", "http:///v1", "http://a b/v1", "", "http://\x00/v1",
 ])  # fmt: skip
 def test_an_address_that_is_none_ends_the_stage_and_says_so(tmp_path: Path, address: str) -> None:
-    model = remote(Server(url=address or " "), tmp_path, base_url=address or " ")
+    sound = remote(Server(url="http://host/v1"), tmp_path)
+    model = RemoteModel(sound.params.model_copy(update={"base_url": address}), sound.store)
     with pytest.raises(EndpointError, match="base_url") as caught:
         model.complete([ask()])
     assert "pass@" not in str(caught.value)
