@@ -11,6 +11,8 @@ from r2i.endpoint.base import Reply, Request
 from r2i.endpoint.chat import Completion
 
 REMEMBERED = 2**16  # responses that a later one is compared with
+LONG_TEXT = 200  # characters of samples that are never alike by chance
+MANY, MOST = 10, 0.9  # requests, and the share of them, whose short samples are all alike
 
 
 class Origin:
@@ -22,6 +24,7 @@ class Origin:
         self.served = ""  # as the server names it; empty: it has not said
         self.responses: OrderedDict[int, None] = OrderedDict()  # hashes
         self.repeated = 0
+        self.drawn = self.identical = self.long = 0  # requests of several samples drawn at random
 
     def check_model(self, served: str) -> None:
         """Warn, once, where the server names another model than was asked for.
@@ -54,8 +57,22 @@ class Origin:
         if len(self.responses) > REMEMBERED:
             self.responses.popitem(last=False)
 
+    def note_samples(self, request: Request, replies: Sequence[Reply]) -> None:
+        """Count a request whose samples are all one text."""
+        self.drawn += request.sampling.temperature > 0 and len(replies) > 1
+        if are_identical(request, replies):
+            self.identical += 1
+            self.long += len(replies[0].text) >= LONG_TEXT
+
     def report(self) -> None:
-        """Say how many responses were repeated since the last report."""
+        """Say what was alike beyond chance since the last report."""
+        if self.long or self.identical >= max(MANY, MOST * self.drawn):
+            print(
+                f"warning: {self.identical} of {self.drawn} requests to {self.name} got identical samples, "
+                f"{self.long} of them long ones: see whether the server heeds temperature, seed and n",
+                file=sys.stderr,
+            )
+        self.drawn = self.identical = self.long = 0
         if self.repeated:
             print(
                 f"warning: {self.repeated} responses of {self.name} had come before, word for word and with the same "

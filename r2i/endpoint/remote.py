@@ -109,6 +109,7 @@ class RemoteModel(ServedModel):
         self.log.add_request(replayed=request.n - len(missing))
         if missing:
             await self._fill_claimed(opened)
+            self.origin.note_samples(request, opened.ordered())
         else:
             await asyncio.sleep(0)  # thousands of these in a row must not keep replies waiting
         return opened.ordered()

@@ -265,6 +265,15 @@ def test_four_samples_of_one_call_that_are_one_text_are_counted(server: Server, 
     assert again.metrics() == ledger.metrics(), "a replay has the metrics of the live run"
 
 
+@pytest.mark.parametrize(("text", "requests", "told"), [("x" * 200, 1, True), ("red", 10, True), ("red", 9, False)])
+def test_samples_that_are_alike_beyond_chance_are_told(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, requests: int, told: bool
+) -> None:
+    server.answer = lambda body: choices(*[text] * body["n"])
+    remote(server, tmp_path).complete([ask(str(number), n=4) for number in range(requests)])
+    assert (f"{requests} of {requests} requests to big got identical samples" in capsys.readouterr().err) == told
+
+
 def test_samples_that_differ_or_are_not_drawn_count_as_no_repetition(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
