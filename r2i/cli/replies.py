@@ -103,6 +103,9 @@ def verify(
 @app.command()
 def gc(
     reason: Annotated[list[str] | None, typer.Option(help="Also throw out live samples that failed so.")] = None,
+    take_shared: Annotated[
+        bool, typer.Option("--take-shared", help="Also throw out live replies that others shared with another text.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     store: StorePath = None,
     archive: ArchivePath = None,
@@ -117,7 +120,7 @@ def gc(
             raise R2IError(
                 f"no sample is stored for the reason {unknown[0]!r}", f"one of: {', '.join(sorted(STORED_FAILURES))}"
             )
-        print(freed_text(collect(live, shared.folder, reason or (), dry_run), dry_run))
+        print(freed_text(collect(live, shared.folder, reason or (), dry_run, take_shared), dry_run))
 
 
 @contextmanager

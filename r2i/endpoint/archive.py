@@ -2,12 +2,14 @@
 
 A segment is a SQLite file named by the sha256 of its bytes, made by `r2i replies pack`:
 `records` (key, zlib-compressed record) and `prefixes`, the first 8 bytes of all its keys in order, so that
-it is known without a query which segments hold a key. A damaged segment never fails a stage: what
-can't be read of it counts as missing, and one warning names it.
+it is known without a query which segments hold a key. Others make segments: one is read only if its bytes have the
+sha256 that names it and its tables are these. A damaged segment never fails a stage: what it held counts as missing,
+and one warning names it.
 """
 
 import re
 import sqlite3
+import stat
 import sys
 import threading
 import zlib
@@ -17,8 +19,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from r2i.core.errors import EndpointError
-from r2i.endpoint.base import Reply
-from r2i.endpoint.record import DamagedRecord, Record, own_sha256, read_record
+from r2i.core.images import file_sha256
+from r2i.endpoint.base import Reply, differ
+from r2i.endpoint.record import MAX_BYTES, DamagedRecord, Record, own_sha256, read_record
 
 TABLES = """
 CREATE TABLE records (key BLOB PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
@@ -28,6 +31,7 @@ PREFIX = 8  # bytes of a key in `prefixes`: a false hit costs one query
 SEGMENT = re.compile(r"[0-9a-f]{64}\.sqlite")
 MAX_OPEN = 128  # segments open at once: each takes a file descriptor
 CACHE_KIB = 256  # of pages, per open segment
+MAX_SEGMENT = 2**30  # bytes of a segment that is hashed and opened: sixteen times what `pack` writes
 
 _archives: dict[Path, "Archive"] = {}
 _guard = threading.Lock()
@@ -60,13 +64,19 @@ class Archive:
         self.is_read = False
         self.open: OrderedDict[str, sqlite3.Connection] = OrderedDict()
         self.warned: set[str] = set()
+        self.has_warned = False  # that labs differ
+        self.is_intact: dict[str, bool] = {}  # by name, of the segments that were read from
         self.lock = threading.RLock()
 
     def find(self, key: str) -> dict[int, Reply]:
         """Replies by sample. Of several records the one with the smallest own sha256 comes first."""
         replies: dict[int, Reply] = {}
         for archived in self.records(key):
-            replies = {**archived.record.replies, **replies}
+            others = archived.record.replies
+            if not self.has_warned and any(differ(reply, others[i]) for i, reply in replies.items() if i in others):
+                self.has_warned = True
+                print(f"warning: in {self.folder}, labs shared different replies to one request", file=sys.stderr)
+            replies = {**others, **replies}
         return replies
 
     def records(self, key: str) -> list[ArchivedRecord]:
@@ -106,6 +116,7 @@ class Archive:
                 raise EndpointError(f"the archive {self.folder} can't be read: {error}", "check R2I_REPLIES") from error
             while self.open:
                 self.open.popitem()[1].close()
+            self.is_intact.clear()
             self.index = self._read_index() if self.segments else None
             return True
 
@@ -136,6 +147,11 @@ class Archive:
         return [self.segments[place] for place in dict.fromkeys(places[first:last].tolist())]
 
     def _body(self, name: str, key: str) -> bytes | None:
+        """The record of `key`, None where there is none. Raises DamagedRecord, in a damaged segment for every key."""
+        if name not in self.is_intact:  # before its first record is read: the index alone gives no reply
+            self.is_intact[name] = is_intact(self.folder / name)
+        if not self.is_intact[name]:
+            raise DamagedRecord("its bytes are not those that its name says")
         row = self._connect(name).execute("SELECT body FROM records WHERE key = ?", (bytes.fromhex(key),)).fetchone()
         return None if row is None else unpack(row[0])
 
@@ -153,10 +169,20 @@ class Archive:
         if name not in self.warned:
             self.warned.add(name)
             print(
-                f"warning: {self.folder / name} is damaged ({why}); what can't be read of it counts as missing: "
-                "see `r2i replies verify`",
+                f"warning: {self.folder / name} is damaged ({why}); what can't be read of it counts as missing and "
+                "is asked for again: see `r2i replies verify`",
                 file=sys.stderr,
             )
+
+
+def is_intact(path: Path) -> bool:
+    """Whether the bytes of a segment have the sha256 that names it; False where it can't be read."""
+    try:
+        state = path.stat()
+        is_file = stat.S_ISREG(state.st_mode) and state.st_size <= MAX_SEGMENT
+        return is_file and f"{file_sha256(path)}.sqlite" == path.name
+    except OSError:
+        return False
 
 
 def segment_names(folder: Path) -> list[str]:
@@ -165,9 +191,23 @@ def segment_names(folder: Path) -> list[str]:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A segment, open for reading: an immutable file needs neither a lock nor a journal. Raises sqlite3.Error."""
+    """A segment, open for reading: an immutable file needs neither a lock nor a journal.
+
+    Raises sqlite3.Error, where it has other tables than TABLES too: a view in their place could be any query.
+    """
+    if not path.is_file():  # SQLite would wait for a pipe
+        raise sqlite3.DatabaseError("not a file")
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
-    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    try:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_BYTES)  # of a value
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection.execute("PRAGMA trusted_schema = OFF")
+        tables = [row[0] for row in connection.execute("SELECT sql FROM sqlite_master ORDER BY rowid LIMIT 9")]
+        if tables != [table.strip() for table in TABLES.split(";")[:-1]]:
+            raise sqlite3.DatabaseError("not the tables of a segment")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -180,11 +220,15 @@ def read_prefixes(connection: sqlite3.Connection) -> bytes:
 
 
 def unpack(body: Any) -> bytes:
-    """The bytes of a record. Raises DamagedRecord."""
+    """The bytes of a record. Raises DamagedRecord, where there are over MAX_BYTES too."""
+    inflate = zlib.decompressobj()
     try:
-        return zlib.decompress(body)
+        data = inflate.decompress(body, MAX_BYTES)
     except (zlib.error, TypeError) as error:
         raise DamagedRecord(f"can't be decompressed ({error})") from error
+    if not inflate.eof:
+        raise DamagedRecord("can't be decompressed (it is cut, or too large)")
+    return data
 
 
 def iter_bodies(connection: sqlite3.Connection) -> Iterator[tuple[str, Any]]:

@@ -118,6 +118,11 @@ class Reply:
     tokens_out: int = 0
 
 
+def differ(one: Reply, other: Reply) -> bool:
+    """Whether two replies to one request are different ones: what they cost is no part of that."""
+    return (one.text, one.status, one.reason) != (other.text, other.status, other.reason)
+
+
 class LoadedModel(NamedTuple):
     """A Qwen3-VL in this process's memory: the Transformers model, and the processor of its text and images."""
 
@@ -158,6 +163,9 @@ class ServedModel(Model):
     @abstractmethod
     def progress(self) -> str:
         """Calls, rate, errors, tokens and cost so far, for the progress line; empty before the first call."""
+
+    def check_end(self) -> None:
+        """Raises EndpointError where a run that ended well so far shows that no call can succeed."""
 
     @abstractmethod
     async def settle(self, grace_s: float) -> None:

@@ -1,18 +1,50 @@
 """Failed calls by kind: retry, fail the row, or end the stage."""
 
+import re
 import socket
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from r2i.core.errors import EndpointError
 from r2i.core.params import Endpoint
-from r2i.endpoint.chat import ErrorBody, read_error, retry_after
+from r2i.endpoint.chat import ErrorBody, retry_after
+
+T = TypeVar("T")
 
 TRANSIENT = frozenset({408, 409, 425, 429})  # and 5xx: the same call may succeed later
 OVERLOADED = frozenset({408, 429, 503, 529})
 REFUSED = frozenset({400, 413, 422})  # this request will never succeed
 DEAD_AFTER = 20  # requests in a row that were given up: the server is down
-REFUSING_AFTER = 200  # requests refused before any was answered: it is set up wrongly
+REFUSING_AFTER = 200  # requests refused in a row: it is set up wrongly, or the account is closed
+REFUSED_TO_THE_END = 3  # requests refused in a row at the end of a run, after which rows would be wrongly at fault
+DETAIL = 300  # characters of a server's sentence that are quoted
+
+# An account that is closed or empty, by the code of the error or by its sentence.
+ACCOUNT = re.compile(
+    r"arrear|overdue|insufficient[ _-]?(?:\w+[ _-])?(?:balance|funds?|credits?|quota)"
+    r"|balance[ _](?:is )?(?:too low|insufficient)"
+    r"|exceeded_current_quota|billing_(?:hard_limit|not_active)|payment[ _]required|good standing|recharge|top[ -]up"
+    r"|account\W+(?:\S+\W+){0,3}?(?:suspended|deactivated|disabled|closed|blocked)|欠费|余额不足|充值|账户已停用",
+    re.IGNORECASE,
+)
+# Words of a refusal that mean money; at a 429 they may mean a rate.
+MONEY = re.compile(
+    r"\b(?:balance|credits?|billing|payments?|quota|subscription|spend(?:ing)? limit|usage limit|trial)\b"
+    r"|余额|账单|配额",
+    re.IGNORECASE,
+)
+FILTER = re.compile(
+    r"content[ _-]?(?:filter|policy|management)|moderation|flagged|safety system|data_?inspection"
+    r"|^sensitive$|sensitive[ _](?:content|words?|info\w*)|敏感",
+    re.IGNORECASE,
+)
+# What a server calls the parts of a request: a refusal that names none may be about the account.
+REQUEST_PART = re.compile(
+    r"\b(?:images?|pictures?|photos?|pixels?|tokens?|contexts?|length|prompts?|messages?|content|param\w*|arguments?"
+    r"|format|schema|sizes?|too (?:large|long|big)|fields?|values?|types?|json|media|seed|n|temperature|top_p"
+    r"|max_\w+|\w+_format)\b",
+    re.IGNORECASE,
+)
 LONGEST_WAIT_S = 600.0  # of a server's Retry-After
 LONGEST_BACKOFF_S = 60.0
 
@@ -22,7 +54,8 @@ class Failure:
     """A call that brought no completion.
 
     `transient`: worth a retry; `wait_s`: the pause that the server asks for; `overload`: a sign of too many calls in
-    flight. `error`: of a refusal; `options`: optional parts of the request's body. `seconds`: how long the call took.
+    flight. `error`: that the server reported; `options`: optional parts of the request's body. `began_s`: on a
+    monotonic clock; `seconds`: how long the call took.
     """
 
     reason: str
@@ -32,28 +65,77 @@ class Failure:
     overload: bool = False
     error: ErrorBody | None = None
     options: frozenset[str] = frozenset()
+    began_s: float = 0.0
     seconds: float = 0.0
 
 
-def classify_status(status: int, body: str, headers: Any, params: Endpoint) -> Failure:
+def classify_status(status: int, error: ErrorBody, headers: Any, params: Endpoint, prompt: str = "") -> Failure:
     """The failure of a call with this HTTP status. Raises EndpointError where every call would fail like it.
 
-    `body` must hold no key.
+    `error` must hold no key. `prompt`: a server may quote it, and its words say nothing about an account.
     """
-    where = params.base_url or "the server"
+    where, sentence = params.base_url or "the server", error.message[:DETAIL]
+    if is_filtered(error) and status in REFUSED | {403, 451}:
+        return Failure("refused", sentence, False, error=error)
+    if is_about_account(status, error, prompt):
+        raise EndpointError(
+            f"{where} refuses the account (HTTP {status}): {sentence}",
+            "pay or settle that, then run again: replies that came are kept",
+        )
     if status in (401, 403):
         hint = f"check the key in ${params.api_key_env}" if params.api_key_env else "set api_key_env"
-        raise EndpointError(f"{where} rejects the API key (HTTP {status})", hint)
-    if status == 404:
-        raise EndpointError(f"{where} knows no model {params.model} (HTTP 404)", "see base_url (ends in /v1) and model")
-    error = read_error(body)
+        raise EndpointError(f"{where} rejects the API key (HTTP {status}): {sentence}", hint)
+    if status in (404, 410):
+        raise EndpointError(
+            f"{where} knows no model {params.model} (HTTP {status}): {sentence}", "see base_url (ends in /v1) and model"
+        )
     if status in REFUSED:
-        filtered = "content_filter" in (error.code, error.param) or "content_filter" in error.message
-        return Failure("refused" if filtered else "bad_request", error.message[:300], False, error=error)
+        return Failure("bad_request", sentence, False, error=error)
     transient = status in TRANSIENT or status >= 500
     reason = "rate_limited" if status == 429 else "server_error"
     wait_s = min(retry_after(headers), LONGEST_WAIT_S)
-    return Failure(reason, f"HTTP {status}: {error.message[:300]}", transient, wait_s, status in OVERLOADED)
+    return Failure(reason, f"HTTP {status}: {sentence}", transient, wait_s, status in OVERLOADED, error)
+
+
+def classify_reported(error: ErrorBody, params: Endpoint, prompt: str = "") -> Failure:
+    """The failure of a call of status 200 whose body is an error: its code may be the status that was meant."""
+    status = int(error.code) if error.code.isdecimal() and len(error.code) == 3 else 0
+    if status == 0 and is_about_account(400, error, prompt):
+        status = 402
+    return classify_status(status if status >= 400 else 502, error, {}, params, prompt)
+
+
+def is_filtered(error: ErrorBody) -> bool:
+    """Whether a refusal is one of the request's content."""
+    return any(FILTER.search(text) for text in (error.code, error.type, error.param, error.message))
+
+
+def is_about_account(status: int, error: ErrorBody, prompt: str = "") -> bool:
+    """Whether an error says that the account is empty, overdue or closed, and not that this request is at fault."""
+    if status == 402:
+        return True
+    if status >= 500 or status in TRANSIENT - {429}:
+        return False
+    patterns = [ACCOUNT] if status == 429 else [ACCOUNT, MONEY]
+    if any(pattern.search(name) for pattern in patterns for name in (error.code, error.type)):
+        return True
+    said = prompt.lower()
+    return any(
+        match.group().lower() not in said for pattern in patterns for match in pattern.finditer(error.message[:2000])
+    )
+
+
+def classify_redirect(status: int, location: str, params: Endpoint, answered: bool) -> Failure:
+    """The failure of a call that was sent elsewhere: neither prompt nor key go to another host than was named.
+
+    Raises EndpointError where the server has never `answered`.
+    """
+    detail = f"HTTP {status} to {location[:DETAIL] or 'nowhere'}"
+    if not answered:
+        raise EndpointError(
+            f"{params.base_url} redirects calls ({detail})", "set base_url to the address that answers, if you trust it"
+        )
+    return Failure("redirected", detail, transient=True)
 
 
 def classify_connection(error: BaseException, detail: str, params: Endpoint, answered: bool) -> Failure:
@@ -64,37 +146,76 @@ def classify_connection(error: BaseException, detail: str, params: Endpoint, ans
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, socket.gaierror) and not answered:
-            raise EndpointError(f"the host of {params.base_url} has no address ({cause.strerror})", "see base_url")
+            raise EndpointError(
+                f"the host of {params.base_url}, or its proxy, has no address ({cause.strerror})", "see base_url"
+            )
         cause = cause.__cause__ or cause.__context__
     return Failure("connection", detail, transient=True)
 
 
-class CircuitBreaker:
-    """Ends the stage when a server stops answering, or refuses every request."""
+@dataclass(frozen=True)
+class Refusal(Generic[T]):
+    """A request that the server refused at `time_s` of a monotonic clock. `what`: of the caller."""
+
+    what: T
+    detail: str
+    time_s: float
+
+
+class CircuitBreaker(Generic[T]):
+    """Ends the stage when a server stops answering, or refuses every request.
+
+    A refusal is a request's own once a call succeeds that began after it. Until then it may be the account's.
+    """
 
     def __init__(self, params: Endpoint) -> None:
         self.params = params
-        self.answered = False
-        self.reset()
+        self.answered = False  # a call has brought a completion
+        self.given_up = 0
+        self.refusals: list[Refusal[T]] = []  # that may be the account's
 
     def reset(self) -> None:
         """Start a new run: the server may have been repaired."""
-        self.given_up = self.refused = 0
+        self.given_up = 0
 
-    def note_success(self) -> None:
-        """Note a call that brought a completion."""
-        self.answered, self.given_up = True, 0
+    def note_success(self, began_s: float) -> list[Refusal[T]]:
+        """Note a call that brought an answer; the refusals that it proves to be the requests' own."""
+        self.given_up = 0
+        own = [refusal for refusal in self.refusals if refusal.time_s <= began_s]
+        self.refusals = [refusal for refusal in self.refusals if refusal.time_s > began_s]
+        return own
 
-    def note_failure(self, failure: Failure) -> None:
+    def note_failure(self, failure: Failure, what: T) -> None:
         """Count a request that was given up. Raises EndpointError once there are too many."""
         if failure.transient:
             self.given_up += 1
-        elif not self.answered:
-            self.refused += 1
-        if self.given_up >= DEAD_AFTER or (not self.answered and self.refused >= REFUSING_AFTER):
-            count = max(self.given_up, self.refused)
-            raise EndpointError(
-                f"{count} calls in a row to {self.params.model} at {self.params.base_url} failed, "
-                f"the last with {failure.reason}: {failure.detail}",
-                "check that the server is up and accepts such requests, then run again: replies that came are kept",
-            )
+        elif failure.error is not None and failure.reason != "refused":
+            self.refusals.append(Refusal(what, failure.detail, failure.began_s + failure.seconds))
+        if self.given_up >= DEAD_AFTER:
+            raise self._error(self.given_up, f"{failure.reason}: {failure.detail}", "is up and accepts such requests")
+        if len(self.refusals) >= REFUSING_AFTER:
+            raise self._refused()
+
+    def check_end(self, is_known: bool) -> None:
+        """Raises EndpointError where a run ends in a series of refusals that nothing shows to be the requests' own.
+
+        `is_known`: whether the server has answered such requests, in this run or an earlier one.
+        """
+        said = {re.sub(r"\d+", "0", refusal.detail) for refusal in self.refusals}
+        if len(self.refusals) >= REFUSED_TO_THE_END and (not is_known or not any(map(names_request_part, said))):
+            raise self._refused()
+
+    def _refused(self) -> EndpointError:
+        refusals, self.refusals = self.refusals, []
+        return self._error(len(refusals), refusals[-1].detail, "accepts such requests, and the account is in order")
+
+    def _error(self, count: int, last: str, what: str) -> EndpointError:
+        return EndpointError(
+            f"{count} calls in a row to {self.params.model} at {self.params.base_url} failed, the last with {last}",
+            f"check that the server {what}, then run again: replies that came are kept",
+        )
+
+
+def names_request_part(sentence: str) -> bool:
+    """Whether a refusal names a part of the request."""
+    return bool(REQUEST_PART.search(sentence))

@@ -118,6 +118,8 @@ class _Run(Generic[T]):
         grace = GRACE_S
         try:
             await self.workers
+            for model in self.served.values():
+                model.check_end()
         except asyncio.CancelledError:
             grace = INTERRUPTED_GRACE_S
             if self.interrupted:
@@ -258,7 +260,7 @@ class _Run(Generic[T]):
         model, request = waiting.requests[place]
         assert isinstance(model, ServedModel)
         replies = await model.ask(request)
-        waiting.open_list.jobs.ledger.add(model, replies)
+        waiting.open_list.jobs.ledger.add(model, request, replies)
         waiting.replies[place] = replies
 
     def _ask_in_process(self) -> list[_Waiting[T]]:
@@ -275,7 +277,7 @@ class _Run(Generic[T]):
         answers = model.complete([waiting.requests[i][1] for waiting, i in places])
         self._catch_signals(True)
         for (waiting, i), replies in zip(places, answers, strict=True):
-            waiting.open_list.jobs.ledger.add(model, replies)
+            waiting.open_list.jobs.ledger.add(model, waiting.requests[i][1], replies)
             waiting.replies[i] = replies
         ready = [waiting for waiting in self.parked if not waiting.unanswered()]
         self.parked = [waiting for waiting in self.parked if waiting.unanswered()]

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from r2i.core.params import Endpoint
 from r2i.endpoint import guard
+from r2i.endpoint.quote import escape_controls, hide_key
 
 HOST = "127.0.0.1"
 KEY_VARIABLE = "VLLM_API_KEY"
-HIDDEN = "***"
 TAIL = 15  # last lines of the log that an error quotes
 SEARCHED = 2**18  # bytes at the end of the log that are searched for errors
+COLOR = re.compile(r"\x1b\[[0-9;]*m")
 EXCEPTION_LINE = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception): .+")
 ACCESS_LINE = re.compile(r'HTTP/1\.\d" 200')  # of the access log, which is full of them
 PORT_TAKEN = re.compile(r"address already in use|EADDRINUSE", re.IGNORECASE)
@@ -29,7 +30,7 @@ class Launch:
     def __init__(self, params: Endpoint, log: Path) -> None:
         self.log, self.port, self.key = log, free_port(), _key(params)
         command = server_command(params, self.port)
-        self.shown = self._scrub(shlex.join(command))
+        self.shown = hide_key(shlex.join(command), self.key)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as file:
             file.write(f"\n=== {datetime.now(UTC).isoformat(timespec='seconds')} {self.shown}\n".encode())
@@ -79,11 +80,8 @@ class Launch:
         with self.log.open("rb") as file:
             file.seek(max(self.log_start, file.seek(0, os.SEEK_END) - SEARCHED))
             text = file.read().decode("utf-8", "replace")
-        lines = (line.rstrip() for line in self._scrub(text).splitlines())
+        lines = (escape_controls(COLOR.sub("", line).rstrip()) for line in hide_key(text, self.key).splitlines())
         return [line for line in lines if line and not ACCESS_LINE.search(line)]
-
-    def _scrub(self, text: str) -> str:
-        return text.replace(self.key, HIDDEN) if self.key else text
 
 
 def server_command(params: Endpoint, port: int) -> list[str]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r2i.core.params import Endpoint, Price
-from r2i.endpoint.base import Model, Reply, cost_of
+from r2i.endpoint.base import Model, Reply, Request, cost_of
+from r2i.endpoint.origin import are_identical
 from r2i.endpoint.record import is_storable
 
 if TYPE_CHECKING:
@@ -27,12 +28,17 @@ CALL_LOG = "calls.jsonl"
 
 @dataclass
 class Account:
-    """Usage of one model. `requests`: prompts, each with its images; `samples`: replies to them."""
+    """Usage of one model. `requests`: prompts, each with its images; `samples`: replies to them.
+
+    `identical`: requests of a served model whose samples, drawn at random, are all one text. Short answers may be;
+    where many or long ones are, something between r2i and the model keeps replies.
+    """
 
     requests: int = 0
     samples: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
+    identical: int = 0
     price: Price | None = None
 
     def add(self, replies: Sequence[Reply]) -> None:
@@ -43,13 +49,16 @@ class Account:
         self.tokens_out += sum(reply.tokens_out for reply in replies)
 
     def counts(self) -> dict[str, int]:
-        """`{requests, samples, tokens_in, tokens_out}`."""
-        return {
+        """`{requests, samples, tokens_in, tokens_out}`, `identical` unless it is 0."""
+        counts = {
             "requests": self.requests,
             "samples": self.samples,
             "tokens_in": self.tokens_in,
             "tokens_out": self.tokens_out,
         }
+        if self.identical:
+            counts["identical"] = self.identical
+        return counts
 
     def metrics(self) -> dict[str, Any]:
         """`counts`, and `cost` where the price is known."""
@@ -72,11 +81,12 @@ class Ledger:
         ledger.accounts |= {name: Account(**account, price=prices.get(name)) for name, account in counts.items()}
         return ledger
 
-    def add(self, model: Model, replies: Sequence[Reply]) -> None:
+    def add(self, model: Model, request: Request, replies: Sequence[Reply]) -> None:
         """Count one request to `model`, with all its replies."""
         account = self.accounts[model.name]
         account.price = model.price
         account.add(replies)
+        account.identical += model.kind != "local" and are_identical(request, replies)
         if model.loaded is None:
             self.passing += sum(not is_storable(reply) for reply in replies)
 
@@ -172,6 +182,8 @@ class CallLog:
     def _append(self, line: str) -> None:
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
+            if self.file.exists() and not self.file.is_file():  # a pipe would wait for its reader
+                raise OSError("not a file")
             with self.file.open("a", encoding="utf-8") as file:
                 file.write(line)
         except OSError as error:

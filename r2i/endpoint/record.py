@@ -12,9 +12,11 @@ from typing import Any
 
 from r2i.core.records import FAILED, OK
 from r2i.endpoint.base import SCHEMA, Reply, canonical, key_of, sample_key
+from r2i.endpoint.chat import MAX_TOKENS
 
 STORED_FAILURES = frozenset({"truncated", "empty", "refused", "bad_request"})
 """Reasons of failures that are stored: they were paid for, or would only come again."""
+MAX_BYTES = 32 * 2**20  # of a record: of a larger one, written by whomever, nothing is read
 FIELDS = ("text", "status", "reason", "tokens_in", "tokens_out")  # of a reply in a record
 
 
@@ -54,6 +56,16 @@ class Record:
         replies = {i: reply for i, reply in self.replies.items() if i in samples}
         calls = [call for call in self.calls if not set(call.get("samples", replies)).isdisjoint(replies)]
         return replace(self, replies=replies, calls=calls)
+
+    def unpaid(self) -> set[int]:
+        """Samples that the server refused: nobody paid for them, and another lab's server may take them."""
+        named: set[int] = set()
+        refused: set[int] = set()
+        for call in self.calls:
+            samples = set(call.get("samples", ())) - named
+            named |= samples
+            refused |= samples if "refusal" in call else set()
+        return refused & self.replies.keys()
 
 
 def is_storable(reply: Reply) -> bool:
@@ -100,6 +112,8 @@ def read_record(data: bytes, key: str) -> Record:
 
 
 def _load(data: bytes) -> dict[str, Any]:
+    if len(data) > MAX_BYTES:
+        raise DamagedRecord(f"of over {MAX_BYTES} bytes")
     try:
         fields = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -125,7 +139,7 @@ def _index(name: str) -> int:
 def _read_reply(name: str, value: Mapping[str, Any], key: str, model: str) -> Reply:
     reply = Reply(**value, key=sample_key(key, int(name)), model=model)
     texts, counts = (reply.text, reply.status, reply.reason), (reply.tokens_in, reply.tokens_out)
-    if not (all(type(text) is str for text in texts) and all(type(n) is int and n >= 0 for n in counts)):
+    if not (all(type(text) is str for text in texts) and all(type(n) is int and 0 <= n <= MAX_TOKENS for n in counts)):
         raise TypeError(f"sample {name}")
     if not is_storable(reply):
         raise ValueError(f"sample {name} is {reply.status} {reply.reason[:20]}")

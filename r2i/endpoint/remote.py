@@ -20,11 +20,12 @@ from r2i.core.records import FAILED, OK
 from r2i.endpoint.base import Reply, Request, ServedModel, sample_key
 from r2i.endpoint.chat import OPTION_PATTERNS, Completion, chat_body, encode, refused_option
 from r2i.endpoint.client import ChatClient
-from r2i.endpoint.faults import LONGEST_BACKOFF_S, CircuitBreaker, Failure
+from r2i.endpoint.faults import LONGEST_BACKOFF_S, CircuitBreaker, Failure, Refusal
 from r2i.endpoint.flow import Job, run_jobs
 from r2i.endpoint.image_urls import image_urls
 from r2i.endpoint.ledger import CallLog
 from r2i.endpoint.limit import AdaptiveLimit, RateLimit
+from r2i.endpoint.origin import Origin
 from r2i.endpoint.store import Store
 
 CLAIMED_S = 0.25  # between two attempts to claim a request that another process is asking
@@ -47,6 +48,15 @@ class OpenRequest:
         return [self.replies[sample] for sample in range(self.request.n)]
 
 
+@dataclass(frozen=True)
+class RefusedRequest:
+    """Samples that the server refused."""
+
+    opened: OpenRequest
+    samples: list[int]
+    replies: dict[int, Reply]
+
+
 class RemoteModel(ServedModel):
     """The model `params.model` behind `params.base_url`, or behind a vLLM that is started when it is needed.
 
@@ -62,7 +72,8 @@ class RemoteModel(ServedModel):
         self.name, self.kind, self.price = name or params.model, params.kind, params.price
         self.store = store or Store()
         self.limit = AdaptiveLimit(params.concurrency)
-        self.breaker = CircuitBreaker(params)
+        self.breaker: CircuitBreaker[RefusedRequest] = CircuitBreaker(params)
+        self.origin = Origin(params, self.name)
         self.left_out: set[str] = set()  # options that the server doesn't support
         self.server = _own_server(params) if params.kind == "vllm" else None
         self.log = CallLog(params, self.store.root)
@@ -98,6 +109,7 @@ class RemoteModel(ServedModel):
         self.log.add_request(replayed=request.n - len(missing))
         if missing:
             await self._fill_claimed(opened)
+            self.origin.note_samples(request, opened.ordered())
         else:
             await asyncio.sleep(0)  # thousands of these in a row must not keep replies waiting
         return opened.ordered()
@@ -140,7 +152,7 @@ class RemoteModel(ServedModel):
                         group.create_task(self._call(opened, samples))
 
     async def _call(self, opened: OpenRequest, samples: list[int]) -> None:
-        """One call for `samples`, retried while its failure is transient; then the samples fail."""
+        """One call for `samples`, retried for those that are missing while its failure is transient; then they fail."""
         spent_s = 0.0  # in calls and pauses: waiting in our own queue does not count
         attempt = 0
         while True:
@@ -149,6 +161,7 @@ class RemoteModel(ServedModel):
                 return
             if failure.reason == "bad_request" and await self._call_without_option(opened, samples, failure):
                 return
+            samples = [sample for sample in samples if sample not in opened.replies]
             spent_s += failure.seconds
             if not failure.transient or attempt == self.params.retries or spent_s > self.params.patience_s:
                 await self._give_up(opened, samples, failure)
@@ -202,9 +215,12 @@ class RemoteModel(ServedModel):
             task.exception()
 
     async def _send_and_store(self, opened: OpenRequest, samples: list[int], epoch: int) -> Failure | None:
+        """One call, and its replies stored. Why it failed, or a sample of it that may come by another call."""
         try:
             outcome = await self._send(opened.request, samples)
             if isinstance(outcome, Completion):
+                self.breaker.answered = True
+                self.origin.check_model(outcome.served_model)
                 self.limit.note_success(outcome.seconds, time.monotonic())
             elif outcome.overload:
                 self.limit.note_overload(epoch)
@@ -219,11 +235,24 @@ class RemoteModel(ServedModel):
                 await asyncio.to_thread(self.server.check)
             return outcome
         self.log.add_call(outcome)
-        self.breaker.note_success()
+        self.origin.note_response(outcome)
         replies = self._replies(outcome, opened.key, samples)
+        own = self.breaker.note_success(outcome.began_s) if replies else []
         await self._store(opened, replies, self._call_record(outcome, samples))
         opened.replies |= replies
-        return None
+        await self._store_refusals(own)
+        passing = next((choice.reason for choice in outcome.choices if choice.passing), None)
+        if passing is None:
+            return None
+        return Failure(
+            passing, f"finish_reason {passing}", transient=True, began_s=outcome.began_s, seconds=outcome.seconds
+        )
+
+    async def _store_refusals(self, own: Sequence[Refusal[RefusedRequest]]) -> None:
+        """Store what a working server refuses: it would refuse that again."""
+        for refusal in own:
+            what = refusal.what
+            await self._store(what.opened, what.replies, {"samples": what.samples, "refusal": refusal.detail})
 
     async def _send(self, request: Request, samples: list[int]) -> Completion | Failure:
         """One HTTP request. Pictures are loaded here, and dropped when it is over."""
@@ -241,12 +270,13 @@ class RemoteModel(ServedModel):
             data = encode(body, images)
             images.clear()  # they are in `data` now: hundreds of calls wait here
             started = time.monotonic()
-            outcome = await self.client.send(data, self.breaker.answered)
+            outcome = await self.client.send(data, request, len(samples), self.breaker.answered)
         seconds = time.monotonic() - started
         if isinstance(outcome, Failure):
-            return replace(outcome, options=frozenset(body) & OPTION_PATTERNS.keys(), seconds=seconds)
+            options = frozenset(body) & OPTION_PATTERNS.keys()
+            return replace(outcome, options=options, began_s=started, seconds=seconds)
         self.rates.note_tokens(outcome.tokens_in + outcome.tokens_out)
-        return replace(outcome, seconds=seconds)
+        return replace(outcome, began_s=started, seconds=seconds)
 
     async def _open(self) -> None:
         """Open the client when the first call needs it; a vLLM is started then."""
@@ -259,27 +289,26 @@ class RemoteModel(ServedModel):
                 self.log.start(self.limit)
 
     def _replies(self, completion: Completion, key: str, samples: Sequence[int]) -> dict[int, Reply]:
-        """Replies by sample. Fewer choices than samples leave the last ones out."""
+        """Replies by sample. Fewer choices than samples leave the last ones out, and choices that may pass theirs."""
         replies = {}
         for place, (sample, choice) in enumerate(zip(samples, completion.choices, strict=False)):
+            if choice.passing:
+                continue
             status = FAILED if choice.reason else OK
             tokens = completion.tokens_of(place)
             replies[sample] = Reply(choice.text, status, choice.reason, sample_key(key, sample), self.name, *tokens)
         return replies
 
     async def _give_up(self, opened: OpenRequest, samples: list[int], failure: Failure) -> None:
-        """Fail the samples. What a working server refuses it would refuse again, so that is stored."""
+        """Fail the samples. What a server refuses is stored once it is known to be this request's own fault."""
+        key = opened.key
+        replies = {i: Reply("", FAILED, failure.reason, sample_key(key, i), self.name) for i in samples}
         try:
-            self.breaker.note_failure(failure)
+            self.breaker.note_failure(failure, RefusedRequest(opened, samples, replies))
         except EndpointError as error:
             self.fatal = error
             raise
-        key = opened.key
-        replies = {i: Reply("", FAILED, failure.reason, sample_key(key, i), self.name) for i in samples}
         opened.replies |= replies
-        # a server that refuses everything may be set up wrongly: that says nothing about the requests
-        if failure.reason in ("bad_request", "refused") and self.breaker.answered:
-            await self._store(opened, replies, {"samples": samples, "refusal": failure.detail})
 
     async def _store(self, opened: OpenRequest, replies: Mapping[int, Reply], call: Mapping[str, Any]) -> None:
         request, key = opened.request, opened.key
@@ -290,10 +319,12 @@ class RemoteModel(ServedModel):
     def _call_record(self, completion: Completion, samples: list[int]) -> dict[str, Any]:
         """How replies came about: stored with them, and no part of their key."""
         return {
-            "samples": samples[: len(completion.choices)],
+            "samples": [
+                sample for sample, choice in zip(samples, completion.choices, strict=False) if not choice.passing
+            ],
             "kind": self.kind,
             "served_model": completion.served_model,
-            "finish": [choice.finish for choice in completion.choices],
+            "finish": [choice.finish for choice in completion.choices if not choice.passing],
             "left_out": sorted(self.left_out),
             "seconds": round(completion.seconds, 3),
             "usage": {"prompt_tokens": completion.tokens_in, "completion_tokens": completion.tokens_out},
@@ -302,6 +333,10 @@ class RemoteModel(ServedModel):
     def progress(self) -> str:
         """Calls, rate, errors, tokens and cost so far, for the progress line; empty before the first call."""
         return self.log.describe(self.limit)
+
+    def check_end(self) -> None:
+        """Raises EndpointError where a run ends in a series of refusals that may be the account's."""
+        self.breaker.check_end(self.breaker.answered or self.log.replayed > 0)
 
     async def settle(self, grace_s: float) -> None:
         """End a run: calls in flight have `grace_s` seconds to come back and be stored, then they are cancelled."""
@@ -315,6 +350,7 @@ class RemoteModel(ServedModel):
         if self.client:
             await self.client.close()
         self.log.write(self.limit)
+        self.origin.report()
         self.breaker.reset()
         self._reset()
 

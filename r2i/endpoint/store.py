@@ -1,12 +1,15 @@
 """The store of replies: a call that was paid for is never paid for twice.
 
 The live store has a JSON record for each request, `<root>/ab/<key>.json`, written atomically and synced to the
-disk. The archive (r2i.endpoint.archive) is looked up first. A damaged record counts as missing:
-it is asked for, and paid for, again; `r2i replies verify` names it.
+disk. What it lacks is looked up in the archive (r2i.endpoint.archive), which others share. A damaged record counts as
+missing: it is asked for, and paid for, again; `r2i replies verify` names it.
 """
 
 import contextlib
+import errno
 import os
+import stat
+import sys
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
@@ -17,8 +20,8 @@ from r2i.core import paths
 from r2i.core.errors import EndpointError
 from r2i.endpoint import locks
 from r2i.endpoint.archive import Archive, open_archive
-from r2i.endpoint.base import Reply, key_of
-from r2i.endpoint.record import DamagedRecord, Record, is_storable, read_record, write_record
+from r2i.endpoint.base import Reply, differ, key_of
+from r2i.endpoint.record import MAX_BYTES, DamagedRecord, Record, is_storable, read_record, write_record
 
 _writing = [threading.Lock() for _ in range(256)]  # by a key's first byte: threads may bring samples of one request
 
@@ -33,20 +36,34 @@ class Store:
         folder = paths.reply_archive() if root is None and archive is None else archive
         self.root = paths.reply_store() if root is None else root
         self.archive: Archive | None = None if folder is None else open_archive(folder)
+        self.has_warned = False
 
     def path(self, key: str) -> Path:
         """The file of the live record of `key`."""
         return self.root / key[:2] / f"{key}.json"
 
     def find(self, key: str) -> dict[int, Reply]:
-        """Replies by sample: the archive's, then the live record's that it lacks. Raises EndpointError."""
+        """Replies by sample: the live record's, then the archive's that it lacks. Raises EndpointError.
+
+        A reply that was paid for here stays what it was: one that another lab shared does not replace it.
+        """
         archived = self.archive.find(key) if self.archive else {}
         live = self.live(key)
         if live is not None:
-            return {**live.replies, **archived}
+            self._warn_where_others_differ(live.replies, archived)
+            return {**archived, **live.replies}
         if self.archive and self.archive.refresh():  # packed and collected by another process meanwhile
             return self.archive.find(key)
         return archived
+
+    def _warn_where_others_differ(self, live: Mapping[int, Reply], archived: Mapping[int, Reply]) -> None:
+        if not self.has_warned and any(differ(reply, archived[i]) for i, reply in live.items() if i in archived):
+            self.has_warned = True
+            print(
+                f"warning: replies in {self.root} differ from those that others shared; your own are used "
+                "(to read what all labs read: `r2i replies gc --take-shared`)",
+                file=sys.stderr,
+            )
 
     def live(self, key: str) -> Record | None:
         """The live record, or None where there is none or it is damaged. Raises EndpointError."""
@@ -59,8 +76,22 @@ class Store:
 
     def read(self, key: str) -> Record:
         """The live record. Raises DamagedRecord, and OSError where there is none or it can't be read."""
-        with open(f"{self.root}/{key[:2]}/{key}.json", "rb", buffering=0) as file:  # noqa: PTH123 - a Path takes longer
-            return read_record(file.read(), key)
+        # without waiting: what lies there may be a pipe
+        try:
+            file = os.open(f"{self.root}/{key[:2]}/{key}.json", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise DamagedRecord("a link that leads to itself") from error
+            raise
+        try:
+            state = os.fstat(file)
+            if not stat.S_ISREG(state.st_mode):
+                raise DamagedRecord("not a file")
+            if state.st_size > MAX_BYTES:
+                raise DamagedRecord(f"of {state.st_size} bytes")
+            return read_record(_read_all(file, state.st_size), key)
+        finally:
+            os.close(file)
 
     def put(
         self,
@@ -93,6 +124,7 @@ class Store:
         path = self.path(key)
         part = path.with_name(f".{key}.{uuid.uuid4().hex}.part")
         data = write_record(record)
+        read_record(data, key)  # what can't be read back is never written
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with part.open("wb") as file:
@@ -132,6 +164,14 @@ class Store:
     def iter_keys(self) -> Iterator[str]:
         """Keys of the records, in order; damaged records' too. Raises EndpointError."""
         return (path.stem for path in self.iter_files() if is_key(path.stem) and path == self.path(path.stem))
+
+
+def _read_all(file: int, size: int) -> bytes:
+    """All bytes of an open file, about `size` of them: a read may bring fewer than were asked for."""
+    parts = []
+    while part := os.read(file, size + 1):
+        parts.append(part)
+    return b"".join(parts)
 
 
 def is_key(text: str) -> bool:

@@ -11,14 +11,17 @@ from typing import Any
 
 @dataclass
 class Answer:
-    body: str
+    """`after`: bytes that follow the response, unasked."""
+
+    body: str | bytes
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+    after: bytes = b""
 
 
-def choices(*texts: str | None, finish: str = "stop", usage: dict[str, int] | None = None) -> Answer:
+def choices(*texts: str | None, finish: str = "stop", usage: dict[str, int] | None = None, **more: object) -> Answer:
     made = [{"index": i, "finish_reason": finish, "message": {"content": text}} for i, text in enumerate(texts)]
-    return Answer(json.dumps({"id": "1", "object": "chat.completion", "choices": made, "usage": usage}))
+    return Answer(json.dumps({"id": "1", "object": "chat.completion", "choices": made, "usage": usage} | more))
 
 
 def error(status: int, message: str = "injected", **headers: str) -> Answer:
@@ -39,6 +42,7 @@ class Server:
     answer: Callable[[dict[str, Any]], Answer] = echo
     calls: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    gets: int = 0
     url: str = ""
     in_flight: int = 0
     most_in_flight: int = 0
@@ -56,6 +60,7 @@ def serve() -> Iterator[Server]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else a response of two writes waits for an acknowledgement
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -70,13 +75,18 @@ def serve() -> Iterator[Server]:
             self._send(answer)
 
         def _send(self, answer: Answer) -> None:
-            data = answer.body.encode()
+            data = answer.body.encode() if isinstance(answer.body, str) else answer.body
             self.send_response(answer.status)
             for name, value in ({"Content-Type": "application/json"} | answer.headers).items():
                 self.send_header(name.replace("_", "-"), value)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            self.wfile.write(data)
+            self.wfile.write(data + answer.after)
+
+        def do_GET(self) -> None:
+            with state.lock:
+                state.gets += 1
+            self._send(choices("from a page"))
 
         def log_message(self, *args: Any) -> None:
             pass

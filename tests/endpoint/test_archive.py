@@ -1,6 +1,9 @@
+import os
 import random
+import resource
 import shutil
 import sqlite3
+import zlib
 from pathlib import Path
 
 import pytest
@@ -71,11 +74,14 @@ def test_of_two_labs_replies_the_record_with_the_smaller_hash_counts_whatever_th
         assert texts(Archive(tmp_path / name)) == dict(sorted(expected.items()))
 
 
-def test_the_archive_comes_first_and_the_live_store_fills_in(tmp_path: Path) -> None:
-    segment(tmp_path / "replies", made_record(0, {0: "archived"}))
+def test_ones_own_reply_is_not_replaced_by_another_that_was_shared_and_the_archive_fills_in(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    segment(tmp_path / "replies", made_record(0, {0: "theirs", 1: "theirs", 2: "same"}))
     store = Store(tmp_path / "store", tmp_path / "replies")
-    put(store, 0, {0: "live", 1: "live"})
-    assert texts(store) == {0: "archived", 1: "live"}
+    put(store, 0, {0: "own", 2: "same"})
+    assert texts(store) == {0: "own", 1: "theirs", 2: "same"} == texts(store)
+    assert capsys.readouterr().err.count("differ from those that others shared; your own are used") == 1
 
 
 def test_no_folder_is_an_empty_archive_until_there_is_one(tmp_path: Path) -> None:
@@ -182,12 +188,64 @@ def test_scribbles_anywhere_in_a_segment_never_raise_nor_invent(
     assert damaged_reads(path, capsys) == len(RECORDS)
 
 
+def altered(path: Path, *statements: str, arguments: tuple[object, ...] = ()) -> Path:
+    """The segment after `statements`, under the name that its bytes then have: whoever made it meant it so."""
+    with sqlite3.connect(path) as connection:
+        for statement in statements:
+            connection.execute(statement, arguments)
+    connection.close()
+    return path.rename(path.with_name(f"{file_sha256(path)}.sqlite"))
+
+
 def test_one_altered_record_leaves_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (path,) = segment(tmp_path, *RECORDS)
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE records SET body = ? WHERE key = ?", (b"?", bytes.fromhex(RECORDS[7].key)))
-    connection.close()
+    arguments = (b"?", bytes.fromhex(RECORDS[7].key))
+    path = altered(path, "UPDATE records SET body = ? WHERE key = ?", arguments=arguments)
     assert damaged_reads(path, capsys) == len(RECORDS) - 1
+
+
+def test_a_segment_with_other_bytes_under_its_name_gives_no_reply(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Sound records of the right keys, with other texts: only the name can tell."""
+    (path,) = segment(tmp_path / "replies", made_record(0, {0: "four"}), made_record(1))
+    (other,) = segment(tmp_path / "forged", made_record(0, {0: "five"}), made_record(1))
+    path.write_bytes(other.read_bytes())
+    assert texts(Archive(tmp_path / "replies")) == {}
+    assert "not those that its name says" in capsys.readouterr().err
+    assert texts(Archive(tmp_path / "forged")) == {0: "five"}, "with its name it would be read"
+
+
+def test_a_record_that_unpacks_to_more_than_a_record_can_be_is_damaged_in_bounded_memory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (path,) = segment(tmp_path, made_record(0), made_record(1))
+    bomb = zlib.compress(bytes(2**29), 9)
+    altered(path, "UPDATE records SET body = ? WHERE key = ?", arguments=(bomb, bytes.fromhex(made_key(0))))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    archive = Archive(tmp_path)
+    assert texts(archive) == {} and texts(archive, 1)
+    assert "too large" in capsys.readouterr().err
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150 * 1024  # kB
+
+
+@pytest.mark.parametrize("view", [
+    "CREATE VIEW records AS WITH RECURSIVE x(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM x) SELECT n key, n body",
+    "CREATE VIEW records AS SELECT x'00' AS key, zeroblob(900000000) AS body",
+])  # fmt: skip
+def test_a_segment_whose_tables_are_queries_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], view: str
+) -> None:
+    (path,) = segment(tmp_path, *RECORDS)
+    path = altered(path, "DROP TABLE records", view)
+    assert damaged_reads(path, capsys) == 0
+
+
+def test_a_pipe_in_place_of_a_segment_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (path,) = segment(tmp_path, *RECORDS)
+    path.unlink()
+    os.mkfifo(path)
+    assert damaged_reads(path, capsys) == 0
 
 
 @pytest.mark.parametrize("statement", [

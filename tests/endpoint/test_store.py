@@ -77,6 +77,37 @@ def test_a_damaged_record_is_missing_and_is_paid_for_again(tmp_path: Path, data:
     assert texts(store) == {0: "four"}
 
 
+@pytest.mark.parametrize("tokens", [(-1, 3), (7, -1), (True, 3), (float("inf"), 3), (0.5, 1), (10**30, 1)])
+def test_a_record_that_could_not_be_read_back_is_never_written(tmp_path: Path, tokens: tuple[int, int]) -> None:
+    store = Store(tmp_path)
+    put(store, 0, {0: "four"})
+    request = made_request()
+    with pytest.raises(DamagedRecord):
+        store.put(KEY, request.parts("big"), "", {1: made_reply(0, 1, "4", tokens=tokens)}, made_call(1))
+    assert texts(store) == {0: "four"} and files(tmp_path) == [f"{KEY[:2]}/{KEY}.json"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX pipes")
+def test_what_is_no_file_or_too_large_is_missing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    path = store.path(KEY)
+    path.parent.mkdir()
+    os.mkfifo(path)
+    assert store.find(KEY) == {}
+    path.unlink()
+    path.mkdir()
+    assert store.find(KEY) == {}
+    path.rmdir()
+    path.symlink_to(path)
+    assert store.find(KEY) == {}
+    path.unlink()
+    with path.open("wb") as file:
+        file.truncate(2**40)  # of holes
+    assert store.find(KEY) == {}
+    with pytest.raises(DamagedRecord, match="1099511627776 bytes"):
+        store.read(KEY)
+
+
 def test_half_a_surrogate_pair_is_kept_as_it_came(tmp_path: Path) -> None:
     put(Store(tmp_path), 0, {0: "\ud83d"})
     assert texts(Store(tmp_path)) == {0: "\ud83d"}

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from endpoint.made_replies import made_key, made_record, made_reply, noise, put, start_python
+from endpoint.made_replies import made_key, made_record, made_reply, made_request, noise, put, start_python
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
@@ -68,6 +68,40 @@ def test_packing_shares_every_reply_and_changes_none(lab: Lab) -> None:
     assert len(list(lab.store.iter_keys())) == 30, "live records stay until gc"
     shutil.rmtree(lab.store.root)
     assert all(lab.texts(number) == {0: str(number), 1: "x"} for number in range(30))
+
+
+def test_what_nobody_paid_for_is_not_shared(lab: Lab) -> None:
+    request = made_request()
+    refused = {0: made_reply(0, 0, "", "bad_request")}
+    lab.store.put(KEY, request.parts("big"), "", refused, {"samples": [0], "refusal": "image too large"})
+    assert "nothing new to pack" in told(lab.run("pack"))
+    put(lab.store, 0, {1: "four"})
+    assert "packed 1 record (1 sample)" in told(lab.run("pack"))
+    told(lab.run("gc"))
+    assert lab.store.find(KEY)[0].reason == "bad_request"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX pipes")
+def test_a_pipe_in_place_of_a_record_or_a_segment_is_named(lab: Lab) -> None:
+    put(lab.store, 0, {0: "four"})
+    told(lab.run("pack"))
+    (segment,) = lab.segments()
+    for path in (lab.store.path(KEY), segment):
+        path.unlink()
+        os.mkfifo(path)
+    output = told(lab.run("verify"), code=1)
+    assert f"{KEY}.json: not a file" in output and f"{segment.name}: not a file" in output
+    told(lab.run("stats"))
+    assert "nothing new" in told(lab.run("pack"))
+    told(lab.run("gc"))
+    assert lab.texts() == {}
+
+
+def test_no_escape_in_a_name_reaches_the_terminal(lab: Lab) -> None:
+    put(lab.store, 0, {0: "four"})
+    (lab.store.root / "ab").mkdir(exist_ok=True)
+    (lab.store.root / "ab" / "\x1b[2Jx.json").write_text("x")
+    assert "\\x1b[2Jx.json: misnamed" in told(lab.run("verify"), code=1)
 
 
 def test_packing_says_how_the_segments_are_shared(lab: Lab) -> None:
@@ -178,6 +212,11 @@ def test_killed_while_packing_nothing_is_lost_and_gc_clears_up(lab: Lab, after: 
     told(lab.run("verify"))
 
 
+def live_texts(store: Store, number: int) -> dict[int, str]:
+    record = store.live(made_key(number))
+    return {i: reply.text for i, reply in record.replies.items()} if record else {}
+
+
 LABS = st.lists(
     st.tuples(st.sampled_from(["put", "put", "put", "pack", "gc", "merge"]), st.integers(0, 1), st.integers(0, 2),
               st.dictionaries(st.integers(0, 2), st.sampled_from("abc"), min_size=1)),
@@ -187,8 +226,11 @@ LABS = st.lists(
 
 @settings(max_examples=40, deadline=None)
 @given(LABS)
-def test_whatever_two_labs_do_no_reply_is_lost_and_merged_they_agree(steps: list[tuple]) -> None:
-    """put, pack and gc change no reply of a lab; to merge archives may, but both labs then read the same."""
+def test_whatever_two_labs_do_no_reply_is_lost_and_once_they_take_what_is_shared_they_agree(
+    steps: list[tuple],
+) -> None:
+    """put, pack, gc change no reply of a lab, to merge archives none of its live ones; those that `gc --take-shared`
+    drops for others are the same in both labs then."""
     with tempfile.TemporaryDirectory() as folder:
         labs = [Lab(Path(folder) / name) for name in "ab"]
 
@@ -198,17 +240,23 @@ def test_whatever_two_labs_do_no_reply_is_lost_and_merged_they_agree(steps: list
         for action, which, number, texts in steps:
             lab, other, before = labs[which], labs[1 - which], read()
             if action == "put":
-                put(lab.store, number, texts)
-                before[which][number] = dict(sorted((texts | before[which][number]).items()))
+                new = {i: text for i, text in texts.items() if i not in before[which][number]}  # a stage asks no other
+                put(lab.store, number, new)
+                before[which][number] = dict(sorted((new | before[which][number]).items()))
             elif action == "pack":
                 pack(lab.store, Archive(lab.archive))
             elif action == "gc":
                 collect(lab.store, lab.archive)
             else:
+                live = [[live_texts(side.store, number) for number in range(3)] for side in labs]
                 for side in labs:
                     pack(side.store, Archive(side.archive))
                 shutil.copytree(lab.archive, other.archive, dirs_exist_ok=True)
                 shutil.copytree(other.archive, lab.archive, dirs_exist_ok=True)
+                for own, now in zip(live, read(), strict=True):
+                    assert all(old.items() <= new.items() for old, new in zip(own, now, strict=True))
+                for side in labs:
+                    collect(side.store, side.archive, take_shared=True)
                 assert read()[0] == read()[1]
                 for was, now in zip(before, read(), strict=True):
                     assert all(old.keys() <= new.keys() for old, new in zip(was, now, strict=True))
@@ -264,7 +312,7 @@ def test_show_prints_request_and_replies_by_key_prefix_or_reply_key(lab: Lab) ->
     put(lab.store, 0, {1: "fo"}, reason="truncated")
     output = told(lab.run("show", KEY))
     for part in (f"request {KEY}", "model big", "How many dots?", '"temperature": 0.7', "prompt file ffff",
-                 made_record().parts["images"][0], "sample 0 | ok | 7 tokens in, 3 out | segment", "four",
+                 made_record().parts["images"][0], "sample 0 | ok | 7 tokens in, 3 out | the live store", "four",
                  "sample 1 | failed: truncated | 7 tokens in, 3 out | the live store", "big-0905"):  # fmt: skip
         assert part in output
     assert told(lab.run("show", KEY[:8])) == told(lab.run("show", KEY.upper())) == output
@@ -383,7 +431,7 @@ def test_a_segment_that_was_made_wrong_is_found_though_its_name_is_right(lab: La
         "UPDATE records SET body = x'00'": f"{KEY}: can't be decompressed",
         f"UPDATE records SET key = x'{'ab' * 32}'": f"the record of another request, {KEY}",
         "UPDATE prefixes SET keys = x'0011223344556677'": "its index does not name its records",
-        "DROP TABLE prefixes": "its index does not name its records",
+        "DROP TABLE prefixes": "not the tables of a segment",
     }.items():
         (path,) = lab.segments()
         copy = lab.archive / "copy"
@@ -427,6 +475,15 @@ def test_gc_frees_what_the_archive_holds_and_nothing_else(lab: Lab) -> None:
     assert [lab.texts(number) for number in range(3)] == [
         {0: "four"}, {0: "four", 1: "more than the archive has"}, {0: "only live"},
     ]  # fmt: skip
+
+
+def test_gc_keeps_a_live_reply_that_others_shared_with_another_text(lab: Lab) -> None:
+    put(Store(lab.store.root.parent / "theirs"), 0, {0: "five"})
+    pack(Store(lab.store.root.parent / "theirs"), Archive(lab.archive))
+    put(lab.store, 0, {0: "four"})
+    assert "1 sample left out that others shared with another reply" in told(lab.run("pack"))
+    told(lab.run("gc"))
+    assert lab.texts() == {0: "four"}
 
 
 def test_gc_trusts_only_segments_that_are_whole(lab: Lab) -> None:

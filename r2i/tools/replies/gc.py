@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from r2i.core.errors import R2IError
-from r2i.core.images import file_sha256
-from r2i.endpoint.archive import Archive, segment_names
+from r2i.endpoint.archive import Archive, is_intact, segment_names
+from r2i.endpoint.base import differ
 from r2i.endpoint.record import DamagedRecord, Record, write_record
 from r2i.endpoint.store import Store
 from r2i.tools.replies.scan import scan_archive
@@ -20,24 +20,29 @@ class Freed:
     """What was removed, or would be in a dry run.
 
     `archived`: live records that the archive holds completely; `samples`: live samples removed for their reason;
+    `replaced`: live samples removed for others that were shared;
     `parts`: files that a killed process left; `bytes`: of all that. `busy`: records that stay, since a running stage
     asks for them; `in_archive`: samples of the unwanted reasons in the archive, where they stay.
     """
 
     archived: int = 0
     samples: int = 0
+    replaced: int = 0
     parts: int = 0
     bytes: int = 0
     busy: int = 0
     in_archive: int = 0
 
 
-def collect(store: Store, folder: Path, reasons: Collection[str] = (), dry_run: bool = False) -> Freed:
-    """Remove live records whose every sample is in a whole segment of `folder`, samples that failed by one of
-    `reasons`, and old part files.
+def collect(
+    store: Store, folder: Path, reasons: Collection[str] = (), dry_run: bool = False, take_shared: bool = False
+) -> Freed:
+    """Remove live records whose every sample is in a whole segment of `folder` as it is here, samples that failed by
+    one of `reasons`, and old part files.
 
     `Store.find` returns what it returned before, but for the samples of `reasons`: they are asked for again.
-    Raises R2IError and OSError.
+    `take_shared`: remove also live samples that others shared with another reply, which counts then, so that all labs
+    read the same. Raises R2IError and OSError.
     """
     freed = Freed()
     archive = Archive(folder, intact_segments(folder))
@@ -45,10 +50,10 @@ def collect(store: Store, folder: Path, reasons: Collection[str] = (), dry_run: 
         if not (reasons or archive.holds(key)):
             continue
         if dry_run:
-            _collect_one(store, key, archive, reasons, freed, dry_run)
+            _collect_one(store, key, archive, reasons, freed, dry_run, take_shared)
         elif store.claim(key):
             try:
-                _collect_one(store, key, archive, reasons, freed, dry_run)
+                _collect_one(store, key, archive, reasons, freed, dry_run, take_shared)
             finally:
                 store.release(key)
         else:
@@ -59,15 +64,21 @@ def collect(store: Store, folder: Path, reasons: Collection[str] = (), dry_run: 
 
 
 def intact_segments(folder: Path) -> list[str]:
-    """Names of the segments whose bytes have the sha256 that names them. Raises R2IError where one can't be read."""
+    """Names of the segments whose bytes have the sha256 that names them. Raises R2IError."""
     try:
-        return [name for name in segment_names(folder) if f"{file_sha256(folder / name)}.sqlite" == name]
+        return [name for name in segment_names(folder) if is_intact(folder / name)]
     except OSError as error:
         raise R2IError(f"the archive {folder} can't be read: {error}", "see R2I_REPLIES") from error
 
 
 def _collect_one(
-    store: Store, key: str, archive: Archive, reasons: Collection[str], freed: Freed, dry_run: bool
+    store: Store,
+    key: str,
+    archive: Archive,
+    reasons: Collection[str],
+    freed: Freed,
+    dry_run: bool,
+    take_shared: bool,
 ) -> None:
     """Remove a live record, or its unwanted samples. A damaged record is left to `verify`."""
     path = store.path(key)
@@ -75,19 +86,25 @@ def _collect_one(
         record, size = store.read(key), path.stat().st_size
     except (FileNotFoundError, DamagedRecord):
         return
-    archived = archive.find(key).keys()
+    shared = archive.find(key)
+    differing = {i for i, reply in record.replies.items() if i in shared and differ(reply, shared[i])}
+    archived = record.replies.keys() & shared.keys() - (set() if take_shared else differing)
+    replaced = differing if take_shared else set()
     unwanted = _unwanted(record.only(record.replies.keys() - archived), reasons)
-    remaining = record.only([i for i, reply in record.replies.items() if reply.reason not in reasons])
+    remaining = record.only(
+        [i for i, reply in record.replies.items() if reply.reason not in reasons and i not in replaced]
+    )
     if remaining.replies.keys() <= archived:
         freed.archived += not unwanted
         freed.bytes += size
         if not dry_run:
             path.unlink()
-    elif unwanted:
+    elif unwanted or replaced:
         freed.bytes += size - len(write_record(remaining))
         if not dry_run:
             store.write(key, remaining)
     freed.samples += unwanted
+    freed.replaced += len(replaced)
 
 
 def _unwanted(record: Record | None, reasons: Collection[str]) -> int:

@@ -6,7 +6,8 @@ from typing import Any
 from r2i.core import paths
 from r2i.core.disk import new_file
 from r2i.core.errors import R2IError
-from r2i.endpoint.archive import open_archive
+from r2i.core.images import file_sha256
+from r2i.endpoint.archive import SEGMENT, open_archive
 from r2i.endpoint.store import Store
 from r2i.repo.commands import open_tree, run_dvc
 from r2i.repo.lock import read_dvc_file
@@ -59,12 +60,20 @@ def segments_named() -> set[str]:
 
 
 def fetch_segments(names: set[str]) -> None:
-    """Fetch the segments `names` of the pointer into the archive's folder; others stay. Raises R2IError."""
+    """Fetch the segments `names` of the pointer into the archive's folder; others stay.
+
+    Raises R2IError, where a segment has other bytes than its name says too: it is not put there.
+    """
     run_dvc("fetch", "--quiet", str(POINTER))
     files = _files()
     for name in sorted(names):
         with new_file(ARCHIVE / name) as part:
             files.get_file(f"{ARCHIVE.name}/{name}", str(part))
+            if SEGMENT.fullmatch(name) and f"{file_sha256(part)}.sqlite" != name:
+                raise R2IError(
+                    f"the remote has other bytes for {ARCHIVE / name} than its name says",
+                    "have the lab that shared it run `r2i replies verify` and `make push` again",
+                )
 
 
 def _files() -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 from r2i.core.errors import R2IError
 from r2i.endpoint.archive import Archive, connect, segment_names
 from r2i.endpoint.base import Reply
+from r2i.endpoint.quote import escape_controls
 from r2i.endpoint.record import DamagedRecord, Record
 from r2i.endpoint.store import Store, is_key
 
@@ -80,12 +81,7 @@ def describe(stored: StoredRequest, sample: int | None = None) -> str:
     for where in stored.records:
         calls = [_indent(json.dumps(call, sort_keys=True)) for call in where.record.calls]
         lines += ["", f"calls in {where.place}:", *calls]
-    return "".join(char if char == "\n" else _safe(char) for char in "\n".join(lines))
-
-
-def _safe(char: str) -> str:
-    """`char`, or its escape where it is a control character, which may steer a terminal, or half a surrogate pair."""
-    return char if char.isprintable() else char.encode("unicode_escape").decode()
+    return "\n".join(escape_controls(line) for line in "\n".join(lines).split("\n"))
 
 
 def _indent(text: str) -> str:
@@ -93,10 +89,11 @@ def _indent(text: str) -> str:
 
 
 def _gather(store: Store, archive: Archive, key: str) -> StoredRequest:
-    """In the order of `Store.find`: the archive comes before the live store."""
-    records = [LocatedRecord(archived.record, f"segment {archived.segment}") for archived in archive.records(key)]
+    """In the order of `Store.find`: the live store comes before the archive."""
+    records = []
     with contextlib.suppress(FileNotFoundError, DamagedRecord):
         records.append(LocatedRecord(store.read(key), "the live store"))
+    records += [LocatedRecord(archived.record, f"segment {archived.segment}") for archived in archive.records(key)]
     if not records:
         raise R2IError(f"the record of {key} is damaged", "`r2i replies verify` says how; a stage asks for it again")
     samples: dict[int, LocatedReply] = {}

@@ -7,6 +7,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from r2i.endpoint.quote import escape_controls
 from r2i.tools.replies.gc import Freed
 from r2i.tools.replies.pack import Packed
 from r2i.tools.replies.stats import ReplyStats, Spent
@@ -15,11 +16,13 @@ from r2i.tools.replies.verify import Fault, IntegrityReport
 
 def packed_text(done: Packed) -> str:
     """`packed 12 records (48 samples) into 1 segment, 9.4 kB`."""
-    damaged = f"; {many(done.damaged, 'damaged record')} left out: see `r2i replies verify`" if done.damaged else ""
+    left = f"; {many(done.damaged, 'damaged record')} left out: see `r2i replies verify`" if done.damaged else ""
+    if done.differing:
+        left += f"; {many(done.differing, 'sample')} left out that others shared with another reply: yours are used"
     if not done.segments:
-        return f"nothing new to pack{damaged}"
+        return f"nothing new to pack{left}"
     what = f"{many(done.records, 'record')} ({many(done.samples, 'sample')})"
-    return f"packed {what} into {many(len(done.segments), 'segment')}, {size(done.bytes)}{damaged}"
+    return f"packed {what} into {many(len(done.segments), 'segment')}, {size(done.bytes)}{left}"
 
 
 def stats_table(models: dict[str, ReplyStats]) -> Table:
@@ -31,7 +34,8 @@ def stats_table(models: dict[str, ReplyStats]) -> Table:
     for model, stats in models.items():
         counts = [f"{count:,}" for count in (stats.records, stats.samples.total(), stats.samples["ok"])]
         failed = _by_reason(Counter({reason: n for reason, n in stats.samples.items() if reason != "ok"}))
-        table.add_row(model, *counts, failed, f"{stats.tokens_in:,}", f"{stats.tokens_out:,}", size(stats.bytes))
+        tokens = f"{stats.tokens_in:,}", f"{stats.tokens_out:,}"
+        table.add_row(escape_controls(model), *counts, failed, *tokens, size(stats.bytes))
     return table
 
 
@@ -45,7 +49,7 @@ def spent_text(stage: str, model: str, spent: Spent) -> str:
     """What the runs of one stage paid one model for. Replayed samples were in the store already, and cost nothing."""
     counts = spent.counts
     lines = [
-        f"{stage}, {model}: {many(spent.runs, 'run')}, {spent.seconds:,.0f} s",
+        f"{escape_controls(stage)}, {escape_controls(model)}: {many(spent.runs, 'run')}, {spent.seconds:,.0f} s",
         f"  {many(counts['requests'], 'request')}, {many(counts['calls'], 'call')}, "
         f"{many(counts['samples'], 'sample')}, {counts['replayed']:,} replayed",
         f"  {counts['tokens_in']:,} tokens in, {counts['tokens_out']:,} out, "
@@ -60,7 +64,7 @@ def integrity_text(report: IntegrityReport) -> str:
 
 def fault_text(fault: Fault) -> str:
     """Where it is and what is wrong; a live record's path holds its key already."""
-    return f"{fault.path}{'' if fault.live or not fault.key else f' {fault.key}'}: {fault.why}"
+    return escape_controls(f"{fault.path}{'' if fault.live or not fault.key else f' {fault.key}'}: {fault.why}")
 
 
 def fault_remedy(faults: list[Fault]) -> str:
@@ -86,6 +90,8 @@ def freed_text(freed: Freed, dry_run: bool) -> str:
     ]
     if freed.archived and not dry_run:
         lines.append("the archive is their only copy here now: dvc add and dvc push it, if that is not done")
+    if freed.replaced:
+        lines.append(f"{many(freed.replaced, 'sample')} {'would be' if dry_run else 'were'} replaced by those shared")
     if freed.busy:
         lines.append(f"{many(freed.busy, 'record')} left: a running stage asks for them")
     if freed.in_archive:

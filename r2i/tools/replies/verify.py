@@ -72,6 +72,9 @@ def remove_damaged(store: Store, faults: list[Fault]) -> list[Fault]:
 
 def _verify_segment(path: Path, report: IntegrityReport) -> None:
     prefixes, before = bytearray(), len(report.faults)
+    if path.exists() and not path.is_file():
+        report.faults.append(Fault(path, "", "not a file", live=False))
+        return
     try:
         true = file_sha256(path)
         if f"{true}.sqlite" != path.name:

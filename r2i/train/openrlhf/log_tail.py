@@ -5,7 +5,8 @@ import re
 import time
 from pathlib import Path
 
-from r2i.endpoint.launch import EXCEPTION_LINE, HIDDEN
+from r2i.endpoint.launch import EXCEPTION_LINE
+from r2i.endpoint.quote import hide_key
 
 TAIL = 12  # lines that an error shows
 READ = 2**18  # bytes at the end of the log in which the cause is looked for
@@ -67,5 +68,5 @@ def _lines(log: Path, began: int, secrets: tuple[str, ...]) -> list[str]:
         file.seek(max(began, file.seek(0, os.SEEK_END) - READ))
         text = COLOUR.sub("", file.read().decode("utf-8", "replace"))
     for secret in secrets:
-        text = text.replace(secret, HIDDEN)
+        text = hide_key(text, secret)
     return [line.rstrip() for line in re.split(r"[\r\n]+", text) if line.strip()]
