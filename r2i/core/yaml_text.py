@@ -6,7 +6,7 @@ dies of a text that nests deeply; here that is an error, as is a key that stands
 
 import re
 from collections.abc import Hashable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -30,7 +30,7 @@ def scalars(text: str) -> Iterator[tuple[str, int]]:
     """Every key and value as it is written, and its line from 1. Raises yaml.YAMLError as `read_yaml` does."""
     around: list[str | None] = []  # anchors of the collections that are open
     for event in yaml.parse(text, Loader=_BASE):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1  # type: ignore[union-attr]
         if isinstance(event, yaml.CollectionStartEvent):
             around.append(event.anchor)
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -46,7 +46,7 @@ def scalars(text: str) -> Iterator[tuple[str, int]]:
 class _Loader(_BASE):  # type: ignore[misc]
     """The rules for plain scalars are those of ruamel.yaml for version 1.2, which DVC uses."""
 
-    yaml_implicit_resolvers = {
+    yaml_implicit_resolvers: ClassVar = {
         first: [(tag, pattern) for tag, pattern in rules if tag not in (_BOOL, _INT, _FLOAT)]
         for first, rules in _BASE.yaml_implicit_resolvers.items()
     }

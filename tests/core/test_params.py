@@ -121,8 +121,8 @@ def test_an_argument_of_the_trainer_that_holds_a_secret_is_refused_by_name(flag:
 
 def test_arguments_that_only_sound_like_secrets_pass() -> None:
     flags = [
-        "--max-num-batched-tokens", "8192", "--tokenizer", "x", "--ssl-keyfile", "/etc/key.pem", "--skip-tokenizer-init",
-        "--data.input_key", "prompt", "--eos-token", "</s>", "--api-server-count", "2",
+        "--max-num-batched-tokens", "8192", "--tokenizer", "x", "--ssl-keyfile", "/etc/key.pem",
+        "--skip-tokenizer-init",        "--data.input_key", "prompt", "--eos-token", "</s>", "--api-server-count", "2",
     ]  # fmt: skip
     variables = {"CUDA_VISIBLE_DEVICES": "0", "TOKENIZERS_PARALLELISM": "false"}
     Endpoint.model_validate({"kind": "vllm", "flags": flags, "env": variables, "api_key_env": "MY_SECRET_KEY_2"})
@@ -155,7 +155,7 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
 def test_params_in_another_encoding_are_an_error_that_says_so(encoding: str, tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_bytes(FILE.read_text(encoding="utf-8").replace("title: Base", "title: Bäse").encode(encoding))
-    with pytest.raises(ParamsError, match="UTF-8|not YAML"):
+    with pytest.raises(ParamsError, match=r"UTF-8|not YAML"):
         load_params(path)
 
 
