@@ -3,18 +3,26 @@
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from r2i.core.errors import R2IError
+from r2i.repo.guarded_dvc import COMMAND, guard
+from r2i.repo.incoming import bring_checked
 
 HOW_TO_SET = "`dvc remote add --local --default shared ssh://host/path` (docs/labs.md: S3, SSH, WebDAV, a folder)"
 
 
+FETCHING = ("pull", "fetch", "checkout")  # commands that follow what others have listed
+
+
 def run_dvc(*command: str) -> None:
-    """Run a dvc command; it prints for itself. Raises R2IError where it fails."""
-    done = subprocess.run([sys.executable, "-m", "dvc", *command], check=False)
+    """Run a dvc command; it prints for itself. One that fetches does so after what it will follow was checked, and
+    finds the run-cache there with `--run-cache`. Raises R2IError where it fails."""
+    if command[0] in FETCHING:
+        bring_checked("--run-cache" in command)
+        command = tuple(word for word in command if word != "--run-cache")
+    done = subprocess.run([*COMMAND, *command], check=False)
     if done.returncode:
         raise R2IError(
             f"`dvc {' '.join(command)}` ended with exit code {done.returncode}",
@@ -24,7 +32,7 @@ def run_dvc(*command: str) -> None:
 
 def ask_dvc(*command: str) -> "subprocess.CompletedProcess[str]":
     """A dvc command that prints nothing here."""
-    return subprocess.run([sys.executable, "-m", "dvc", *command], capture_output=True, text=True, check=False)
+    return subprocess.run([*COMMAND, *command], capture_output=True, text=True, check=False)
 
 
 def require_remote() -> str:
@@ -83,6 +91,7 @@ def open_tree(revision: str | None = None, root: Path = Path()) -> tuple[str, An
     from dvc.repo import Repo
     from dvc.scm import SCM, resolve_rev
 
+    guard()
     place = str(root.resolve())
     if revision is None:
         return "", DVCFileSystem(place)

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 
 from r2i.core.errors import R2IError
+from r2i.repo.guarded_dvc import COMMAND
 
 SHARED = ("dvc.lock", "params.yaml", "*.dvc", "*.gitignore", "metrics")  # say what was shared
 
@@ -109,7 +110,7 @@ def install_merge_driver() -> None:
     """
     if not in_git():
         return
-    dvc = f"{shlex.quote(sys.executable)} -m dvc"
+    dvc = shlex.join(COMMAND)
     driver = f"{dvc} fetch --quiet --all-commits %P; {dvc} git-hook merge-driver --ancestor %O --our %A --their %B"
     drivers = {
         "dvc.name": "union of the files of a folder that DVC tracks",

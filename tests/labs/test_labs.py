@@ -1,17 +1,14 @@
 """`make push` and `make pull` in small repositories: nothing that was shared or paid for gets lost."""
 
 import configparser
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 from endpoint.made_replies import made_key, put
-from labs.lab import ROOT, environment, run
+from labs.lab import ROOT, commit, run
 
-from bench.remote_servers import Remote, configure
 from r2i.core.errors import R2IError
 from r2i.endpoint.archive import Archive
 from r2i.endpoint.store import Store
@@ -22,33 +19,6 @@ from r2i.tools.replies.pack import pack
 from r2i.tools.replies.share import pack_replies
 
 KEYS = {"url", "password", "access_key_id", "secret_access_key", "keyfile", "user", "token"}
-
-
-@pytest.fixture
-def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    """Two clones of a repository with nothing in it but DVC, and one remote, a folder."""
-    for name in [name for name in os.environ if name.startswith(("R2I_", "DVC_", "GIT_"))]:
-        monkeypatch.delenv(name)
-    for name, value in environment(tmp_path / "any").items():
-        monkeypatch.setenv(name, value)
-    bare, seed = tmp_path / "shared.git", tmp_path / "seed"
-    seed.mkdir()
-    run(tmp_path, "git", "init", "--quiet", "--bare", "--initial-branch=main", str(bare))
-    run(seed, "git", "init", "--quiet", "--initial-branch=main")
-    run(seed, "dvc", "init", "--quiet")
-    shutil.copy(ROOT / ".gitattributes", seed)
-    (seed / ".gitignore").write_text("/.r2i/\n/replies\n")
-    commit(seed, "seed")
-    run(seed, "git", "push", "--quiet", str(bare), "main")
-    for name in ("a", "b"):
-        run(tmp_path, "git", "clone", "--quiet", str(bare), name)
-        configure(tmp_path / name, Remote(str(tmp_path / "remote")))
-    return tmp_path / "a", tmp_path / "b"
-
-
-def commit(folder: Path, message: str) -> None:
-    run(folder, "git", "add", "--all")
-    run(folder, "git", "commit", "--quiet", "--message", message)
 
 
 def pay(number: int) -> None:
