@@ -68,6 +68,8 @@ class Lock:
 def read_lock(path: Path = LOCK) -> Lock:
     """The lock at `path`, with the dvc.yaml beside it. Raises R2IError where there is no lock, or it can't be read."""
     pipeline = path.with_name(DAG.name)
+    if path.exists() and not path.is_file():
+        raise R2IError(f"{path} is no file", f"remove it, then `git checkout {path}`")
     try:
         text = path.read_text(encoding="utf-8")
         return parse_lock(text, pipeline.read_text(encoding="utf-8") if pipeline.is_file() else "")
@@ -150,8 +152,8 @@ def file_md5(path: Path) -> str:
 
 
 def manifest_of(folder: Path) -> dict[str, str]:
-    """md5 by path inside `folder`, of the files that .dvcignore leaves."""
-    return {path.relative_to(folder).as_posix(): file_md5(path) for path in files_in(folder)}
+    """md5 by path inside `folder`, of the files that .dvcignore leaves; "" of what is no file, such as a pipe."""
+    return {path.relative_to(folder).as_posix(): file_md5(path) if path.is_file() else "" for path in files_in(folder)}
 
 
 def manifest_md5(manifest: Mapping[str, str]) -> str:
