@@ -206,7 +206,7 @@ def test_what_dvc_wrote_is_what_verify_reads(tmp_path: Path, monkeypatch: pytest
     assert list(check_params(read_lock())) == []
     Path("params.yaml").write_text(values.replace("1e-06", "1e-05").replace("010", "011"))
     assert [finding.why for finding in check_params(read_lock())] == [
-        "small was 1e-06, is 1e-05 in params.yaml", "code was 10, is 11 in params.yaml",
+        "code was 10, is 11 in params.yaml", "small was 1e-06, is 1e-05 in params.yaml",
     ]  # fmt: skip
 
 
