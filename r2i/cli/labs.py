@@ -83,9 +83,7 @@ def mend() -> None:
     with explained():
         install_merge_driver()
         if aside := mend_lock():
-            print(
-                f"dvc.lock was cut off by a kill: what was left of it is {aside}; `dvc repro` goes on from the run-cache"
-            )
+            print(f"dvc.lock was cut off by a kill: its rest is {aside} now; `dvc repro` goes on from the run-cache")
 
 
 @app.command()
