@@ -150,3 +150,22 @@ def test_no_address_and_no_credential_is_committed() -> None:
     assert "remote" not in config["core"]  # without an address it would break `dvc exp run` of a new clone
     ignored = run(ROOT, "git", "check-ignore", "--no-index", ".dvc/config.local", ".dvc/cache")
     assert ignored.split() == [".dvc/config.local", ".dvc/cache"]
+
+
+def test_pools_whose_names_are_not_ascii_are_pushed_and_pulled(
+    pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = pair
+    names = ("früh", "图 片")
+    for name in names:
+        (a / "pools" / name).mkdir(parents=True)
+        (a / "pools" / name / "ü.jpg").write_text(name)
+        run(a, "dvc", "add", "--quiet", f"pools/{name}")
+    monkeypatch.chdir(a)
+    labs.push()
+    commit(a, "pools")
+    run(a, "git", "push", "--quiet", "origin", "main")
+    run(b, "git", "pull", "--quiet")
+    monkeypatch.chdir(b)
+    labs.pull()
+    assert [(b / "pools" / name / "ü.jpg").read_text() for name in names] == list(names)

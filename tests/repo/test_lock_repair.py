@@ -34,7 +34,7 @@ WHOLE = {  # none of these was cut off, and DVC takes each
     "params alone": f"{A}    params:\n      params.yaml:\n        lr: 1e-06\n",
     "an old hash without its name": f"{A}    outs:\n    - path: x\n      md5: {'a' * 32}.dir\n      size: 9\n"
     "      nfiles: 2\n",
-    "data sets": f"schema: '2.0'\ndatasets:\n- {{name: a, type: url, url: x}}\nstages:\n  a:\n    cmd: 'true'\n    {OUT}",
+    "data sets": "schema: '2.0'\ndatasets:\n- {name: a, type: url, url: x}\n" + f"{A}    {OUT}".partition("\n")[2],
     "a comment": f"# ours\n{A}    {OUT}",
     "Windows line ends": f"{A}    {OUT}".replace("\n", "\r\n"),
 }  # fmt: skip
