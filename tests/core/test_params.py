@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bench.faults_locks import BASE_URL, KEY, SECRETS
 from r2i.core.errors import ParamsError
 from r2i.core.params import Cluster, Endpoint, load_params
 from r2i.core.yaml_text import read_yaml
@@ -73,39 +74,7 @@ def write(folder: Path, old: str, new: str) -> Path:
     return path
 
 
-KEY = "s3cr3tS3cr3tS3cr3t0123"
-BASE_URL, VARIABLE = "base_url: http://127.0.0.1:8000/v1", "api_key_env: R2I_TEACHER_KEY"
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        (BASE_URL, f"base_url: http://user:{KEY}@host/v1"),
-        (BASE_URL, f"base_url: https://{KEY}@host/v1"),
-        (BASE_URL, f"base_url: https://host/v1?api-key={KEY}"),
-        (BASE_URL, f"base_url: https://host/v1?api_version=2&k={KEY}"),
-        (BASE_URL, f'base_url: "https://host/v1#token={KEY}"'),
-        (BASE_URL, f"base_url: host.example/v1?key={KEY}"),
-        (VARIABLE, f"api_key_env: sk-{KEY}"),
-        (VARIABLE, f"api_key_env: hf_{KEY}"),
-        (VARIABLE, f"api_key_env: {KEY}"),
-        (VARIABLE, f"api_key_env: {KEY.upper()}"),
-        (VARIABLE, 'api_key_env: ""'),
-        (BASE_URL, f"{BASE_URL}\n        flags: [--api-key, {KEY}]"),
-        (BASE_URL, f"{BASE_URL}\n        flags: [--api_key={KEY}]"),
-        (BASE_URL, f"{BASE_URL}\n        flags: [--api-k, {KEY}]"),
-        (BASE_URL, f"{BASE_URL}\n        flags: [--hf-token, {KEY}]"),
-        (BASE_URL, f"{BASE_URL}\n        flags: [--ssl-keyfile-password, {KEY}]"),
-        (BASE_URL, f'{BASE_URL}\n        flags: [--extra, \'{{"api_key": "{KEY}"}}\']'),
-        (BASE_URL, f"{BASE_URL}\n        command: [env, HF_TOKEN={KEY}, vllm, serve]"),
-        (BASE_URL, f"{BASE_URL}\n        command: [vllm, serve, --header, 'Authorization: Basic {KEY}']"),
-        (BASE_URL, f"{BASE_URL}\n        env: {{HF_TOKEN: {KEY}}}"),
-        (BASE_URL, f"{BASE_URL}\n        env: {{AWS_SECRET_ACCESS_KEY: {KEY}}}"),
-        (BASE_URL, f"{BASE_URL}\n        env: {{HTTPS_PROXY: 'http://me:{KEY}@proxy:3128'}}"),
-        ("title: Base", f"title: sk-proj-{KEY}"),
-        ("title: Base", f"title: ghp_{KEY}"),
-    ],
-)
+@pytest.mark.parametrize(("old", "new"), SECRETS)
 def test_a_secret_in_any_profile_is_refused_and_never_repeated(old: str, new: str, tmp_path: Path) -> None:
     with pytest.raises(ParamsError) as caught:
         load_params(write(tmp_path, old, new))

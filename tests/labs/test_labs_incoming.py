@@ -12,6 +12,7 @@ import pytest
 import yaml
 from labs.lab import commit, run
 
+from bench.faults_locks import NAMES
 from r2i.core.errors import R2IError
 from r2i.repo.commands import open_tree, run_dvc
 from r2i.repo.git import install_merge_driver
@@ -84,12 +85,6 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     inside = {path for path in folder.rglob("*") if path.is_file() and not set(left_out) & set(path.parts[-6:])}
     beside = {path for path in folder.parent.glob("*") if path.is_file()}
     return {str(path): path.read_bytes() for path in inside | beside}
-
-
-NAMES = [
-    "../stages/x.py", "../../x.py", "a/../../x.py", "/tmp/r2i-evil", "", ".", "..", "a//b", "a/.", "..\\x.py", "a\x00b",
-    "C:/x", ".git/config", "sub/.git/hooks/post-checkout", ".dvc/config", ".GIT/config", "a" * 5000, "a\x1b[2Jb",
-]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from bench.faults_locks import BROKEN, HEAD, OUT, WHOLE, A
 from r2i.cli.main import app
 from r2i.core import paths
 from r2i.core.errors import R2IError
@@ -17,39 +18,6 @@ from r2i.core.yaml_text import read_yaml
 from r2i.repo.lock_repair import is_accepted, is_cut_off, mend_lock
 
 ROOT = Path(__file__).parents[2]
-
-
-HEAD = "schema: '2.0'\nstages:\n"
-A = f"{HEAD}  a:\n    cmd: 'true'\n"
-OUT = "outs:\n    - path: x\n      hash: md5\n      md5: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n      size: 1\n"
-WHOLE = {  # none of these was cut off, and DVC takes each
-    "no stages": "schema: '2.0'\nstages: {}\n",
-    "a stage without outs": f"{A}    deps:\n    - path: in\n      hash: md5\n      md5: {'a' * 32}\n"
-    "      size: 1\n",
-    "a dependency by URL": f"{A}    deps:\n    - path: https://host/in\n      etag: abc\n    {OUT}",
-    "a checksum of another store": f"{A}    deps:\n    - path: s3://bucket/in\n      etag: xyz\n      size: 3\n"
-    f"    {OUT}",
-    "a command alone": f"{A}",
-    "several commands": f"{HEAD}  a:\n    cmd:\n    - 'true'\n    - 'false'\n    {OUT}",
-    "params alone": f"{A}    params:\n      params.yaml:\n        lr: 1e-06\n",
-    "an old hash without its name": f"{A}    outs:\n    - path: x\n      md5: {'a' * 32}.dir\n      size: 9\n"
-    "      nfiles: 2\n",
-    "data sets": "schema: '2.0'\ndatasets:\n- {name: a, type: url, url: x}\n" + f"{A}    {OUT}".partition("\n")[2],
-    "a comment": f"# ours\n{A}    {OUT}",
-    "Windows line ends": f"{A}    {OUT}".replace("\n", "\r\n"),
-}  # fmt: skip
-BROKEN = {  # nor these, but DVC takes none of them
-    "conflict marks": f"{HEAD}<<<<<<< HEAD\n  a:\n    cmd: 'true'\n=======\n  a:\n    cmd: 'false'\n>>>>>>> other\n",
-    "conflict marks at the end": f"{A}    {OUT}<<<<<<< HEAD\n=======\n  b:\n    cmd: 'false'\n>>>>>>> other\n",
-    "an unknown key": f"{A}    stuff: 1\n    {OUT}",
-    "a stage without its command": f"{HEAD}  a:\n    {OUT}  b:\n    cmd: 'true'\n    {OUT}",
-    "another schema": f"schema: '3.0'\nstages:\n  a:\n    cmd: 'true'\n    {OUT}",
-    "a tab in the middle": f"{HEAD}\ta:\n    cmd: 'true'\n    {OUT}  b:\n    cmd: 'true'\n    {OUT}",
-    "a key twice": f"{A}    {OUT}  a:\n    cmd: 'true'\n    {OUT}",
-    "a list": "- 1\n- 2\n",
-    "prose": "the lock is kept elsewhere\n",
-    "deep": "[" * 10_000,
-}  # fmt: skip
 
 
 def commit_lock(text: str = "") -> None:
