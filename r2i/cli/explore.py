@@ -1,10 +1,13 @@
 """`r2i explore`: the tables as pages."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from r2i.core.stage import explained
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
 
 PORT = 8710
 
@@ -17,12 +20,16 @@ def explore(
     open_browser: Annotated[bool, typer.Option("--open", help="Open a browser.")] = False,
 ) -> None:
     """Look at every table: filter, search, pictures, a row's whole lineage, exports. A page on this machine."""
-    from r2i.pages.explore.app import explorer, warm
-    from r2i.pages.explore.database import save_memory
-    from r2i.pages.web.serve import serve
-
     with explained():
-        save_memory()
-        app = explorer(allow_host or [])
-        warm(app)
-        serve(app, host, port, open_browser, expose)
+        from r2i.pages.explore.app import explorer, warm
+        from r2i.pages.explore.database import save_memory
+        from r2i.pages.web.serve import end_process, serve
+
+        def make() -> "Starlette":
+            save_memory()
+            app = explorer(allow_host or [])
+            warm(app)
+            return app
+
+        serve(make, host, port, open_browser, expose)
+        end_process()

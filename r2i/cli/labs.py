@@ -1,5 +1,6 @@
 """What this lab has for the others and they for it, and whether dvc.lock is true: push, pull, fresh, mend, accept."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +26,7 @@ def push() -> None:
         print(packed_text(packed) if packed else "replies are kept in $R2I_REPLIES: not shared by DVC", flush=True)
         labs.push()
         if open_files := uncommitted_files():
-            print(f"commit, so that others find it: {' '.join(open_files)}")
+            print(f"commit, so that others find it: {shlex.join(open_files)}")
 
 
 @app.command()
@@ -77,13 +78,15 @@ def reproduced() -> None:
 @app.command()
 def mend() -> None:
     """Put a dvc.lock aside that a kill cut off; `dvc repro` then goes on from the committed one and the run-cache."""
+    from r2i.repo.commands import take_settings
     from r2i.repo.git import install_merge_driver
     from r2i.repo.lock_repair import mend_lock
 
     with explained():
         install_merge_driver()
+        take_settings()
         if aside := mend_lock():
-            print(f"dvc.lock was cut off by a kill: it is {aside} now; `dvc repro` goes on from the run-cache")
+            print(f"dvc.lock was cut off by a kill: its rest is {aside} now; `dvc repro` goes on from the run-cache")
 
 
 @app.command()

@@ -13,6 +13,8 @@ from r2i.core import paths
 from r2i.core.stage import explained
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from r2i.pages.review.desk import Desk
     from r2i.review.decisions import Frame
 
@@ -52,7 +54,7 @@ def questions(
 ) -> None:
     """Review questions, answers and boxes before they become train rows; `dvc repro overlay` applies it."""
     with explained():
-        _serve(_desk(of, count, seed, per_stratum, params, reviewer), port, host, expose, allow_host)
+        _serve(lambda: _desk(of, count, seed, per_stratum, params, reviewer), port, host, expose, allow_host)
 
 
 @app.command()
@@ -69,7 +71,7 @@ def items(
 ) -> None:
     """Review the benchmark's items; `dvc repro benchmark` applies it."""
     with explained():
-        _serve(_desk("items", count, seed, per_stratum, params, reviewer), port, host, expose, allow_host)
+        _serve(lambda: _desk("items", count, seed, per_stratum, params, reviewer), port, host, expose, allow_host)
 
 
 @app.command()
@@ -162,8 +164,9 @@ def _desk(frame: "Frame", count: int, seed: int, per_stratum: bool, params: Path
     return Desk(Questions(frame, load_params(params)), count, seed, per_stratum, reviewer)
 
 
-def _serve(desk: "Desk", port: int, host: str, expose: bool, allow_host: list[str] | None) -> None:
+def _serve(desk: "Callable[[], Desk]", port: int, host: str, expose: bool, allow_host: list[str] | None) -> None:
     from r2i.pages.review.app import review_app
-    from r2i.pages.web.serve import serve
+    from r2i.pages.web.serve import end_process, serve
 
-    serve(review_app(desk, allow_host or ()), host, port, expose=expose)
+    serve(lambda: review_app(desk(), allow_host or ()), host, port, expose=expose)
+    end_process()

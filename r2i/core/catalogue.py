@@ -38,7 +38,9 @@ class Listed:
         return [name for name in self.schema.names if name not in heavy]
 
     def parts(self) -> list[Path]:
-        """The shards. Raises TableError where there is no such table."""
+        """The shards. Raises TableError where there is no such table, or one is a pipe or the like."""
+        if strange := next((path for path in self.folder.glob("*.parquet") if not path.is_file()), None):
+            raise TableError(f"{strange} is no file", f"remove it, then `dvc checkout {self.folder}`")
         return table_parts(self.folder, self.schema, self.stage)
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:

@@ -13,8 +13,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from r2i.core.boxes import BoxUnit
+from r2i.core.credentials import fault_of_address, find_credential, is_variable_name, names_secret
 from r2i.core.errors import ParamsError
 from r2i.core.names import BASE, OBJECTIVES, RESERVED, ModelNames, ObjectiveName, TrainView, ViewName
+from r2i.core.yaml_text import read_yaml, scalars
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -22,7 +24,7 @@ Quality = Annotated[int, Field(ge=1, le=100)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def refuse_ignored(section: Section, kind: str, takes: Collection[str]) -> None:
@@ -108,7 +110,33 @@ class Endpoint(Section):
     def _server_has_an_address(self) -> Self:
         if self.kind == "openai" and not self.base_url:
             raise ValueError("kind: openai needs base_url")
+        if self.base_url is not None and (fault := fault_of_address(self.base_url)):
+            raise ValueError(f"base_url {fault}")
         return self
+
+    @model_validator(mode="after")
+    def _holds_no_secret(self) -> Self:
+        if self.api_key_env is not None and not is_variable_name(self.api_key_env):
+            raise ValueError(
+                "api_key_env is the name of an environment variable (capital letters, digits and _, e.g. "
+                "R2I_TEACHER_KEY), not the key: `export R2I_TEACHER_KEY=...`; a key that was committed is to be revoked"
+            )
+        _refuse_secret_arguments("flags", self.flags)
+        _refuse_secret_arguments("command", self.command)
+        for name in self.env:
+            if names_secret(name):
+                raise ValueError(f"env: {name} is a secret by its name: export it in the shell, which is passed on")
+        return self
+
+
+def _refuse_secret_arguments(where: str, arguments: list[str]) -> None:
+    """Raise ValueError for `--api-key` and its like, with what to do; the value that follows is not repeated."""
+    for name in (argument.partition("=")[0] for argument in arguments if argument.startswith("-")):
+        if names_secret(name):
+            raise ValueError(
+                f"{where}: {name} is a secret by its name: export it as a variable in the shell "
+                "(an endpoint's key: the one that api_key_env names)"
+            )
 
 
 class Pool(Section):
@@ -475,6 +503,11 @@ class Cluster(Section):
     flags: list[str] = []
     """Further arguments of OpenRLHF, e.g. [--ds.overlap_comm]; not those that params set."""
 
+    @model_validator(mode="after")
+    def _holds_no_secret(self) -> Self:
+        _refuse_secret_arguments("flags", self.flags)
+        return self
+
 
 class Rows(Section):
     """Train rows from elsewhere (r2i.core.records.TRAIN); `r2i rows import` writes them and prints this."""
@@ -743,13 +776,26 @@ class Params(Section):
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
-    """Read and check `params.yaml`. Raises ParamsError with the place and the fault of every bad key."""
+    """Read and check `params.yaml`. Raises ParamsError with the place and the fault of every bad key, and where any
+    profile holds a key or a password, which it doesn't repeat."""
+    if not path.is_file():
+        raise ParamsError(f"no {path}", "run from the repository's root or pass --params")
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ParamsError(f"no {path}", "run from the repository's root or pass --params") from error
+        text = path.read_text(encoding="utf-8")
+        secrets = [(find_credential(value), line) for value, line in scalars(text)]
+        data = read_yaml(text)
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{path} is not UTF-8 ({error.reason})", "save it as UTF-8, as DVC reads it") from error
+    except OSError as error:
+        raise ParamsError(f"{path} can't be read ({error})", "see who may read it") from error
     except yaml.YAMLError as error:
-        raise ParamsError(f"{path} is not YAML: {error}") from error
+        raise ParamsError(f"{path} is not YAML: {error}", "correct it; `git diff` shows what changed") from error
+    if found := [f"line {line} holds {what}" for what, line in secrets if what]:
+        raise ParamsError(
+            f"{path}: {'; '.join(found)}",
+            "export it as a variable in the shell and name that in api_key_env; a key that was committed is to be "
+            "revoked",
+        )
     try:
         return Params.model_validate(data)
     except ValidationError as error:

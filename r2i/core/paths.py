@@ -28,8 +28,23 @@ def metrics(stage: str) -> Path:
 
 
 def main_workspace() -> Path:
-    """The repository that keeps state between runs: `dvc exp run --temp` runs elsewhere and names it in $DVC_ROOT."""
-    return Path(os.environ.get("DVC_ROOT") or ".")
+    """The repository that keeps state between runs: `dvc exp run --temp` runs elsewhere and names it in $DVC_ROOT, and
+    of a git worktree it is the repository that it was added to."""
+    return Path(os.environ.get("DVC_ROOT") or main_worktree() or ".")
+
+
+def main_worktree() -> Path | None:
+    """Where the current folder is the root of a git worktree: the folder of the repository that it belongs to. None
+    elsewhere, and where that repository is a bare one."""
+    pointer = Path(".git")
+    try:
+        if not pointer.is_file():
+            return None
+        place = Path(pointer.read_text(encoding="utf-8").removeprefix("gitdir:").strip())
+        common = (place / (place / "commondir").read_text(encoding="utf-8").strip()).resolve()
+    except (OSError, ValueError):  # a submodule has no such file
+        return None
+    return common.parent if common.name == ".git" and common.is_dir() else None
 
 
 def here_or_main(path: Path) -> Path:
@@ -49,8 +64,10 @@ def reply_store() -> Path:
 
 
 def reply_archive() -> Path:
-    """Packed replies, which labs share through DVC: `$R2I_REPLIES`, else `replies/` of the main workspace."""
-    return Path(os.environ.get("R2I_REPLIES") or main_workspace() / "replies")
+    """Packed replies, which labs share through DVC: `$R2I_REPLIES`, else `replies/` of the main workspace; of a git
+    worktree that has pulled them, its own."""
+    own = here_or_main(Path("replies")) if "DVC_ROOT" not in os.environ else main_workspace() / "replies"
+    return Path(os.environ.get("R2I_REPLIES") or own)
 
 
 def pool_hashes() -> Path:

@@ -4,13 +4,15 @@ An SQLite file in the state folder unless $MLFLOW_TRACKING_URI names another sto
 when it is down nothing of the pipeline fails.
 """
 
+import hashlib
 import os
 import re
 import socket
+import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -26,6 +28,8 @@ LOCK_TAG, COMMIT_TAG, STAGE_TAG, DONE_TAG = "r2i.lock_sha256", "r2i.git_commit",
 CURVE_TAG, LIVE_RUN_TAG = "r2i.curve_sha256", "r2i.live_run"  # of r2i.train.live's run; the stage's link to it
 PARENT_TAG, NAME_TAG = "mlflow.parentRunId", "mlflow.runName"
 LONGEST = 500  # characters of a param or a tag
+LONGEST_NAME = 250  # characters of a name: MLflow's limit
+LARGEST = 1.7e308  # a metric is a float
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}  # of databases whose address names none
 ABOUT = (
     "One row is one `dvc.lock` at one git commit (`r2i track`), with a run for each stage below it. "
@@ -91,12 +95,14 @@ def flatten(value: Any, before: str = "") -> dict[str, Any]:
 
 
 def numbers(value: Any) -> dict[str, float]:
-    """The numeric leaves of a metrics file, flattened, under names that MLflow takes."""
-    return {
-        re.sub(r"[^\w\-. /]", "_", name): float(leaf)
+    """The numeric leaves of a metrics file, flattened, under names that MLflow takes, each its own."""
+    leaves = {
+        name: float(leaf)
         for name, leaf in flatten(value).items()
-        if isinstance(leaf, int | float) and not isinstance(leaf, bool)
+        if isinstance(leaf, int | float) and not isinstance(leaf, bool) and abs(leaf) <= LARGEST
     }
+    names = clean_names(leaves)
+    return {names[name]: leaf for name, leaf in leaves.items()}
 
 
 def store_errors() -> tuple[type[Exception], ...]:
@@ -141,19 +147,62 @@ def find_experiment(client: "MlflowClient", uri: str) -> str:
 def log_params(client: "MlflowClient", run: str, params: Mapping[str, Any]) -> None:
     from mlflow.entities import Param
 
-    entries = [Param(clean_name(name), _safe(value)) for name, value in sorted(params.items())]
+    names = clean_names(params)
+    entries = [Param(names[name], _safe(value)) for name, value in sorted(params.items())]
     in_batches(entries, 100, lambda batch: client.log_batch(run, params=batch))
 
 
 def _safe(value: Any) -> str:
-    text = str(value)[:LONGEST]
+    text = clean_text(str(value))[:LONGEST]
     return without_password(text) if "://" in text else text
 
 
+def clean_text(text: str) -> str:
+    """Without half letters (lone surrogates), which no store takes."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def clean_name(name: str) -> str:
-    return re.sub(r"[^\w\-. /]", "_", name)[:250]
+    """`name` as MLflow takes it for a metric, param or tag: letters, digits, `_-. /`, and a path in its plain form,
+    so that `3D Depth/` becomes `3D Depth/_`."""
+    text = re.sub(r"[^\w\-. /]", "_", name)
+    if len(text) > LONGEST_NAME:
+        text = f"{text[: LONGEST_NAME - 7]}_{_digest(name)}"
+    parts = ("_" if not part else part.replace(".", "_") if part in (".", "..") else part for part in text.split("/"))
+    return "/".join(parts)[:LONGEST_NAME]
+
+
+def clean_names(names: Iterable[str]) -> dict[str, str]:
+    """`clean_name` of each; of those that would share one, the changed ones get the start of their hash behind it."""
+    found = {name: clean_name(name) for name in names}
+    taken = {name for name, clean in found.items() if name == clean}
+    for name in sorted(found.keys() - taken):
+        if found[name] in taken:
+            found[name] = f"{found[name][: LONGEST_NAME - 7]}_{_digest(name)}"
+        taken.add(found[name])
+    return found
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:6]
 
 
 def in_batches(entries: list[Any], size: int, send: Callable[[list[Any]], Any]) -> None:
+    """Send all of them. Those that MLflow refuses, by its own words, are left out with a warning, not the others."""
     for start in range(0, len(entries), size):
-        send(entries[start : start + size])
+        _send(entries[start : start + size], send)
+
+
+def _send(batch: list[Any], send: Callable[[list[Any]], Any]) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        send(batch)
+    except MlflowException as error:
+        if error.error_code != "INVALID_PARAMETER_VALUE":
+            raise
+        if len(batch) == 1:
+            print(f"warning: {batch[0].key!r} is not tracked: {first_line(error)}", file=sys.stderr, flush=True)
+            return
+        for entry in batch:
+            _send([entry], send)

@@ -71,7 +71,7 @@ def read_acceptances() -> list[Acceptance]:
     """All lines of paths.ACCEPTED, in order; [] where there is no file. Raises R2IError where one can't be read."""
     path = paths.ACCEPTED
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.is_file() else [], 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else [], 1):
         try:
             found += [Acceptance(**json.loads(line))] if line else []
         except (ValueError, TypeError) as error:

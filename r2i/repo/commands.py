@@ -1,20 +1,32 @@
 """The repository as DVC sees it: its commands, the remote and the cache that are configured, files of any revision."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from r2i.core.errors import R2IError
+from r2i.core.paths import main_worktree
+from r2i.repo.guarded_dvc import COMMAND, guard
+from r2i.repo.incoming import bring_checked
 
 HOW_TO_SET = "`dvc remote add --local --default shared ssh://host/path` (docs/labs.md: S3, SSH, WebDAV, a folder)"
 
 
+FETCHING = ("pull", "fetch", "checkout")  # commands that follow what others have listed
+
+
 def run_dvc(*command: str) -> None:
-    """Run a dvc command; it prints for itself. Raises R2IError where it fails."""
-    done = subprocess.run([sys.executable, "-m", "dvc", *command], check=False)
+    """Run a dvc command; it prints for itself. One that fetches does so after what it will follow was checked, and
+    finds the run-cache there with `--run-cache`. Raises R2IError where it fails."""
+    if command[0] in FETCHING:
+        bring_checked("--run-cache" in command)
+        command = tuple(word for word in command if word != "--run-cache")
+    done = subprocess.run([*COMMAND, *command], env=_environment(), check=False)
     if done.returncode:
         raise R2IError(
             f"`dvc {' '.join(command)}` ended with exit code {done.returncode}",
@@ -24,13 +36,46 @@ def run_dvc(*command: str) -> None:
 
 def ask_dvc(*command: str) -> "subprocess.CompletedProcess[str]":
     """A dvc command that prints nothing here."""
-    return subprocess.run([sys.executable, "-m", "dvc", *command], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [*COMMAND, *command], capture_output=True, text=True, encoding="utf-8", env=_environment(), check=False
+    )
+
+
+def _environment() -> dict[str, str]:
+    """Names of files are UTF-8 for DVC whatever the locale is, as they are for git."""
+    return {**os.environ, "PYTHONUTF8": "1"}
+
+
+def take_settings() -> Path | None:
+    """In a git worktree without local settings of DVC's: write those of the repository that it belongs to, its remotes
+    above all, which git does not carry. Returns where they came from; None where nothing was to be done.
+
+    Raises R2IError where they can't be read or written.
+    """
+    from dvc.config import Config, ConfigError
+
+    main, own = main_worktree(), Path(".dvc/config.local")
+    there = main / own if main else None
+    if there is None or not there.is_file() or own.exists() or not own.parent.is_dir():
+        return None
+    try:
+        settings = Config(str(there.parent.absolute())).load_one("local")
+        with Config(str(own.parent.absolute())).edit("local") as ours:
+            ours.update(settings)
+        shutil.copymode(there, own)  # it may hold a password
+    except (ConfigError, OSError) as error:
+        raise R2IError(
+            f"the settings in {there} were not taken over: {error}", f"copy what you need to {own}"
+        ) from error
+    print(f"a git worktree: DVC's settings were taken from {there}", file=sys.stderr)
+    return there
 
 
 def require_remote() -> str:
     """The name of the default remote. Raises R2IError where there is none, or it has no address."""
     from dvc.config import Config, ConfigError
 
+    take_settings()
     try:
         config = Config.from_cwd()
         name = config["core"].get("remote")
@@ -83,6 +128,7 @@ def open_tree(revision: str | None = None, root: Path = Path()) -> tuple[str, An
     from dvc.repo import Repo
     from dvc.scm import SCM, resolve_rev
 
+    guard()
     place = str(root.resolve())
     if revision is None:
         return "", DVCFileSystem(place)

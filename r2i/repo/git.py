@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 
 from r2i.core.errors import R2IError
+from r2i.repo.guarded_dvc import COMMAND
 
 SHARED = ("dvc.lock", "params.yaml", "*.dvc", "*.gitignore", "metrics")  # say what was shared
 
@@ -93,12 +94,15 @@ def branch_of(commit: str) -> str:
 
 def changed_files(commit: str, revision: str = "") -> list[str]:
     """Files below the current directory that differ between `commit` and `revision`, or the workspace."""
-    return ask_git("diff", "--name-only", "--relative", commit, *([revision] if revision else []), "--").splitlines()
+    names = ask_git("diff", "--name-only", "-z", "--relative", commit, *([revision] if revision else []), "--")
+    return [name for name in names.split("\0") if name]
 
 
 def uncommitted_files() -> list[str]:
     """Files that say what was shared and that git has not committed: others see nothing before they are."""
-    return sorted(line[3:] for line in ask_git("status", "--porcelain", "--", *SHARED).splitlines())
+    # without -z git writes names that are not ASCII in quotes and octal; without renames an entry is one name
+    entries = ask_git("status", "--porcelain", "--no-renames", "-z", "--", *SHARED).split("\0")
+    return sorted(entry[3:] for entry in entries if entry)
 
 
 def install_merge_driver() -> None:
@@ -109,7 +113,7 @@ def install_merge_driver() -> None:
     """
     if not in_git():
         return
-    dvc = f"{shlex.quote(sys.executable)} -m dvc"
+    dvc = shlex.join(COMMAND)
     driver = f"{dvc} fetch --quiet --all-commits %P; {dvc} git-hook merge-driver --ancestor %O --our %A --their %B"
     drivers = {
         "dvc.name": "union of the files of a folder that DVC tracks",

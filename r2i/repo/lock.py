@@ -18,6 +18,7 @@ from pathspec import GitIgnoreSpec
 
 from r2i.core import paths
 from r2i.core.errors import R2IError
+from r2i.core.yaml_text import read_yaml
 from r2i.repo.git import ask_git, list_files
 
 LOCK, DAG = Path("dvc.lock"), Path("dvc.yaml")
@@ -67,6 +68,8 @@ class Lock:
 def read_lock(path: Path = LOCK) -> Lock:
     """The lock at `path`, with the dvc.yaml beside it. Raises R2IError where there is no lock, or it can't be read."""
     pipeline = path.with_name(DAG.name)
+    if path.exists() and not path.is_file():
+        raise R2IError(f"{path} is no file", f"remove it, then `git checkout {path}`")
     try:
         text = path.read_text(encoding="utf-8")
         return parse_lock(text, pipeline.read_text(encoding="utf-8") if pipeline.is_file() else "")
@@ -84,21 +87,21 @@ UNREADABLE = (yaml.YAMLError, LookupError, TypeError, AttributeError)
 
 def parse_lock(text: str, pipeline: str = "") -> Lock:
     """A lock's text, with that of its dvc.yaml. Raises UNREADABLE."""
-    stages = yaml.load(text, Loader=_LOADER)["stages"]
+    stages = read_yaml(text)["stages"]
     frozen = frozen_stages(pipeline)
     return Lock(stages, frozenset(name for name in stages if name.partition("@")[0] in frozen))
 
 
 def frozen_stages(pipeline: str) -> frozenset[str]:
     """Names of the stages in a dvc.yaml's text that DVC never runs. Raises UNREADABLE."""
-    dag = yaml.load(pipeline, Loader=_LOADER)["stages"] if pipeline else {}
+    dag = read_yaml(pipeline)["stages"] if pipeline else {}
     return frozenset(name for name, stage in dag.items() if stage.get("do", stage).get("frozen"))
 
 
 def read_dvc_file(path: Path) -> list[Entry]:
     """What a file of `dvc add` names; `stage` is its name. Raises R2IError where it can't be read."""
     try:
-        outs = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)["outs"]
+        outs = read_yaml(path.read_text(encoding="utf-8"))["outs"]
         return [
             Entry(path.name, (path.parent / out["path"]).as_posix(), out["md5"], out.get("size", 0), out.get("nfiles"))
             for out in outs
@@ -120,8 +123,8 @@ def changed_params(lock: Lock, stage: str) -> Iterator[tuple[str, str, Any, Any]
     """
     for file, values in lock.stages[stage].get("params", {}).items():
         try:
-            params = yaml.load(Path(file).read_text(encoding="utf-8"), Loader=_LOADER) if Path(file).is_file() else {}
-        except yaml.YAMLError as error:
+            params = read_yaml(Path(file).read_text(encoding="utf-8")) if Path(file).is_file() else {}
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise R2IError(f"{file} can't be read ({error})", "correct it, or `git checkout` it") from error
         for key, value in values.items():
             if (now := _value(params, key)) != value:
@@ -134,9 +137,6 @@ def _value(params: Any, key: str) -> Any:
             return None
         params = params[part]
     return params
-
-
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def md5_of(path: Path) -> str | None:
@@ -152,8 +152,8 @@ def file_md5(path: Path) -> str:
 
 
 def manifest_of(folder: Path) -> dict[str, str]:
-    """md5 by path inside `folder`, of the files that .dvcignore leaves."""
-    return {path.relative_to(folder).as_posix(): file_md5(path) for path in files_in(folder)}
+    """md5 by path inside `folder`, of the files that .dvcignore leaves; "" of what is no file, such as a pipe."""
+    return {path.relative_to(folder).as_posix(): file_md5(path) if path.is_file() else "" for path in files_in(folder)}
 
 
 def manifest_md5(manifest: Mapping[str, str]) -> str:

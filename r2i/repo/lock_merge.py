@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from r2i.core.errors import R2IError
+from r2i.core.yaml_text import read_yaml
 
 Stages = Mapping[str, Any]
 
@@ -49,7 +50,7 @@ def merge_files(ancestor: Path, ours: Path, theirs: Path, keep: frozenset[str] =
 def _read(path: Path) -> Stages:
     text = path.read_text(encoding="utf-8")
     try:
-        stages: Stages = yaml.safe_load(text)["stages"] if text.strip() else {}
+        stages: Stages = read_yaml(text)["stages"] if text.strip() else {}
         return dict(stages)
     except (yaml.YAMLError, LookupError, TypeError, ValueError) as error:
         raise R2IError(f"{path} is no dvc.lock ({error})", "take one side's: `git checkout --ours dvc.lock`") from error

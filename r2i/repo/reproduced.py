@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from r2i.core.errors import R2IError
 from r2i.core.fingerprint import cpu_kind, machine
 from r2i.core.metrics import write_metrics
 from r2i.repo.git import ask_git
-from r2i.repo.lock import LOCK, read_lock
+from r2i.repo.lock import LOCK, UNREADABLE, parse_lock, read_lock
 
 MACHINE = Path("data/machine.json")  # kept in git beside dvc.lock: where its outputs were made
 Stages = Mapping[str, Mapping[str, Any]]
@@ -70,7 +69,10 @@ def describe_run() -> list[str]:
     text = ask_git("show", f"HEAD:./{LOCK}")
     if not text:
         return []
-    found = compare_locks(here, yaml.safe_load(text)["stages"])
+    try:
+        found = compare_locks(here, parse_lock(text).stages)
+    except UNREADABLE as error:
+        raise R2IError(f"the committed {LOCK} can't be read ({error})", "commit the one that is here") from error
     committed = _committed_machine()
     if found.equal < found.outputs:
         write_metrics(MACHINE, machine())

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from r2i.core.errors import R2IError
 from r2i.core.fingerprint import ROOT, code_digests, differing_files, file_digest, read_code_file
 from r2i.core.params import load_params
+from r2i.core.yaml_text import read_yaml
 from r2i.repo.git import ask_git
 from r2i.repo.lock import LOCK, Lock, md5_of, read_lock
 
@@ -113,7 +112,7 @@ def read_run_changes(metrics: Iterable[Path]) -> list[str]:
         lock = read_lock()
     except R2IError as error:
         return [error.cause]
-    values = yaml.safe_load(PARAMS.read_text(encoding="utf-8")) if PARAMS.is_file() else {}
+    values = read_yaml(PARAMS.read_text(encoding="utf-8")) if PARAMS.is_file() else {}
     changed: list[str] = []
     for stage in lock.stages:
         if stage not in lock.frozen and stage not in ("code", "report"):

@@ -183,7 +183,7 @@ def parse_lines(data: bytes) -> Decisions:
         if not line.strip():
             continue
         try:
-            decision = Decision.model_validate(json.loads(line.decode("utf-8")))
+            decision = Decision.model_validate(json.loads(line.decode("utf-8-sig")))  # an editor may write a mark first
         except (ValueError, RecursionError) as error:  # of JSON, UTF-8 and pydantic
             found.torn = found.torn or number == len(lines)
             found.bad.append(f"line {number}: {_why(error)}")

@@ -29,6 +29,11 @@ def run(folder: Path, *command: str) -> str:
     return done.stdout + done.stderr
 
 
+def commit(folder: Path, message: str) -> None:
+    run(folder, "git", "add", "--all")
+    run(folder, "git", "commit", "--quiet", "--message", message)
+
+
 def environment(folder: Path) -> dict[str, str]:
     """As of a machine of its own: nothing of ours but the interpreter."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("R2I_", "DVC_", "GIT_"))}

@@ -1,17 +1,14 @@
 """`make push` and `make pull` in small repositories: nothing that was shared or paid for gets lost."""
 
 import configparser
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 from endpoint.made_replies import made_key, put
-from labs.lab import ROOT, environment, run
+from labs.lab import ROOT, commit, run
 
-from bench.remote_servers import Remote, configure
 from r2i.core.errors import R2IError
 from r2i.endpoint.archive import Archive
 from r2i.endpoint.store import Store
@@ -22,33 +19,6 @@ from r2i.tools.replies.pack import pack
 from r2i.tools.replies.share import pack_replies
 
 KEYS = {"url", "password", "access_key_id", "secret_access_key", "keyfile", "user", "token"}
-
-
-@pytest.fixture
-def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    """Two clones of a repository with nothing in it but DVC, and one remote, a folder."""
-    for name in [name for name in os.environ if name.startswith(("R2I_", "DVC_", "GIT_"))]:
-        monkeypatch.delenv(name)
-    for name, value in environment(tmp_path / "any").items():
-        monkeypatch.setenv(name, value)
-    bare, seed = tmp_path / "shared.git", tmp_path / "seed"
-    seed.mkdir()
-    run(tmp_path, "git", "init", "--quiet", "--bare", "--initial-branch=main", str(bare))
-    run(seed, "git", "init", "--quiet", "--initial-branch=main")
-    run(seed, "dvc", "init", "--quiet")
-    shutil.copy(ROOT / ".gitattributes", seed)
-    (seed / ".gitignore").write_text("/.r2i/\n/replies\n")
-    commit(seed, "seed")
-    run(seed, "git", "push", "--quiet", str(bare), "main")
-    for name in ("a", "b"):
-        run(tmp_path, "git", "clone", "--quiet", str(bare), name)
-        configure(tmp_path / name, Remote(str(tmp_path / "remote")))
-    return tmp_path / "a", tmp_path / "b"
-
-
-def commit(folder: Path, message: str) -> None:
-    run(folder, "git", "add", "--all")
-    run(folder, "git", "commit", "--quiet", "--message", message)
 
 
 def pay(number: int) -> None:
@@ -180,3 +150,22 @@ def test_no_address_and_no_credential_is_committed() -> None:
     assert "remote" not in config["core"]  # without an address it would break `dvc exp run` of a new clone
     ignored = run(ROOT, "git", "check-ignore", "--no-index", ".dvc/config.local", ".dvc/cache")
     assert ignored.split() == [".dvc/config.local", ".dvc/cache"]
+
+
+def test_pools_whose_names_are_not_ascii_are_pushed_and_pulled(
+    pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = pair
+    names = ("früh", "图 片")
+    for name in names:
+        (a / "pools" / name).mkdir(parents=True)
+        (a / "pools" / name / "ü.jpg").write_text(name)
+        run(a, "dvc", "add", "--quiet", f"pools/{name}")
+    monkeypatch.chdir(a)
+    labs.push()
+    commit(a, "pools")
+    run(a, "git", "push", "--quiet", "origin", "main")
+    run(b, "git", "pull", "--quiet")
+    monkeypatch.chdir(b)
+    labs.pull()
+    assert [(b / "pools" / name / "ü.jpg").read_text() for name in names] == list(names)

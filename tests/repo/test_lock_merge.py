@@ -71,3 +71,13 @@ def edit(outs: dict[str, str]) -> None:
     for stage, md5 in outs.items():
         lock["stages"][stage]["outs"][0]["md5"] = md5
     Path("dvc.lock").write_text(yaml.safe_dump(lock))
+
+
+def test_a_merged_lock_keeps_numbers_that_yaml_1_1_takes_for_words(tmp_path: Path) -> None:
+    from dvc.utils.serialize import dump_yaml, load_yaml
+
+    stage = {"cmd": "true", "params": {"params.yaml": {"lr": 1e-06, "name": "yes", "code": "010"}}}
+    for name in ("base", "ours", "theirs"):
+        dump_yaml(str(tmp_path / name), {"schema": "2.0", "stages": {"a": stage}})
+    merge_files(tmp_path / "base", tmp_path / "ours", tmp_path / "theirs")
+    assert load_yaml(str(tmp_path / "ours"))["stages"]["a"] == stage

@@ -34,6 +34,20 @@ def test_a_decision_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert b"\n" not in lines(made)[:-1]
 
 
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
+def test_the_mark_that_an_editor_writes_first_costs_no_decision(tmp_path: Path, ending: bytes) -> None:
+    """Also in the midst, where two such files were put together."""
+    made = [decision(subject=f"q{number}") for number in range(3)]
+    path = tmp_path / "questions.jsonl"
+    path.write_bytes(
+        b"".join(b"\xef\xbb\xbf" * (number != 1) + lines(one) for number, one in enumerate(made)).replace(b"\n", ending)
+    )
+    found = read_decisions(path)
+    assert (found.all, found.bad, found.torn) == (made, [], False)
+    append(path, decision(subject="after"))
+    assert [one.subject for one in read_decisions(path).all] == ["q0", "q1", "q2", "after"]
+
+
 def test_a_file_that_is_not_there_holds_none(tmp_path: Path) -> None:
     found = read_decisions(tmp_path / "none.jsonl")
     assert (found.all, found.bad, found.torn) == ([], [], False)

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from made_run import make_run, write_params
 from typer.testing import CliRunner
 
@@ -29,9 +31,11 @@ from r2i.core.tracking import (
     STAGE_TAG,
     TrackingUnavailable,
     check_server,
+    clean_names,
     connect,
     first_line,
     flatten,
+    log_params,
     numbers,
     without_password,
 )
@@ -256,6 +260,66 @@ def test_thousands_of_numbers_go_in_batches(tracked_before: Path) -> None:
     assert home
     (vote,) = client.search_runs([home.experiment_id], f"tags.`{STAGE_TAG}` = 'vote'")
     assert vote.data.metrics == many
+
+
+NAMES = [
+    "3D Depth/", "3D Depth", "/start", "a//b", "a/b", "./x", "x/.", "..", "../up", ".", "", "a/../b", "50 % <of> it?",
+    "50 _ _of_ it_", "früh", "图表/", "tab\tname", "line\nname", "ansi\x1b[2J", "\ud800", "a:b", "a_b", "x" * 400,
+    "x" * 401, "x/" * 200, "C:\\x", "'quoted'", "emoji 😀",
+]  # fmt: skip
+
+
+def test_every_metric_s_name_is_tracked_and_no_two_become_one(tracked_before: Path) -> None:
+    """A benchmark's dimension may be called anything: `3D Depth/` once kept the whole run from being tracked."""
+    Path("metrics/vote.json").write_text(json.dumps({name: number for number, name in enumerate(NAMES)}))
+    assert track().new
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{tracked_before}/.r2i/mlflow.db")
+    home = client.get_experiment_by_name("r2i")
+    assert home
+    runs = client.search_runs([home.experiment_id])
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    (vote,) = [run for run in runs if run.data.tags.get(STAGE_TAG) == "vote"]
+    assert sorted(vote.data.metrics.values()) == [float(number) for number in range(len(NAMES))]
+    assert vote.data.metrics["3D Depth/_"] == 0 and vote.data.metrics["3D Depth"] == 1
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.text(max_size=300), max_size=8, unique=True))
+def test_any_names_are_names_that_mlflow_takes_each_its_own(names: list[str]) -> None:
+    from mlflow.utils.validation import _validate_metric_name
+
+    clean = clean_names(names)
+    for name in clean.values():
+        _validate_metric_name(name)
+        assert len(name) <= 250
+    assert len(set(clean.values())) == len(names)
+    assert all(clean_names([name])[name] == name for name in clean.values())  # a name that is taken stays
+
+
+def test_one_value_that_mlflow_refuses_costs_only_itself(
+    tracked_before: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = connect(f"sqlite:///{tracked_before}/.r2i/mlflow.db")
+    experiment = client.create_experiment("some")
+    run = client.create_run(experiment).info.run_id
+    log_params(client, run, {"a": 1, "b": 2})
+    log_params(client, run, {"a": 3, "c": 4})  # a param can't be changed
+    assert client.get_run(run).data.params == {"a": "1", "b": "2", "c": "4"}
+    assert "warning: 'a' is not tracked" in capsys.readouterr().err
+
+
+def test_a_run_whose_writing_fails_does_not_stay_running(tracked_before: Path) -> None:
+    Path("metrics/vote.json").write_text("[1")
+    with pytest.raises(R2IError, match=r"vote\.json is not a JSON object"):
+        track()
+    client = connect(f"sqlite:///{tracked_before}/.r2i/mlflow.db")
+    home = client.get_experiment_by_name("r2i")
+    assert home and {run.info.status for run in client.search_runs([home.experiment_id])} <= {"FAILED", "FINISHED"}
+    Path("metrics/vote.json").write_text("{}")
+    assert track().new
+    assert {run.info.status for run in client.search_runs([home.experiment_id])} == {"FINISHED"}
 
 
 def git(*told: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
+import yaml
 from made_lab import run
 from made_run import TABLES
 from typer.testing import CliRunner
@@ -17,8 +20,9 @@ from r2i.cli.main import app
 from r2i.core.catalogue import ANSWERS, QUESTIONS, REGIONS, TRAIN, VOTES, Listed
 from r2i.core.tables import Row, write_table
 from r2i.repo import lock as lock_module
-from r2i.repo.lock import md5_of
+from r2i.repo.lock import md5_of, read_lock
 from r2i.tools.verify import Finding
+from r2i.tools.verify.files import check_params
 from r2i.tools.verify.rows import check_rows
 from r2i.tools.verify.run import verify_all
 from r2i.tools.verify.tables import check_tables
@@ -75,7 +79,7 @@ def test_one_flipped_byte_is_found_though_size_and_time_are_the_same(chain: Path
     assert "up to date" in run(chain, "dvc", "status")
     assert ("differs", str(path)) in told()
     done = CliRunner().invoke(app, ["verify"])
-    assert done.exit_code == 1 and str(path) in done.stdout and "dvc checkout" in done.stderr
+    assert done.exit_code == 1 and f"`rm -rf {path} && dvc checkout {VOTES.folder}`" in done.stdout
 
 
 def test_missing_and_extra_files_are_named(chain: Path) -> None:
@@ -108,8 +112,6 @@ def test_changed_code_and_params_name_the_stages_that_ran_with_others(chain: Pat
 
 def test_a_lock_that_is_half_of_another_run_is_told(chain: Path) -> None:
     """overlay's dep is no longer what vote left: a merge that took one stage from each side."""
-    import yaml
-
     lock = yaml.safe_load(Path("dvc.lock").read_text())
     (dep,) = [dep for dep in lock["stages"]["overlay"]["deps"] if dep["path"] == str(TABLES["vote"][0])]
     dep["md5"] = "0" * 32 + ".dir"
@@ -134,6 +136,78 @@ def test_a_damaged_and_a_missing_object_of_the_cache_are_told(chain: Path) -> No
     gone.unlink()
     assert told() == set()
     assert told(cache=True) == {("cache", str(shard(VOTES))), ("cache", "metrics/crop.json")}
+
+
+def spoil(path: Path) -> None:
+    """One bit; size and time stay, so that DVC takes it for what it was."""
+    before, data = path.stat(), bytearray(path.read_bytes())
+    path.chmod(0o644)
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def object_of(md5: str | None) -> Path:
+    assert md5
+    return Path(".dvc/cache/files/md5", md5[:2], md5[2:])
+
+
+def test_the_commands_that_are_named_really_mend(chain: Path) -> None:
+    """`dvc checkout` alone brings a damaged object of the cache back, and believes a file of the same size and time."""
+    run(chain, "dvc", "remote", "add", "--local", "--default", "shared", str(chain.parent / "remote"))
+    run(chain, "dvc", "push", "--quiet")
+    spoil(shard(VOTES))  # the object is sound
+    (VOTES.folder / "my notes.txt").write_text("x")
+    os.mkfifo(VOTES.folder / "part-00001-of-00002.parquet")
+    spoil(object_of(md5_of(shard(ANSWERS))))
+    spoil(shard(ANSWERS))
+    spoil(object_of(md5_of(shard(QUESTIONS))))
+    shard(QUESTIONS).unlink()
+    spoil(object_of(md5_of(REGIONS.folder)))  # the folder's listing
+    spoil(shard(REGIONS))
+    shutil.rmtree(TRAIN.folder)
+    TRAIN.folder.write_text("a file in place of a folder")
+    spoil(Path("metrics/vote.json"))
+    Path("metrics/crop.json").unlink()
+    os.mkfifo("metrics/crop.json")
+    Path("metrics/answer.json").unlink()
+    Path("metrics/answer.json").symlink_to("nowhere")
+    faults = [fault for fault in verify_all(False).faults if fault.kind in ("differs", "missing", "extra")]
+    assert len(faults) == 10
+    run(
+        chain,
+        "bash",
+        "-c",
+        " && ".join(re.findall("`([^`]+)`$", "\n".join(fault.why for fault in faults), re.MULTILINE)),
+    )
+    assert told(cache=True) == set()
+
+
+def test_a_pipe_among_tables_and_metrics_is_named_and_not_waited_for(chain: Path) -> None:
+    shard(VOTES).unlink()
+    os.mkfifo(shard(VOTES))
+    Path("metrics/vote.json").unlink()
+    os.mkfifo("metrics/vote.json")
+    assert told() >= {("differs", str(shard(VOTES))), ("differs", "metrics/vote.json"), ("table", str(VOTES.folder))}
+
+
+def test_what_dvc_wrote_is_what_verify_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC writes 0.000001 as `1e-06`, which YAML 1.1 takes for a word; `010` is ten for it, and `yes` a word."""
+    monkeypatch.chdir(tmp_path)
+    values = "lr: 1.0e-6\nsmall: 1e-06\nbig: 1E5\ncode: 010\nword: yes\ntime: 12:30\nname: 'no'\n"
+    Path("params.yaml").write_text(values)
+    keys = [line.partition(":")[0] for line in values.splitlines()]
+    stage = {"cmd": "touch out", "params": keys, "outs": ["out"]}
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {"a": stage}}))
+    run(tmp_path, "git", "init", "--quiet")
+    run(tmp_path, "dvc", "init", "--quiet")
+    run(tmp_path, "dvc", "repro", "--quiet")
+    assert "1e-06" in Path("dvc.lock").read_text()
+    assert list(check_params(read_lock())) == []
+    Path("params.yaml").write_text(values.replace("1e-06", "1e-05").replace("010", "011"))
+    assert [finding.why for finding in check_params(read_lock())] == [
+        "code was 10, is 11 in params.yaml", "small was 1e-06, is 1e-05 in params.yaml",
+    ]  # fmt: skip
 
 
 def test_a_damaged_reply_and_an_altered_archive_are_told(chain: Path) -> None:

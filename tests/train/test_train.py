@@ -285,6 +285,37 @@ def test_a_run_that_stopped_goes_on_and_ends_with_the_same_bytes(
     assert (tmp_path / f"{name}.json").read_bytes() == (tmp_path / "whole" / f"{name}.json").read_bytes()
 
 
+@pytest.mark.parametrize("name", ["dapo", "sft"])
+def test_a_run_whose_newest_checkpoint_is_spoiled_goes_on_from_the_one_before_to_the_same_bytes(
+    base: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from r2i.train import trl as module
+
+    (tmp_path / "whole").mkdir()
+    run(base, tmp_path / "whole", name, steps=4)
+    checkpoint = tmp_path / ".r2i" / "train"
+
+    def dying(_: str) -> object:
+        def sink(step: int, steps: int, line: Line) -> None:
+            if step > 1 and len(list(checkpoint.glob("*/checkpoint-*/complete"))) > (name == "dapo"):
+                raise KeyboardInterrupt
+
+        return sink
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "progress_printer", dying)
+        with pytest.raises(KeyboardInterrupt):
+            run(base, tmp_path, name, steps=4)
+    newest = max(checkpoint.glob("*/checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    for spoiled in ("optimizer.pt", "model.safetensors"):
+        data = bytearray((newest / spoiled).read_bytes())
+        data[-5] ^= 1
+        (newest / spoiled).write_bytes(data)
+    run(base, tmp_path, name, steps=4)
+    assert f"{newest} is not used: model.safetensors is not what was written" in capsys.readouterr().err
+    assert same_model(tmp_path / name, tmp_path / "whole" / name)
+
+
 def test_a_training_that_was_killed_goes_on(base: Path, tmp_path: Path) -> None:
     """kill -9 once two checkpoints are there; the next run ends with the bytes of an undisturbed one."""
     (tmp_path / "whole").mkdir()

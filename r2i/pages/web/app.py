@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from r2i.core.errors import R2IError
 from r2i.pages.web.errors import NotFound, status_of
-from r2i.pages.web.guard import LOOPBACK, Guard, Refused
+from r2i.pages.web.guard import Guard, Refused
 from r2i.pages.web.text import cut, plain, shown
 
 HERE = Path(__file__).parent
@@ -46,7 +46,7 @@ def make_app(
     )
     env.filters |= {"shown": shown, "cut": cut, "plain": plain}
     env.globals |= {"name": name, "nav": list(nav)}
-    answered = {*LOOPBACK, *(host.lower() for host in hosts)}
+    answered = {host.lower() for host in hosts}
     app = Starlette(
         routes=[*routes, Route("/static/{file}", _static)],
         middleware=[Middleware(Guard, hosts=answered, explain=explain)],

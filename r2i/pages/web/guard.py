@@ -4,6 +4,7 @@ A page of another site can make a browser ask this server, under its own name (D
 The Host header of such a request gives it away, and the Origin or Sec-Fetch-Site header of a form.
 """
 
+import ipaddress
 import logging
 import re
 from collections.abc import Awaitable, Callable
@@ -46,7 +47,8 @@ class Refused(BadRequest):
 class Guard:
     """ASGI middleware: checks the request, sets HEADERS, and turns whatever fails into a page by `explain`.
 
-    `hosts`: names in lower case that it answers to, looked at anew for every request.
+    `hosts`: names in lower case that it answers to, looked at anew for every request; beside them LOOPBACK, to
+    requests of this machine.
     """
 
     def __init__(self, app: ASGIApp, hosts: set[str], explain: Explain) -> None:
@@ -69,7 +71,7 @@ class Guard:
             await send(message)
 
         try:
-            check_request(scope["method"], Headers(scope=scope), self.hosts)
+            check_request(scope["method"], Headers(scope=scope), self.hosts, (scope.get("client") or [""])[0])
             await self.app(scope, receive, guarded)
         except Exception as error:
             if started:  # half an answer is out: only an end that is no end tells the browser so
@@ -80,11 +82,15 @@ class Guard:
             await (answer if isinstance(answer, Response) else await answer)(scope, receive, guarded)
 
 
-def check_request(method: str, headers: Headers, hosts: set[str]) -> None:
-    """Raises Refused where another site may be behind this request."""
+def check_request(method: str, headers: Headers, hosts: set[str], peer: str = "") -> None:
+    """Raises Refused where another site may be behind this request, or another machine that calls itself this one.
+
+    `peer`: the address that it came from; "": of this machine.
+    """
     host = headers.get("host", "")
     found = _HOST.fullmatch(host)
-    if len(headers.getlist("host")) != 1 or not found or found[1].lower() not in hosts:
+    names = {*hosts, *LOOPBACK} if is_this_machine(peer) else hosts
+    if len(headers.getlist("host")) != 1 or not found or found[1].lower() not in names:
         raise Refused(400, "this server does not answer under that name", "start it with `--allow-host NAME`")
     if method in ("GET", "HEAD"):
         return
@@ -99,3 +105,13 @@ def check_request(method: str, headers: Headers, hosts: set[str]) -> None:
     length = headers.get("content-length", "")
     if "transfer-encoding" in headers or not length.isdecimal() or int(length) > MOST_SENT:
         raise Refused(413, f"a form may have {MOST_SENT:,} bytes, and must say how many", "shorten what was typed")
+
+
+def is_this_machine(peer: str) -> bool:
+    """Whether a request from the address `peer` was made on this machine; what is no address can't be another's."""
+    try:
+        address = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:
+        return True
+    mapped = getattr(address, "ipv4_mapped", None)  # of a socket for both kinds of addresses
+    return bool((mapped or address).is_loopback)

@@ -1,42 +1,63 @@
 """A server for one application, on this machine alone unless told."""
 
 import ipaddress
+import os
 import socket
 import sys
 import threading
 import webbrowser
+from collections.abc import Callable
+from typing import NoReturn
 
 import uvicorn
 from starlette.applications import Starlette
 
 from r2i.core.errors import R2IError
-from r2i.pages.web.guard import LOOPBACK
 
 PORT = 8710
 WAIT = 3  # seconds that Ctrl-C leaves to answers under way
 
 
 def serve(
-    app: Starlette, host: str = "127.0.0.1", port: int = PORT, open_browser: bool = False, expose: bool = False
+    make_app: Callable[[], Starlette],
+    host: str = "127.0.0.1",
+    port: int = PORT,
+    open_browser: bool = False,
+    expose: bool = False,
 ) -> None:
     """Serve until Ctrl-C, answering to the address it listens on too. `port` 0: any that is free.
 
-    Raises R2IError as `bind` does. `app`: of `r2i.pages.web.app.make_app`.
+    `make_app`: of `r2i.pages.web.app.make_app`, called once the address is known to be free. Raises R2IError as `bind`
+    does, and what it raises.
     """
     with bind(host, port, expose) as listening:
-        address = url_of(listening)
-        app.state.hosts.add(host_of(listening))  # a literal address: no other site's name leads to it
-        if not is_loopback(host):
-            print(f"warning: {address} can be read and written by everyone who reaches this machine", file=sys.stderr)
         try:
+            app = make_app()
+            address = url_of(listening)
+            if not _is_any(listening):
+                app.state.hosts.add(host_of(listening))  # a literal address: no other site's name leads to it
+            if not is_loopback(host):
+                print(
+                    f"warning: {address} can be read and written by everyone who reaches this machine", file=sys.stderr
+                )
             print(f"{address}  (Ctrl-C ends it)", flush=True)
             if _is_any(listening):
                 print(_elsewhere(app, listening), flush=True)
             if open_browser:
-                threading.Timer(0.5, webbrowser.open, [address]).start()
+                timer = threading.Timer(0.5, webbrowser.open, [address])
+                timer.daemon = True
+                timer.start()
             server_of(app).run(sockets=[listening])
-        except KeyboardInterrupt:  # uvicorn has ended well, and passes the signal on
+        except KeyboardInterrupt:  # uvicorn has ended well, and passes the signal on; or it had not begun
             print("stopped")
+
+
+def end_process() -> NoReturn:
+    """Leave at once, without error. Python's own end stops threads that still read tables in the midst of C code
+    (DuckDB, Arrow): a fatal error on the terminal, for a server that has nothing left to write."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def server_of(app: Starlette) -> uvicorn.Server:
@@ -44,7 +65,7 @@ def server_of(app: Starlette) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, lifespan="off", ws="none",
-            timeout_graceful_shutdown=WAIT,
+            timeout_graceful_shutdown=WAIT, proxy_headers=False,
         )
     )  # fmt: skip
 
@@ -94,7 +115,7 @@ def _is_any(listening: socket.socket) -> bool:
 
 def _elsewhere(app: Starlette, listening: socket.socket) -> str:
     """What other machines call a socket on all addresses."""
-    names = sorted(app.state.hosts - {*LOOPBACK, host_of(listening)})
+    names = sorted(app.state.hosts)
     if not names:
         return "other machines are refused until it is started with `--allow-host NAME`: the name or address they use"
     port = listening.getsockname()[1]

@@ -16,6 +16,7 @@ from r2i.core.images import file_sha256
 from r2i.core.names import OBJECTIVES, ModelNames
 from r2i.core.params import load_params
 from r2i.core.tracking import COMMIT_TAG, LOCK_TAG, flatten
+from r2i.core.yaml_text import read_yaml
 from r2i.repo.commands import open_tree
 from r2i.repo.git import Experiment, ask_git, branch_of, changed_files, find_by_lock, head_commit, list_experiments
 from r2i.repo.lock import LOCK, Lock, read_lock
@@ -126,7 +127,7 @@ def _compare(before: str, after: str) -> dict[str, str]:
 def _chosen(text: str) -> dict[str, Any]:
     """The params file `text` as flat names, its chosen profile alone; {} where it is none."""
     try:
-        raw = yaml.safe_load(text)
+        raw = read_yaml(text)
         return flatten({name: raw[name] for name in SHARED if name in raw} | raw["profiles"][raw["profile"]])
     except (yaml.YAMLError, KeyError, TypeError):
         return {}

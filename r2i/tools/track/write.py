@@ -4,7 +4,8 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,8 @@ from r2i.core.tracking import (
     NAME_TAG,
     PARENT_TAG,
     STAGE_TAG,
-    clean_name,
+    clean_names,
+    clean_text,
     flatten,
     in_batches,
     log_params,
@@ -36,15 +38,33 @@ if TYPE_CHECKING:
 BATCH = 500  # metrics in one call; MLflow takes 1000, but not with any names
 TAGS = 100  # in one call: MLflow takes no more
 NOTE_TAG = "mlflow.note.content"
+LONGEST_NOTE = 7_000  # characters: MLflow takes 8000 of a tag
 READ = {"data/overlay/train": "training", "data/benchmark/items": "evaluation"}  # the parent's data sets
 
 
 def write_run(client: "MlflowClient", experiment: str, finished: Finished) -> tuple[str, bool]:
     """The parent run's id, and whether anything was missing from it."""
     parent, done = _find_or_create(client, experiment, finished.identity, finished.name)
+    with _ended(client, parent):
+        return parent, _write_parent(client, experiment, parent, done, finished)
+
+
+@contextmanager
+def _ended(client: "MlflowClient", run: str) -> Iterator[None]:
+    """A run whose writing fails is FAILED, not RUNNING for ever; the next `r2i track` goes on with it."""
+    try:
+        yield
+    except Exception:
+        with suppress(Exception):  # the store may be what failed
+            client.set_terminated(run, "FAILED")
+        raise
+
+
+def _write_parent(client: "MlflowClient", experiment: str, parent: str, done: bool, finished: Finished) -> bool:
+    """Whether anything was missing from it."""
     _set_tags(client, parent, finished.origin)  # a run that was tracked may become an experiment, or be committed
     if done:
-        return parent, False
+        return False
     log_params(client, parent, finished.params)
     scores, rows = (numbers(_read_metrics(finished.folder / paths.metrics(x))) for x in ("evaluate", "overlay"))
     found = headline(scores, rows, finished.models)
@@ -58,7 +78,7 @@ def write_run(client: "MlflowClient", experiment: str, finished: Finished) -> tu
     _log_files(client, parent, finished.folder)
     client.set_tag(parent, DONE_TAG, "true")  # last: its existence means that all of the above is there
     client.set_terminated(parent)
-    return parent, True
+    return True
 
 
 def _changed(finished: Finished) -> dict[str, str]:
@@ -86,6 +106,13 @@ def _write_stage(
     run, done = _find_or_create(client, experiment, {**finished.identity, PARENT_TAG: parent, STAGE_TAG: name}, name)
     if done:
         return
+    with _ended(client, run):
+        _fill_stage(client, experiment, run, finished, name, entry)
+
+
+def _fill_stage(
+    client: "MlflowClient", experiment: str, run: str, finished: Finished, name: str, entry: Mapping[str, Any]
+) -> None:
     for section in entry.get("params", {}).values():
         log_params(client, run, flatten(section))
     outs = entry.get("outs", [])
@@ -127,7 +154,9 @@ def _read_metrics(path: Path) -> dict[str, Any]:
 def _set_tags(client: "MlflowClient", run: str, tags: Mapping[str, str]) -> None:
     from mlflow.entities import RunTag
 
-    entries = [RunTag(clean_name(name), value if name == NOTE_TAG else value[:LONGEST]) for name, value in tags.items()]
+    names = clean_names(tags)
+    limits = {NOTE_TAG: LONGEST_NOTE}
+    entries = [RunTag(names[name], clean_text(text)[: limits.get(name, LONGEST)]) for name, text in tags.items()]
     in_batches(entries, TAGS, lambda batch: client.log_batch(run, tags=batch))
 
 

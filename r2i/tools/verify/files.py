@@ -1,6 +1,8 @@
 """The workspace's files, and the objects of DVC's cache, against the hashes that dvc.lock and *.dvc files name."""
 
 import json
+import os
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from r2i.repo.lock import (
     Entry,
     Lock,
     changed_params,
+    file_md5,
     files_in,
     hash_all,
     manifest_of,
@@ -25,29 +28,66 @@ from r2i.tools.verify import Finding
 
 
 def check_outs(entries: Iterable[Entry], cache: Path | None) -> Iterator[Finding]:
-    """What is missing, and what differs: of a folder, which of its files, where the cache holds its manifest."""
+    """What is missing, and what differs, with the command that brings it back: of a folder, which of its files, where
+    the cache holds its manifest."""
     entries = list(entries)
+    in_git = _held_by_git()
     for entry, found in zip(entries, hash_all(entry.path for entry in entries), strict=True):
-        if found is None:
-            yield Finding("missing", entry.path, f"made by {entry.stage}: `dvc pull {entry.path}`")
-        elif found != entry.md5:
-            yield from _explain(entry, found, cache)
+        strange = found is None and os.path.lexists(entry.path)
+        if found is None and not strange:
+            where = "git checkout --" if entry.path in in_git else "dvc pull"
+            yield Finding("missing", entry.path, f"made by {entry.stage}: `{where} {shlex.quote(entry.path)}`")
+        elif found == entry.md5:
+            continue
+        elif entry.path in in_git:
+            place = shlex.quote(entry.path)
+            mend = f"`rm {place} && git checkout -- {place}`"
+            yield Finding(
+                "differs", entry.path, f"{found or 'no file'}, not {entry.md5} as {entry.stage} left it: {mend}"
+            )
+        else:
+            yield from _explain(entry, found or "no file", cache)
 
 
 def _explain(entry: Entry, found: str, cache: Path | None) -> Iterator[Finding]:
     was = read_manifest(cache, entry.md5) if cache and entry.md5.endswith(FOLDER) else None
     if was is None or not found.endswith(FOLDER):
-        yield Finding("differs", entry.path, f"{found}, not {entry.md5} as {entry.stage} left it")
+        mend = _command(entry, [entry.path], entry.md5, cache)
+        yield Finding("differs", entry.path, f"{found}, not {entry.md5} as {entry.stage} left it: {mend}")
         return
     now = manifest_of(Path(entry.path))
+    strange = [f"{entry.path}/{name}" for name, md5 in now.items() if not md5]  # a pipe: DVC would wait for it
     for name in sorted(was.keys() | now.keys()):
         where = f"{entry.path}/{name}"
         if name not in now:
-            yield Finding("missing", where, f"made by {entry.stage}: `dvc checkout {entry.path}`")
+            mend = _command(entry, strange, was[name], cache)
+            yield Finding("missing", where, f"made by {entry.stage}: {mend}")
         elif name not in was:
-            yield Finding("extra", where, f"{entry.stage} did not leave it there")
+            what = "" if now[name] else "it is no file, and "
+            yield Finding("extra", where, f"{what}{entry.stage} did not leave it there: `rm -f {shlex.quote(where)}`")
         elif was[name] != now[name]:
-            yield Finding("differs", where, f"{now[name]}, not {was[name]} as {entry.stage} left it")
+            mend = _command(entry, [where, *strange], was[name], cache)
+            yield Finding(
+                "differs", where, f"{now[name] or 'no file'}, not {was[name]} as {entry.stage} left it: {mend}"
+            )
+
+
+def _command(entry: Entry, removed: list[str], md5: str, cache: Path | None) -> str:
+    """What brings the output, or a file of it, back. DVC compares size and time alone, both here and in its cache: what
+    differs has to be `removed` before it looks, and a damaged object of the cache as well."""
+    kept = object_path(cache, md5) if cache else None
+    sound = kept is not None and kept.is_file() and file_md5(kept) == md5.removesuffix(FOLDER)
+    if kept is not None and not sound and kept.exists():
+        removed = [*removed, str(kept)]
+    place = shlex.quote(entry.path)
+    steps = [f"rm -rf {shlex.join(dict.fromkeys(removed))}"] if removed else []
+    steps += [] if sound else [f"dvc fetch {place}"]
+    return f"`{' && '.join([*steps, f'dvc checkout {place}'])}`"
+
+
+def _held_by_git() -> set[str]:
+    """Files that git tracks, and the folders that hold some."""
+    return {parent for name in list_files() for parent in (name, *map(str, Path(name).parents))}
 
 
 def check_deps(lock: Lock) -> Iterator[Finding]:
@@ -108,7 +148,7 @@ def check_strays(entries: Iterable[Entry]) -> Iterator[Finding]:
 
 def check_cache(entries: Iterable[Entry], cache: Path) -> Iterator[Finding]:
     """Objects of DVC's cache that are missing or damaged; what git holds need not be there."""
-    held = {parent for name in list_files() for parent in (name, *map(str, Path(name).parents))}
+    held = _held_by_git()
     wanted: dict[str, str] = {}
     for entry in entries:
         if entry.path in held:
@@ -121,7 +161,8 @@ def check_cache(entries: Iterable[Entry], cache: Path) -> Iterator[Finding]:
         if found is None:
             yield Finding("cache", where, f"its object {md5} is not in {cache}: `dvc fetch`")
         elif found != md5.removesuffix(FOLDER):
-            yield Finding("cache", where, f"its object {object_path(cache, md5)} is damaged: remove it, `dvc fetch`")
+            path = shlex.quote(str(object_path(cache, md5)))
+            yield Finding("cache", where, f"its object is damaged: `rm {path} && dvc fetch`")
 
 
 def _short(value: Any) -> str:

@@ -40,11 +40,11 @@ class Verdict:
 
 
 REMEDIES = {
-    "differs": "`dvc checkout` brings back what dvc.lock names; `dvc repro` makes it anew",
-    "extra": "`dvc checkout` removes what dvc.lock does not name",
+    "differs": "the command behind each brings it back; where no lab has it, remove it and `dvc repro`",
+    "extra": "remove what dvc.lock does not name",
     "missing": "`make pull` brings what another lab has pushed; `dvc repro` makes it",
-    "cache": "remove the objects that are named, then `dvc fetch`",
-    "replies": "`r2i replies verify --remove` removes damaged live records, `dvc checkout replies` mends the archive",
+    "cache": "remove the objects that are named, then `dvc fetch`; where no lab has one, `dvc repro` makes it",
+    "replies": "`r2i replies verify --remove` removes damaged live records; a segment: `dvc checkout replies`",
     "lock": "`dvc repro`",
     "params": "`dvc repro`, or `git checkout` the params of the lock",
     "code": "`dvc repro`, or `git checkout` the code of the lock",

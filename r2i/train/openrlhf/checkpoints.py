@@ -44,7 +44,16 @@ def is_complete(folder: Path, cluster: Cluster) -> bool:
     optimizers = list(folder.glob("*optim_states.pt"))
     enough = len(models) >= (gpus if cluster.zero_stage == 3 else 1)
     enough = enough and len(optimizers) >= (gpus if cluster.zero_stage else 0)
-    return enough and all(zipfile.is_zipfile(path) for path in [*models, *optimizers])  # a cut file has no directory
+    return enough and all(_is_sound(path) for path in [*models, *optimizers])
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether a file of torch's has all its bytes: a cut one has no directory, and each part has a checksum."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return file.testzip() is None
+    except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile):
+        return False
 
 
 def refuse_other_layout(files: Files, cluster: Cluster) -> None:

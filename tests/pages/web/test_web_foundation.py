@@ -25,18 +25,36 @@ def _fail(request: Request) -> Response:
     raise ERRORS[request.path_params["name"]]
 
 
-def client(hosts: tuple[str, ...] = (), base: str = "http://127.0.0.1:8710") -> TestClient:
+def client(hosts: tuple[str, ...] = (), base: str = "http://127.0.0.1:8710", peer: str = "127.0.0.1") -> TestClient:
     routes = [
         Route("/", lambda request: page(request, "error.html.j2", code=200, cause="fine", remedy="")),
         Route("/save", lambda request: Response("saved"), methods=["POST"]),
         Route("/fail/{name}", _fail),
     ]
-    return TestClient(make_app(routes, [], hosts, nav=[("Start", "/")]), base_url=base)
+    return TestClient(make_app(routes, [], hosts, nav=[("Start", "/")]), base_url=base, client=(peer, 50_000))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8710", "localhost:9000", "[::1]:8710", "LOCALHOST"])
 def test_loopback_names_are_answered(host: str) -> None:
     assert client().get("/", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("peer", ["192.0.2.7", "10.0.0.1", "2001:db8::1", "fe80::1%eth0", "::ffff:192.0.2.7"])
+@pytest.mark.parametrize("host", ["127.0.0.1:8710", "localhost", "[::1]:8710"])
+def test_another_machine_that_calls_itself_this_one_is_refused(host: str, peer: str) -> None:
+    """With --expose: only names that were allowed are answered to others."""
+    exposed = client(("lab.example",), peer=peer)
+    assert exposed.get("/", headers={"host": host}).status_code == 400
+    assert exposed.get("/", headers={"host": host, "x-forwarded-for": "127.0.0.1"}).status_code == 400
+    assert exposed.get("/", headers={"host": "lab.example"}).status_code == 200
+    assert (
+        client(("localhost",), peer=peer).get("/", headers={"host": "localhost:80"}).status_code == 200
+    )  # was allowed
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"])
+def test_this_machine_may_call_itself_by_any_of_its_names(peer: str) -> None:
+    assert client(peer=peer).get("/", headers={"host": "localhost:8710"}).status_code == 200
 
 
 @pytest.mark.parametrize(
