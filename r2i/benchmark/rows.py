@@ -177,7 +177,10 @@ def _cells(draft: Draft) -> Mapping[str, Any]:
 
 def _gold(draft: Draft, item_id: str) -> Row:
     """Options in the order shown, the right one's letter, and its text."""
-    label = draft.label or find_label(draft.options, draft.answer)
+    said = find_label(draft.options, draft.answer, letter_first=bool(draft.label))
+    label = draft.label or said
+    if said not in ("", label):  # the letter and the text of the answer contradict each other
+        label = ""
     if label not in LETTERS[: len(draft.options)] or not label:
         return {"options": list(draft.options), "label": "", "answer": draft.answer}
     options, answer = list(draft.options), draft.options[LETTERS.index(label)]

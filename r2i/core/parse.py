@@ -56,6 +56,12 @@ def last_span(text: str, tag: str = "answer") -> str | None:
 
 def last_boxed(text: str) -> str | None:
     """What stands in the last `\\boxed{...}`, inner braces balanced; None where it is not closed."""
+    place = last_box_place(text)
+    return text[slice(*place)] if place else None
+
+
+def last_box_place(text: str) -> tuple[int, int] | None:
+    """Where the inside of the last `\\boxed{...}` begins and ends; None where it is not closed."""
     start = text.rfind("\\boxed{")
     if start < 0:
         return None
@@ -63,7 +69,7 @@ def last_boxed(text: str) -> str | None:
     for at in range(begin, len(text)):
         depth += {"{": 1, "}": -1}.get(text[at], 0)
         if depth == 0:
-            return text[begin:at]
+            return begin, at
     return None
 
 

@@ -5,6 +5,7 @@ copy of it.
 """
 
 import re
+from itertools import pairwise
 
 # Names that models and chat templates give to reasoning: <think>, <thinking>, <|begin_of_thought|>, <seed:think>,
 # <|START_THINKING|>, ◁think▷, [THINK], <reasoning>, <details type="reasoning">, <|channel|>analysis<|message|> ...
@@ -33,6 +34,7 @@ _BARE_CHANNELS = re.compile(r"\s*(?:assistant)?(?:analysis|commentary)(?=[A-Z\"'
 _BARE_FINAL = "assistantfinal"
 _TURN_END = re.compile(
     r"<\|(?:im_end|endoftext|eot_id|end|return|eom_id|end_of_text|end_of_turn|im_start|start|user|END_OF_TURN_TOKEN)\|>"
+    r"(?!\s*(?:</|\}))"  # inside a span that is closed after it
     r"|</s>|<eos>|<end_of_turn>|<start_of_turn>|<turn\|>|<｜end▁of▁sentence｜>|<｜User｜>|\[INST\]"
 )
 _BOX = re.compile(r"<\|(begin|end)_of_box\|>")
@@ -63,7 +65,7 @@ def drop_tokens(text: str) -> str:
 def boxed_by_tokens(text: str) -> str | None:
     """What stands in the last closed <|begin_of_box|>...<|end_of_box|> (GLM-4.5V); None where there is none."""
     marks = list(_BOX.finditer(text))
-    for first, last in reversed(list(zip(marks, marks[1:], strict=False))):
+    for first, last in reversed(list(pairwise(marks))):
         if (first[1], last[1]) == ("begin", "end"):
             return text[first.end() : last.start()]
     return None

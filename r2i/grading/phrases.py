@@ -58,7 +58,16 @@ LEAD = re.compile(
     r"应该|应当|大概|可能|我认为|图中|图片中|它|这)(?![\w'])[\s,:]*|(?:it's|that's|(?:应该|我认为)?(?:是|为|选))[\s,:]*)+",
     _I,
 )
-NEGATED = re.compile(r"\b(?:not|never|no|neither|nor|cannot|without|don't|unlikely)\b|n['’]t\b|不|没|无|非", _I)
+NEGATED = re.compile(
+    r"\b(?:not|never|no|neither|nor|cannot|without|don't|unlikely|hardly|scarcely|lacks?|lacking|anything but|far from"
+    r"|fails? to|false|wrong|incorrect|ruled? out)\b|n['’]t\b|不|没|无|非|别的"
+    r"|\b(?:nicht|kein\w*|nie|ohne|weder|ne|pas|aucune?|jamais|sans|ning[uú]n\w*|nunca|sin|tampoco|non|senza|não|nem|sem"
+    r"|nenhum\w*|niet|geen|değil|yok|không|tidak|bukan|inte|ingen)\b|\bn['’]"
+    r"|\b(?:не|ни|нет|без)\b|\b(?:لا|ليس|ليست|لم|لن|غير|بدون)\b|नहीं|ない|なし|ません|ではなく|じゃな|아니|않|없",
+    _I,
+)
+_UNREAD = re.compile(r"[^\W\d_]")  # letters; those of scripts whose sentences are read are taken out before
+_READ_SCRIPTS = re.compile(r"[A-Za-z\u00c0-\u024f\u3400-\u9fff]")
 
 _NO_OPTION = r"none of (?:these|those|the|them)|neither of|no (?:correct |right |valid |such )?(?:option|answer|choice)"
 DECLINED = re.compile(
@@ -75,9 +84,26 @@ DECLINED = re.compile(
 )
 
 
+_NOTHING = re.compile(r"(?:0|zero)\b|(?:no|none|nothing|nobody|nowhere|empty|without|absent)\b|没有|无|空|零", _I)
+
+
 def negates(text: str) -> bool:
     """Whether `text` holds a word of negation: then what it names may be what it denies."""
     return bool(NEGATED.search(text))
+
+
+def may_deny(text: str, *said: str) -> bool:
+    """Whether `text` may deny what of it is `said`: it negates, or its other words are in a script that is not read."""
+    rest = text.casefold()
+    for part in said:
+        if part.strip():
+            rest = rest.replace(part.strip().casefold(), " ")
+    return negates(text) or bool(_UNREAD.search(_READ_SCRIPTS.sub(" ", rest)))
+
+
+def means_nothing(text: str) -> bool:
+    """Whether an answer says that there is nothing: "0", "no shape", "nothing", 没有; then "None" may mean it."""
+    return bool(_NOTHING.match(text.strip()))
 
 
 def declines(text: str) -> bool:

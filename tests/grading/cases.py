@@ -256,7 +256,7 @@ OPTION_TEXTS = [
     (COUNTS, "B", "five", Y, "option_text"),
     (COUNTS, "B", "There are 5 people in the image.", Y, "number"),
     (COUNTS, "B", "I count five of them.", Y, "number"),
-    (COUNTS, "D", "A dozen", Y, "number"),
+    (COUNTS, "D", "A dozen", Y, "option_text"),
     (PEOPLE, "B", "5", Y, "number"),
     (PEOPLE, "B", "Five persons", U, "none"),  # a judge may say
     (COUNTS, "B", "There are 6.", U, "none"),  # none of the options
@@ -357,9 +357,9 @@ NUMBERS = [
     (OPEN, "1200", "1,200", Y, "exact"),
     (OPEN, "1,200", "1200", Y, "exact"),
     (OPEN, "1200", "1 200", Y, "number"),
-    (OPEN, "25", "twenty-five", Y, "number"),
-    (OPEN, "2000000", "2 million", Y, "number"),
-    (OPEN, "300", "three hundred", Y, "number"),
+    (OPEN, "25", "twenty-five", Y, "exact"),
+    (OPEN, "2000000", "2 million", Y, "exact"),
+    (OPEN, "300", "three hundred", Y, "exact"),
     (OPEN, "5 cm", "5cm", Y, "exact"),
     (OPEN, "5 cm", "5 centimeters", Y, "exact"),
     (OPEN, "5 cm", "5", Y, "number"),
