@@ -138,7 +138,7 @@ class _Reader:
                 total, group, spelled = total + group * last, Fraction(0), True
             elif word == "dozen" and group > 0:
                 return total + group * 12, at + 1, True, 12
-            elif word == "and" and scale > 1 and self._ends_small(at + 1):
+            elif word == "and" and scale > 1 and self._ends_small(at + 1, scale):
                 place = at + 1
                 continue
             else:
@@ -155,14 +155,15 @@ class _Reader:
             return word != "zero"
         return not tens and rest >= 20 and rest % 10 == 0 and 0 < _ONES[word] < 10
 
-    def _ends_small(self, place: int) -> bool:
-        """Whether a number below a hundred stands there, which no scale follows: "and five", not "and five hundred"."""
+    def _ends_small(self, place: int, scale: int) -> bool:
+        """Whether a number below a hundred stands there that ends the one before: "two thousand and five", and of
+        "two hundred and five thousand"; not "two hundred and five hundred"."""
         word = self.word(place)
         if word not in _ONES and word not in _TENS:
             return False
         after = self.follows(place + 1)
         after += word in _TENS and 0 < _ONES.get(self.word(after), 0) < 10
-        return self.word(after) not in {**_SCALES, **_DOZEN, **_PLURALS}
+        return self.word(after) not in {**(_SCALES if scale > 100 else {"hundred": 100}), **_DOZEN, **_PLURALS}
 
     def _part(self, place: int) -> tuple[Fraction, int] | None:
         """ "a half", "one third", "three quarters", and the place after it."""

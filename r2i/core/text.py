@@ -64,7 +64,7 @@ _SHORT_UNIT = re.compile(rf"(?<![\w.,])({_AMOUNT})\s*(?:([mglLh])(?:{_END}|(?=\s
 _PRICE = re.compile(rf"(?<!\w)([$€£])\s*({_AMOUNT})(?!\.?\w)")
 
 _QUOTES = {('"', '"'), ("'", "'"), ("“", "”"), ("„", "“"), ("«", "»"), ("「", "」"), ("『", "』")}
-_DRESS = ".,;:!?()[]{}\"'。、，；：！？（）【】…"  # what stands around words without being said
+_DRESS = ".,;:!?()[]{}\"'«»„“”「」『』。、，；：！？（）【】…"  # what stands around words without being said
 _ONE_SIGN = str.maketrans({
     "’": "'", "‘": "'", "′": "'", "“": '"', "”": '"', "„": '"', "″": '"', "−": "-", "–": "-", "‐": "-", "‑": "-",
 })  # fmt: skip
@@ -130,7 +130,7 @@ def same_answer(a: str, b: str) -> bool:
     answers apart stays: "Gate A" is not "Gate", 10² not 102, 5' not 5", 2½ not 21/2, "A 12" not 12, "->" not "<-".
     """
     left, right = _words_of(a), _words_of(b)
-    if not left or not right or _differ_in_case(left, right):
+    if not left or not right or _units_differ(left, right):
         return False
     return _fold(left) == _fold(right) or _fold(_drop_articles(left)) == _fold(_drop_articles(right))
 
@@ -203,8 +203,12 @@ def _fold(words: list[str]) -> list[str]:
     return [word.casefold() for word in words]
 
 
-def _differ_in_case(left: list[str], right: list[str]) -> bool:
-    """Whether the same unit is written in another case that means another one: 5 mW and 5 MW."""
+def differ_in_unit(a: str, b: str) -> bool:
+    """Whether a unit is written in another case that means another one: 5 mW and 5 MW."""
+    return _units_differ(_words_of(a), _words_of(b))
+
+
+def _units_differ(left: list[str], right: list[str]) -> bool:
     for place, (a, b) in enumerate(zip(left, right, strict=False)):
         if a != b and a.casefold() == b.casefold():
             amount = re.match(r"\d[\d.,]*", a) or (place and re.search(r"\d$", left[place - 1]))

@@ -53,8 +53,8 @@ def read_label(text: str) -> tuple[str, str]:
     if not found:
         return "", ""
     letter, rest = (found[1] or found[2]).upper(), found[3] or ""
-    bare = found[2] is not None and found.end(2) == found.start(3)
-    return ("", "") if rest and bare else (letter, _unwrap(rest))
+    bare = rest and found[2] and not found.string[found.end(2) : found.start(3)].strip()
+    return ("", "") if bare and rest[0] != "(" else (letter, _unwrap(rest))
 
 
 def _unwrap(text: str) -> str:
@@ -96,7 +96,8 @@ def _may_be_label(text: str, named: str, options: list[str]) -> bool:
     letters = LETTERS[: len(options)]
     if len(word) != 1 or not word.isupper() or word not in letters or word == named:
         return False
-    return bool(_equal(rest, options)) and not _exact(text, options[letters.index(named)])
+    option = options[letters.index(named)]
+    return _exact(rest, option) and not _exact(text, option)
 
 
 def _exact(a: str, b: str) -> bool:
@@ -143,6 +144,8 @@ def equal_option(statement: Statement, options: list[str]) -> str | None:
     """The only option whose text, normalised, the statement or what it predicates is; or its yes or no."""
     for text in _readings(statement):
         named = _equal(text, options)
+        if len(named) == 1 and _may_be_label(text, named[0], options):
+            return None
         if len(named) == 1 and not (text != statement.text and not negates(text) and may_deny(statement.text, text)):
             return named[0]
     said = polarity(statement.core) or polarity(statement.text)
@@ -157,7 +160,9 @@ def equal_number(statement: Statement, options: list[str]) -> str | None:
 
 
 def equal_mathematics(statement: Statement, options: list[str]) -> str | None:
-    """The only option that is equal to the statement in mathematics."""
+    """The only option that is equal to the statement in mathematics; none where it denies something."""
+    if negates(statement.text):
+        return None
     return _only(options, lambda option: same_mathematics(statement.predicate, option))
 
 
@@ -188,12 +193,16 @@ def mentioned_option(statement: Statement, options: list[str]) -> str | None:
     """
     if not statement.finished or negates(statement.text) or len(statement.text.split()) > LONGEST:
         return None
-    if may_deny(statement.text, *options):
+    whole = _equal(statement.core, options)
+    if may_deny(statement.text, *options) or (len(whole) == 1 and _may_be_label(statement.core, whole[0], options)):
         return None
     form = f" {_spaced(statement.predicate)} "
     named = []
+    counted = read_quantity(statement.core) is not None  # else a number in it is bounded, or one of several
     for letter, option in sorted(zip(LETTERS, options, strict=False), key=lambda pair: -len(pair[1])):
         words = f" {_spaced(option)} "
+        if words.strip().isdigit() and not counted:
+            continue
         if len(words) > 3 - words.strip().isdigit() and words in form:
             named.append(letter)
             form = form.replace(words, " | ")

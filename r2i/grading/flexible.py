@@ -36,7 +36,9 @@ def same_polarity(statement: Statement, gold: str) -> bool | None:
 
 
 def same_expression(statement: Statement, gold: str) -> bool | None:
-    """As same_mathematics, of the statement or what it predicates."""
+    """As same_mathematics, of the statement or what it predicates; none that denies something."""
+    if negates(statement.text):
+        return None
     verdicts = [same_mathematics(text, gold) for text in dict.fromkeys((statement.core, statement.predicate))]
     return True if True in verdicts else False if False in verdicts else None
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from r2i.core.spelled import spell_digits
-from r2i.core.text import careful_form, plain_digits, strip_markup
+from r2i.core.text import careful_form, differ_in_unit, plain_digits, strip_markup
 from r2i.grading.phrases import negates
 
 _DIGITS = {char: value for value, char in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
@@ -34,13 +34,12 @@ _BOUND = re.compile(
 _RANGE = re.compile(
     rf"(?:between |either |about |from )?{_AMOUNT}\s*(?:or|to|and|-|–|~|或者?|到|至)\s*{_AMOUNT}(?: [^\W\d]+)?"
 )
-_FORMULA = re.compile(r"[\\*=√π]|\^|sqrt")
 # words before a number that leave it what it is
 _LEADS = frozenset(
     "there are is was were be i we you can could see count counted counting think believe about around approximately"
-    " roughly exactly only just total of number no room the a an in image picture photo it that this shows has have"
-    " they one so answer visible ~ ≈ 约 大约 图中 图片中 画面中 照片中 有 共 共有 一共 总共 一共有 总共有 图中有 图中共有"
-    " 是 为 答案是 画面中有 图片中有".split()
+    " roughly exactly only just total of number no room the in image picture photo it that this shows has have"
+    " they one so answer visible ~ ≈ 约 大约 图中 图片中 画面中 照片中 有 共 共有 一共 总共 一共有 总共有 图中有"
+    " 图中共有 是 为 答案是 画面中有 图片中有".split()
 )
 # words after a number that make another one of it, or join something to it
 _CHANGES = frozenset(
@@ -72,7 +71,13 @@ class Quantity:
 
 
 def read_quantity(text: str) -> Quantity | None:
-    """The only number in `text`; None for none, for several, for bounds ("at least 5") and denials ("not 5")."""
+    """The only number in `text`; None for none, for several, for bounds ("at least 5") and denials ("not 5"), and for a
+    fraction that stands alone, which is for mathematics."""
+    amount = _read(text)
+    return None if amount and "/" in amount.digits and not amount.before and not amount.rest else amount
+
+
+def _read(text: str) -> Quantity | None:
     if len(text) > LONGEST_TEXT:
         return None
     text = strip_markup(text)
@@ -80,8 +85,6 @@ def read_quantity(text: str) -> Quantity | None:
         return None
     text = re.sub(r"\bof (?=(?:them|these|those|the|us)\b)", "", text)
     text = _drop_repeat(spell_numerals(plain_digits(text)))
-    if _FORMULA.search(text):
-        return None
     form = re.sub(r"(?<!\w)- (?=\d)", "-", careful_form(text))
     found = list(_NUMBER.finditer(form))
     if len(found) != 1 or len(found[0][0]) > 40 or re.search(r"\d", form[: found[0].start()] + form[found[0].end() :]):
@@ -90,8 +93,6 @@ def read_quantity(text: str) -> Quantity | None:
     if value is None:
         return None
     before, rest = form[: found[0].start()].replace("~", " ").replace("≈", " ").split(), form[found[0].end() :].split()
-    if "/" in found[0][0] and not before and not rest:  # for mathematics
-        return None
     return Quantity(value, found[0][0], tuple(before), tuple(rest))
 
 
@@ -175,7 +176,7 @@ def compare_numbers(said: str, gold: str) -> bool | None:
     if given is None:
         return False if _names_range(said) else None
     fits = not right.rest or not given.rest or set(right.rest) <= set(given.rest)
-    if not fits or not given.is_plain or _is_doubtful(given, right):
+    if not fits or not given.is_plain or _is_doubtful(given, right) or differ_in_unit(said, gold):
         return None
     if given.value == right.value:
         return True
@@ -218,7 +219,7 @@ def _amount_of(text: str) -> tuple[str, Fraction] | None:
         values = [_ROMAN_VALUES[char] for char in plain]
         pairs = zip(values, [*values[1:], 0], strict=True)
         return "", Fraction(sum(-value if value < after else value for value, after in pairs))
-    amount = read_quantity(text)
+    amount = _read(text)
     if amount is None or set(amount.before) - _LEADS:
         return None
     kind, factor = _FACTORS.get(" ".join(amount.rest), (" ".join(amount.rest), Fraction(1)))

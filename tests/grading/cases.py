@@ -212,6 +212,8 @@ SPANS = [
     (COLORS, "B", "B</answer>", Y, "letter"),  # the opening tag was in the prompt
     (COLORS, "B", "<answer></answer>", U, "none"),
     (COLORS, "B", "<|begin_of_box|>B<|end_of_box|>", Y, "letter"),
+    (COLORS, "B", "<answer><|begin_of_box|>B<|end_of_box|></answer>", Y, "letter"),
+    (COLORS, "B", "<answer>blue<|endoftext|></answer>", Y, "option_text"),
     (COLORS, "B", "It isn't \\boxed{A}. It is \\boxed{B}", Y, "letter"),
     (COLORS, "B", "B<|im_end|>", Y, "letter"),
     (OPEN, "STOP", "<answer>Stop</answer>", Y, "exact"),
@@ -343,6 +345,9 @@ NUMBERS = [
     (OPEN, "5 people", "5 cars", U, "none"),
     (OPEN, "5", "5 (five)", Y, "number"),
     (OPEN, "5", "5+", U, "none"),
+    (OPEN, "5", "5 is not right", U, "none"),
+    (OPEN, "5", "5以上", U, "none"),
+    (OPEN, "5", "不是5", U, "none"),
     (OPEN, "5", "#5", Y, "exact"),
     (OPEN, "5", "5th", U, "none"),
     (OPEN, "5", "more than 5", U, "none"),

@@ -43,7 +43,7 @@ def is_right(reply: str, options: list[str], label: str, answer: str) -> bool:
 
 
 def find_answer(reply: str) -> str:
-    """Without reasoning: the last closed <answer> span, else the last \\boxed{}, else the last line that says something."""
+    """The last closed <answer> span, else the last \\boxed{}, else the last line that is not empty; no reasoning."""
     reply = read_final(reply)
     spans = re.findall(r"<answer>(.*?)</answer>", reply, re.DOTALL)
     boxed = re.findall(r"\\boxed\{([^{}]*)\}", reply)
