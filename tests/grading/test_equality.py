@@ -108,8 +108,9 @@ def test_groups_hold_every_answer_once_whatever_their_order(answers: list[str]) 
     ("one", "other"),
     [("Gate A", "Gate"), ("10²", "102"), ("5'", '5"'), ("A 12", "12"), ("007", "7"), ("2½", "21/2"),
      ("minus five", "5"),
-     ("not 5", "5"), ("at least 5", "5"), ("10 million", "10"), ("C#", "C"), ("→", "←"), ("5 mW", "5 MW"), ("m²", "m2"),
-     ("10:30", "10 30"), ("Exit A", "Exit"), ("A. blue", "blue"), ("1.200", "1200"), ("五六个", "56"), ("Joe's", "Joe")],
+     ("not 5", "5"), ("at least 5", "5"), ("10 million", "10"), ("C#", "C"), ("→", "←"), ("5 mW", "5 MW"),
+     ("m²", "m2"), ("Joe's", "Joe"),
+     ("10:30", "10 30"), ("Exit A", "Exit"), ("A. blue", "blue"), ("1.200", "1200"), ("五六个", "56")],
 )  # fmt: skip
 def test_what_differs_is_not_merged_by_a_vote(one: str, other: str) -> None:
     groups = group_answers([one] * 4 + [other] * 4)
