@@ -192,7 +192,7 @@ def _gold(draft: Draft, item_id: str) -> Row:
 
 def _missing(row: Row) -> str:
     """Why a row can't be asked or scored."""
-    if not row["question"] or not (row["answer"] or row["options"]):
+    if not row["question"] or not row["answer"]:
         return "no_question_or_answer"
     if len(row["options"]) > len(LETTERS):
         return "too_many_options"

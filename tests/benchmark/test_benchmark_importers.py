@@ -380,7 +380,7 @@ def test_no_letter_is_right_by_default(tmp_path: Path) -> None:
     assert [(row["status"], row["label"], row["answer"]) for row in rows if row["status"] == "ok"] == [
         ("ok", "C", "kevlar")
     ]
-    assert {row["reason"] for row in rows if row["status"] != "ok"} == {"no_gold_option"}
+    assert {row["reason"] for row in rows if row["status"] != "ok"} == {"no_gold_option", "no_question_or_answer"}
 
 
 def test_a_letter_and_a_text_that_contradict_each_other_are_no_gold(tmp_path: Path) -> None:
