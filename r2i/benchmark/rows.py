@@ -17,7 +17,7 @@ from r2i.core.spool import Spool
 from r2i.core.tables import Row
 from r2i.importing.boxes import BoxForm, Quad, join_boxes
 from r2i.importing.pictures import read_picture
-from r2i.importing.questions import find_label, relabel, strip_tags
+from r2i.importing.questions import find_label, read_letter, relabel, strip_tags
 from r2i.importing.records import Record, read_text
 
 View = Callable[[], bytes]
@@ -177,9 +177,9 @@ def _cells(draft: Draft) -> Mapping[str, Any]:
 
 def _gold(draft: Draft, item_id: str) -> Row:
     """Options in the order shown, the right one's letter, and its text."""
-    said = find_label(draft.options, draft.answer, letter_first=bool(draft.label))
+    said = find_label(draft.options, draft.answer)
     label = draft.label or said
-    if said not in ("", label):  # the letter and the text of the answer contradict each other
+    if said not in ("", label) and not read_letter(draft.answer):  # the answer's text contradicts its letter
         label = ""
     if label not in LETTERS[: len(draft.options)] or not label:
         return {"options": list(draft.options), "label": "", "answer": draft.answer}

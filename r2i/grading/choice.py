@@ -201,13 +201,12 @@ def mentioned_option(statement: Statement, options: list[str]) -> str | None:
     counted = read_quantity(statement.core) is not None  # else a number in it is bounded, or one of several
     for letter, option in sorted(zip(LETTERS, options, strict=False), key=lambda pair: -len(pair[1])):
         words = f" {_spaced(option)} "
-        if words.strip().isdigit() and not counted:
-            continue
         if len(words) > 3 - words.strip().isdigit() and words in form:
             named.append(letter)
             form = form.replace(words, " | ")
     if len(named) == 1:
-        return named[0]
+        number = _spaced(options[LETTERS.index(named[0])]).isdigit()
+        return named[0] if counted or not number else None
     bare = not re.sub(r"[|,和或与、及 ]|\b(?:and|or|both|either)\b", "", form)
     return " ".join(sorted(named)) if named and bare else None
 

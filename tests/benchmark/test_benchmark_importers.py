@@ -335,6 +335,13 @@ def test_initials_in_columns_or_lists_are_names_and_the_letter_goes_by_the_colum
     assert (item["options"], item["label"], item["answer"]) == (NAMES, "C", "D. Dunn")
 
 
+def test_an_empty_column_moves_the_letter_with_its_text(tmp_path: Path) -> None:
+    row = {"index": 0, "image": base64_of(photo(1)), "question": "What?", "answer": "C", "category": "single"}
+    columns = {"A": None, "B": "x", "C": "y", "D": "z"}
+    (item,), _ = import_all("hrbench", put_jsonl(tmp_path / "a.jsonl", [row | columns]))
+    assert (item["options"], item["label"], item["answer"]) == (["x", "y", "z"], "B", "y")
+
+
 def test_marks_in_a_question_and_in_options_cut_neither(tmp_path: Path) -> None:
     lamps = "Which of the lamps marked (A) and (B) is lit?"
     texts = {
