@@ -33,9 +33,9 @@ _DETAILS = re.compile(r"<details\s+type=[\"']?reasoning[^<>]{0,80}>.*?(?:</detai
 _BARE_CHANNELS = re.compile(r"\s*(?:assistant)?(?:analysis|commentary)(?=[A-Z\"'“(]|\s*$)")
 _BARE_FINAL = "assistantfinal"
 _TURN_END = re.compile(
-    r"<\|(?:im_end|endoftext|eot_id|end|return|eom_id|end_of_text|end_of_turn|im_start|start|user|END_OF_TURN_TOKEN)\|>"
-    r"(?!\s*(?:</|\}))"  # inside a span that is closed after it
-    r"|</s>|<eos>|<end_of_turn>|<start_of_turn>|<turn\|>|<｜end▁of▁sentence｜>|<｜User｜>|\[INST\]"
+    r"(?:<\|(?:im_end|endoftext|eot_id|end|return|eom_id|end_of_text|end_of_turn|im_start|start|user|END_OF_TURN_TOKEN)"
+    r"\|>|</s>|<eos>|<end_of_turn>|<start_of_turn>|<turn\|>|<｜end▁of▁sentence｜>|<｜User｜>|\[INST\])"
+    r"(?!\s*(?:</|\}))"  # not inside a span that is closed after it
 )
 _BOX = re.compile(r"<\|(begin|end)_of_box\|>")
 _TOKEN = re.compile(

@@ -180,8 +180,10 @@ def mentioned_letter(statement: Statement, options: list[str]) -> str | None:
     texts = {normalise(option) for option in options}
     if not letters or any(letter.lower() in texts for letter in letters):
         return None
+    if negates(text):
+        return None
     if len(letters) > 1:
-        return None if negates(text) else " ".join(letters)
+        return " ".join(letters)
     left = re.sub(pattern, " ", text, count=1)
     return _with_text(letters[0], left, options)
 
@@ -198,7 +200,8 @@ def mentioned_option(statement: Statement, options: list[str]) -> str | None:
         return None
     form = f" {_spaced(statement.predicate)} "
     named = []
-    counted = read_quantity(statement.core) is not None  # else a number in it is bounded, or one of several
+    amount = read_quantity(statement.core)
+    counted = amount is not None and amount.is_plain  # else a number in it is bounded, one of several, or in a name
     for letter, option in sorted(zip(LETTERS, options, strict=False), key=lambda pair: -len(pair[1])):
         words = f" {_spaced(option)} "
         if len(words) > 3 - words.strip().isdigit() and words in form:

@@ -24,9 +24,9 @@ _NUMBER = re.compile(
 )
 _BOUND = re.compile(
     r"\b(?:at least|at most|no (?:more|less|fewer)|(?:more|less|fewer|greater|bigger|smaller|other|rather) than|over"
-    r"|under|above|below|beyond|up to|almost|nearly|minimum|maximum|min\.|max\.|or (?:more|less|so|fewer|above|over)"
-    r"|and (?:more|up|above)|plus|as many as|upwards?|exceeds?|except|excluding|without|dozens|hundreds|thousands"
-    r"|millions|several|some)\b"
+    r"|under|above|below|beyond|up to|almost|nearly|minimum|maximum|min\.|max\."
+    r"|(?:or|maybe|perhaps|possibly) (?:more|less|so|fewer|above|over)|and (?:more|up|above)|plus|as many as|upwards?"
+    r"|exceeds?|except|excluding|without|dozens|hundreds|thousands|millions|several|some)\b"
     r"|[<>≥≤≠±]|\d\s?\+|至少|最多|超过|不到|不足|不止|以上|以下|左右|多于|少于|大于|小于|起码|来[个人]|几|\d多|十多"
     r"|将近|接近|近|以外|除了",
     re.IGNORECASE,
@@ -37,9 +37,9 @@ _RANGE = re.compile(
 # words before a number that leave it what it is
 _LEADS = frozenset(
     "there are is was were be i we you can could see count counted counting think believe about around approximately"
-    " roughly exactly only just total of number no room the in image picture photo it that this shows has have"
-    " they one so answer visible ~ ≈ 约 大约 图中 图片中 画面中 照片中 有 共 共有 一共 总共 一共有 总共有 图中有"
-    " 图中共有 是 为 答案是 画面中有 图片中有".split()
+    " roughly exactly only just total of number no room the in image picture photo it that this shows has have they one"
+    " so answer visible maybe perhaps probably likely ~ ≈ 约 大约 图中 图片中 画面中 照片中 有 共 共有 一共 总共 一共有 总共有"
+    " 图中有 图中共有 是 为 答案是 画面中有 图片中有".split()
 )
 # words after a number that make another one of it, or join something to it
 _CHANGES = frozenset(

@@ -43,12 +43,13 @@ ENDORSED = re.compile(
 ENDORSED_TEXT = re.compile(
     rf"^(.{{1,80}}?)\s+(?:is|would be|must be)\s+(?:the|my)\s+(?:{_GOOD}\s+)?(?:answer|choice|option)\b", _I
 )
+CORRECTED = re.compile(r"^.*,\s*(?:no|sorry|or rather|i mean),\s+", _I)  # "A, no, B"
 CONTRAST = re.compile(
     r"(?<=[^\s,;])(?:,\s*(?:and\s+)?not|,?\s+rather\s+than|,?\s+instead\s+of)\s[^,;]*$", _I
 )  # "blue, not red"
 WITHDRAWN = re.compile(
     r"\b(?:wait|actually|hmm+|on second thought|correction|scratch that|let me (?:re|double|look|check)|i was wrong"
-    r"|i made a mistake|looking again)\b|^no[,.]|不对|等等|更正|重新看|再看",
+    r"|i made a mistake|looking again)\b|(?:^|[?.!]\s)no[,.]|不对|等等|更正|重新看|再看",
     _I | re.MULTILINE,
 )
 LEAD = re.compile(
@@ -60,7 +61,8 @@ LEAD = re.compile(
 )
 NEGATED = re.compile(
     r"\b(?:not|never|no|neither|nor|cannot|without|don't|unlikely|hardly|scarcely|lacks?|lacking|anything but|far from"
-    r"|fails? to|false|wrong|incorrect|ruled? out)\b|n['’]t\b|不|没|无|非|别的"
+    r"|fails? to|false|wrong|incorrect|ruled? out|(?:all|everything|nothing) but|except|excluding|excluded|other than"
+    r"|apart from|almost|nearly)\b|n['’]t\b|不|没|无|非|别的"
     r"|\b(?:nicht|kein\w*|nie|ohne|weder|ne|pas|aucune?|jamais|sans|ning[uú]n\w*|nunca|sin|tampoco|non|senza|não|nem|sem"
     r"|nenhum\w*|niet|geen|değil|yok|không|tidak|bukan|inte|ingen)\b|\bn['’]"
     r"|\b(?:не|ни|нет|без)\b|\b(?:لا|ليس|ليست|لم|لن|غير|بدون)\b|नहीं|ない|なし|ません|ではなく|じゃな|아니|않|없",

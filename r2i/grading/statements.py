@@ -11,7 +11,17 @@ from typing import Literal
 from r2i.core.parse import last_box_place, last_boxed
 from r2i.core.reasoning import drop_tokens, read_final
 from r2i.core.text import plain_digits
-from r2i.grading.phrases import CONNECTOR, CONTRAST, ENDORSED, ENDORSED_TEXT, LEAD, LIKELIEST, MARK, WITHDRAWN
+from r2i.grading.phrases import (
+    CONNECTOR,
+    CONTRAST,
+    CORRECTED,
+    ENDORSED,
+    ENDORSED_TEXT,
+    LEAD,
+    LIKELIEST,
+    MARK,
+    WITHDRAWN,
+)
 
 Form = Literal["alone", "marked", "last"]
 _END = re.compile(r"(?<![^A-Za-z0-9][A-Ja-j])(?<!^[A-Ja-j])(?<!\b\d)[.!?]+[\"')\]]*(?=\s)|[。!?]|\n+|</")
@@ -129,8 +139,9 @@ def find_statements(reply: str) -> list[Statement]:
 
 
 def _state(text: str, form: Form) -> Statement:
-    """A statement without what it is set against: "blue, not red" says blue, "B or D, most likely D" D."""
-    return Statement(CONTRAST.sub("", LIKELIEST.sub("", text)), form)
+    """A statement without what it is set against: of "blue, not red" blue, of "B or D, most likely D" D, of "A, no, B"
+    B."""
+    return Statement(CONTRAST.sub("", CORRECTED.sub("", LIKELIEST.sub("", text))), form)
 
 
 def split(text: str) -> list[str]:

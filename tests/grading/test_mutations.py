@@ -66,6 +66,7 @@ MUTATIONS: list[tuple[Any, str, Any]] = [
     (statements, "ENDORSED_TEXT", NEVER),
     (statements, "CONNECTOR", NEVER),
     (statements, "CONTRAST", NEVER),
+    (statements, "CORRECTED", NEVER),
     (statements, "LIKELIEST", NEVER),
     (statements, "WITHDRAWN", NEVER),
     (statements, "LEAD", NEVER),
