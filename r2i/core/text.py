@@ -174,6 +174,7 @@ def _words_of(text: str) -> list[str]:
     spelled = re.sub(r"(?<=[^\W\d_])-(?=[^\W\d_])", " ", spelled)  # dark-blue; by a digit it is a minus
     spelled = re.sub(r"(?<=[^\W\d_])\s&\s(?=[^\W\d_])", " and ", spelled)
     spelled = re.sub(r"(?<!\w)#\s?(?=\d)", "", spelled)
+    spelled = re.sub(r"(?<![\w.])(-?)\.(?=\d)", r"\g<1>0.", spelled)
     said = spelled.split()
     words = [_undress(word, place + 1 == len(said)) for place, word in enumerate(said)]
     return [word for word in words if word] or ([plain] if plain else [])

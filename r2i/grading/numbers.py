@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from r2i.core.spelled import spell_digits
 from r2i.core.text import careful_form, differ_in_unit, plain_digits, strip_markup
-from r2i.grading.phrases import negates
+from r2i.grading.phrases import has_unread_script, negates
 
 _DIGITS = {char: value for value, char in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
 _POWERS = {"十": 10, "百": 100, "千": 1000}
@@ -38,15 +38,17 @@ _RANGE = re.compile(
 _LEADS = frozenset(
     "there are is was were be i we you can could see count counted counting think believe about around approximately"
     " roughly exactly only just total of number no room the in image picture photo it that this shows has have they one"
-    " so answer visible maybe perhaps probably likely ~ ≈ 约 大约 图中 图片中 画面中 照片中 有 共 共有 一共 总共 一共有 总共有"
-    " 图中有 图中共有 是 为 答案是 画面中有 图片中有".split()
+    " so answer visible maybe perhaps probably likely ~ ≈ 约 大约 图中 图片中 画面中 照片中 有 共 共有 一共 总共"
+    " 一共有 总共有 图中有 图中共有 是 为 答案是 画面中有 图片中有".split()
 )
 # words after a number that make another one of it, or join something to it
 _CHANGES = frozenset(
-    "million billion thousand hundred dozen k m bn b pair pairs couple couples dozens am pm a.m p.m o'clock oclock x"
-    " times th st nd rd half halves quarter quarters third thirds and plus or but except besides excluding including"
-    " per each every minus less more fewer too of out off to until till past point fold ′ ″ 倍 成 对 双 点 半 多 万"
-    " 亿".split()
+    "million billion thousand hundred dozen score gross k m bn b pair pairs couple couples dozens am pm a.m p.m o'clock"
+    " oclock x times th st nd rd half halves quarter quarters third thirds and plus or but except besides excluding"
+    " including per each every minus less more fewer too of out off to until till past point fold ′ ″ 倍 成 对 双 点"
+    " 半 多 万 亿 january february march april may june july august september october november december jan feb mar"
+    " apr jun jul aug sep sept oct nov dec o ou oder y et und e más mas mehr più mais plus moins menos weniger meno"
+    " meer minder или и больше более меньше менее أو أكثر أقل या अधिक कम または 또는 이상 이하 veya fazla atau lebih".split()
 )
 _NOTHING = re.compile(
     r"(?:there (?:are|is|were) )?(?:none|zero)(?: at all)?|没有|一个也没有|一个都没有|无", re.IGNORECASE
@@ -66,8 +68,12 @@ class Quantity:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is an amount of something, and no part of a name: "5 people", not "Main Street 12" or "10 pm"."""
-        return not (set(self.before) - _LEADS) and not (_CHANGES & set(self.rest))
+        """Whether it is an amount of something, and no part of a name: "5 people", not "Main Street 12" or "10 pm".
+
+        Of a script whose sentences no rule reads one word may follow, what is counted.
+        """
+        unread = [word for word in self.rest if has_unread_script(word)]
+        return not (set(self.before) - _LEADS or _CHANGES & set(self.rest) or (unread and len(self.rest) > 1))
 
 
 def read_quantity(text: str) -> Quantity | None:

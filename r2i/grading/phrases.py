@@ -100,7 +100,12 @@ def may_deny(text: str, *said: str) -> bool:
     for part in said:
         if part.strip():
             rest = rest.replace(part.strip().casefold(), " ")
-    return negates(text) or bool(_UNREAD.search(_READ_SCRIPTS.sub(" ", rest)))
+    return negates(text) or has_unread_script(rest)
+
+
+def has_unread_script(text: str) -> bool:
+    """Whether letters of `text` are neither Latin nor Chinese: no rule reads a sentence in them."""
+    return bool(_UNREAD.search(_READ_SCRIPTS.sub(" ", text)))
 
 
 def means_nothing(text: str) -> bool:

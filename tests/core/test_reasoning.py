@@ -1,5 +1,7 @@
 """Reasoning is never read as the answer, and special tokens never stand in one."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -83,7 +85,7 @@ JSON_READERS = [
 @pytest.mark.parametrize(("read", "thought", "said", "meant"), JSON_READERS)
 @pytest.mark.parametrize(("opening", "closing"), FORMS)
 def test_json_in_reasoning_is_no_verdict_box_list_or_check(
-    read, thought: str, said: str, meant: object, opening: str, closing: str
+    read: Callable[[str], object], thought: str, said: str, meant: object, opening: str, closing: str
 ) -> None:
     assert read(f"{opening}{thought}{closing}{said}") == meant
     for reply in (f"{opening}{said}{thought}{closing}I can't tell.", f"{opening}{thought}"):

@@ -73,6 +73,8 @@ def read_letter(said: str, options: list[str]) -> str | None:
 def plain(text: str) -> str:
     """In small letters, without what stands around it; a text of nothing else stays."""
     text = " ".join(text.casefold().split())
+    if not re.search(r"(?<!\w)[\"'](?=\w)", text):  # no quotation: 5" are inches, 5' feet
+        text = re.sub(r"(?<=\d)'(?!\w)", "′", re.sub(r"(?<=\d)(?:\"|'')(?!\w)", "″", text))
     return text.strip(" .,;:!?\"'`*_()[]“”‘’。，！？") or (text if text.strip(" .") else "")
 
 
@@ -104,9 +106,9 @@ _DETAILS = re.compile(r"<details\s+type=[\"']?reasoning[^<>]{0,80}>.*?(?:</detai
 _BARE_CHANNELS = re.compile(r"\s*(?:assistant)?(?:analysis|commentary)(?=[A-Z\"'“(]|\s*$)")
 _BARE_FINAL = "assistantfinal"
 _TURN_END = re.compile(
-    r"<\|(?:im_end|endoftext|eot_id|end|return|eom_id|end_of_text|end_of_turn|im_start|start|user|END_OF_TURN_TOKEN)\|>"
-    r"(?!\s*(?:</|\}))"  # inside a span that is closed after it
-    r"|</s>|<eos>|<end_of_turn>|<start_of_turn>|<turn\|>|<｜end▁of▁sentence｜>|<｜User｜>|\[INST\]"
+    r"(?:<\|(?:im_end|endoftext|eot_id|end|return|eom_id|end_of_text|end_of_turn|im_start|start|user|END_OF_TURN_TOKEN)"
+    r"\|>|</s>|<eos>|<end_of_turn>|<start_of_turn>|<turn\|>|<｜end▁of▁sentence｜>|<｜User｜>|\[INST\])"
+    r"(?!\s*(?:</|\}))"  # not inside a span that is closed after it
 )
 _BOX = re.compile(r"<\|(begin|end)_of_box\|>")
 _TOKEN = re.compile(
