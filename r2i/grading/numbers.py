@@ -48,7 +48,8 @@ _CHANGES = frozenset(
     " including per each every minus less more fewer too of out off to until till past point fold ′ ″ 倍 成 对 双 点"
     " 半 多 万 亿 january february march april may june july august september october november december jan feb mar"
     " apr jun jul aug sep sept oct nov dec o ou oder y et und e más mas mehr più mais plus moins menos weniger meno"
-    " meer minder или и больше более меньше менее أو أكثر أقل या अधिक कम または 또는 이상 이하 veya fazla atau lebih".split()
+    " meer minder или и больше более меньше менее أو أكثر أقل या"
+    " अधिक कम または 또는 이상 이하 veya fazla atau lebih".split()
 )
 _NOTHING = re.compile(
     r"(?:there (?:are|is|were) )?(?:none|zero)(?: at all)?|没有|一个也没有|一个都没有|无", re.IGNORECASE
