@@ -6,6 +6,8 @@ A normal form is no equality: `normalise` makes ids and finds repeated questions
 
 import re
 import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
 
 from r2i.core.spelled import NUMBERS, spell_digits
 
@@ -142,7 +144,7 @@ def careful_form(text: str) -> str:
 
 def plain_digits(text: str) -> str:
     """Full-width letters and every script's digits as plain ones; powers and fractions as such: 10^2, 2 1/2."""
-    return "".join(map(_plain_char, _spread_powers(text)))
+    return text if text.isascii() else "".join(map(_plain_char, _spread_powers(text)))
 
 
 def _spread_powers(text: str) -> str:
@@ -161,7 +163,8 @@ def _plain_char(char: str) -> str:
     return unicodedata.normalize("NFKC", char).replace("⁄", "/") if folds else char
 
 
-def _words_of(text: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def _words_of(text: str) -> tuple[str, ...]:
     """The words of an answer in their own case, numbers in digits, units named; a text of signs alone is one word."""
     plain = " ".join(unicodedata.normalize("NFC", plain_digits(strip_markup(text))).translate(_ONE_SIGN).split())
     marked = plain
@@ -177,7 +180,7 @@ def _words_of(text: str) -> list[str]:
     spelled = re.sub(r"(?<![\w.])(-?)\.(?=\d)", r"\g<1>0.", spelled)
     said = spelled.split()
     words = [_undress(word, place + 1 == len(said)) for place, word in enumerate(said)]
-    return [word for word in words if word] or ([plain] if plain else [])
+    return tuple(word for word in words if word) or ((plain,) if plain else ())
 
 
 def _undress(word: str, last: bool) -> str:
@@ -185,7 +188,7 @@ def _undress(word: str, last: bool) -> str:
     return word if not last and _OPTION_MARK.fullmatch(word) else word.strip(_DRESS)
 
 
-def _drop_articles(words: list[str]) -> list[str]:
+def _drop_articles(words: Sequence[str]) -> list[str]:
     """Without "the", and without "a" and "an" where they can be nothing but articles: before a word, at the beginning
     or after a preposition; never the capital of "Gate A", "A 12", "A B" and "Vitamin A tablets"."""
     kept = []
@@ -200,7 +203,7 @@ def _drop_articles(words: list[str]) -> list[str]:
     return kept
 
 
-def _fold(words: list[str]) -> list[str]:
+def _fold(words: Sequence[str]) -> list[str]:
     return [word.casefold() for word in words]
 
 
@@ -209,7 +212,7 @@ def differ_in_unit(a: str, b: str) -> bool:
     return _units_differ(_words_of(a), _words_of(b))
 
 
-def _units_differ(left: list[str], right: list[str]) -> bool:
+def _units_differ(left: Sequence[str], right: Sequence[str]) -> bool:
     for place, (a, b) in enumerate(zip(left, right, strict=False)):
         if a != b and a.casefold() == b.casefold():
             amount = re.match(r"\d[\d.,]*", a) or (place and re.search(r"\d$", left[place - 1]))

@@ -126,9 +126,8 @@ def stated_letter(statement: Statement, options: list[str]) -> str | None:
     for text in dict.fromkeys((whole, statement.core)):
         if match := _BARE.fullmatch(text):
             letter = match.group(1).upper()
-            others = _equal(letter, options) not in ([], [letter])  # it is the text of another option
             spoken = letter not in _letters(options) or re.search(r"letter|字母", text, re.IGNORECASE)
-            return None if others and spoken else letter
+            return None if spoken and _equal(letter, options) not in ([], [letter]) else letter  # another option's text
         if len(listed := sorted(set(_LISTED.findall(text)) & set(_letters(options)))) > 2:
             return " ".join(listed)
         if (match := _HEAD.fullmatch(text)) and (letter := match.group(1).upper()) in _letters(options):

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from r2i.core.spelled import spell_digits
 from r2i.core.text import careful_form, differ_in_unit, plain_digits, strip_markup
@@ -84,6 +85,7 @@ def read_quantity(text: str) -> Quantity | None:
     return None if amount and "/" in amount.digits and not amount.before and not amount.rest else amount
 
 
+@lru_cache(maxsize=4096)
 def _read(text: str) -> Quantity | None:
     if len(text) > LONGEST_TEXT:
         return None
