@@ -19,6 +19,7 @@ from r2i.endpoint.flow import Job, run_jobs
 from r2i.endpoint.ledger import Ledger
 from r2i.endpoint.pictures import sort_by_picture
 from r2i.grading.equality import group_equal
+from r2i.grading.phrases import is_stand_in
 
 MAX_LENGTH = 300  # characters of an answer
 
@@ -115,7 +116,7 @@ def parse_answer(text: str) -> ParsedAnswer:
     span = last_span(text) if "<answer>" in text else boxed
     span = (last_boxed(span) or span) if span else ""  # a box inside the span
     answer = " ".join(strip_markup(drop_tokens(span)).split())
-    if is_no_answer(answer):
+    if is_no_answer(answer) or is_stand_in(answer):
         return ParsedAnswer("", "no_answer")
     return ParsedAnswer(answer) if len(answer) <= MAX_LENGTH else ParsedAnswer("", "too_long")
 

@@ -108,6 +108,11 @@ def has_unread_script(text: str) -> bool:
     return bool(_UNREAD.search(_READ_SCRIPTS.sub(" ", text)))
 
 
+def is_stand_in(text: str) -> bool:
+    """Whether a short answer says only that there is none: "It cannot be determined", "not visible", 无法确定."""
+    return bool(DECLINED.fullmatch(LEAD.sub("", text.strip(" .!。"))))
+
+
 def means_nothing(text: str) -> bool:
     """Whether an answer says that there is nothing: "0", "no shape", "nothing", 没有; then "None" may mean it."""
     return bool(_NOTHING.match(text.strip()))

@@ -34,6 +34,12 @@ _HEADING = re.compile(
     re.IGNORECASE,
 )
 _ENDS_QUESTION = re.compile(r"[?？。.!:：\n](?:\*\*)?\s*$")
+_HOW_TO_ANSWER = re.compile(
+    r"\b(?:answer\w*|options?|letters?|choices?|choose\w*|select\w*|pick|respond|reply|response|format|steps?|tags?|image"
+    r"|picture|correct|best|right|only|directly|boxed|explain|explanation|output|please|solution|reason\w*|think)\b"
+    r"|[选答图请]|<\w+>",
+    re.IGNORECASE,
+)
 _INSTRUCTION = re.compile(r"\s*(?:choose|answer|select|pick|reply|respond|give|write|output|please|put|end|use)\b")
 _WIDE = str.maketrans("（）：．", "():.")
 _CHOICE = re.compile(r"\s*(?:[(（\[]([A-Z])[)）\]]|([A-Z])([.):：、．]))\s*(.*)", re.DOTALL)
@@ -108,7 +114,8 @@ def split_options(text: str, inline: bool = True) -> tuple[str, list[str]]:
     Options are the last list of two or more that are lettered A, B, ... in a row and in one style: at the beginning of
     lines, else (`inline`) within one, after a heading or the question's end. A line between two options belongs to the
     upper one. ([text], []) where there are no options, one is empty, no question stands before them, a question
-    follows them (the list is quoted), or they can be told apart in two ways.
+    or a sentence that does not say how to answer follows them (the list is quoted), or they can be told apart in two
+    ways.
     """
     text = strip_tags(text)
     question, options = _split(text, inline) or (text, [])
@@ -120,7 +127,8 @@ def is_ambiguous(text: str, answer: str) -> bool:
     letter, number = read_letter(answer), _plain_answer(answer).strip("().")
     marks = {mark["letter"] or mark["letter2"] for mark in _INLINE.finditer(text)}
     marks = {mark.upper() for mark in marks | {mark["letter"] for mark in _LINE.finditer(text)}}
-    return (bool(letter) and {"A", "B"} <= marks) or number in _NUMBERED.findall(text)
+    bare = set(re.findall(r"^\s*([A-Z])\s+\S", text, re.MULTILINE))
+    return letter in marks or (bool(letter) and {"A", "B"} <= bare) or number in _NUMBERED.findall(text)
 
 
 @dataclass(frozen=True)
@@ -139,7 +147,7 @@ def _split(text: str, inline: bool) -> tuple[str, list[str]] | None:
     run = _last_run(lines)
     if run:
         options, after = _cut(text, run)
-        if _is_question(after) or any(mark.style == run[0].style and mark.letter.upper() != "A" for mark in lines
+        if _goes_on(after) or any(mark.style == run[0].style and mark.letter.upper() != "A" for mark in lines
                                       if mark.start > run[-1].start):  # fmt: skip
             return None
         return _question_before(text, run[0].start, options)
@@ -165,7 +173,12 @@ def _split_line(text: str) -> tuple[str, list[str]] | None:
             run = spaced
         if len(run) > 1:
             options, after = _cut(text, run)
-            return None if _is_question(after) else _question_before(text, first.start, options)
+            ends = [option[-1:] in "?？" for option in options]  # "Is it A. a cat, B. a dog?" is a question to its end
+            return (
+                None
+                if _goes_on(after) or (ends[-1] and not all(ends))
+                else _question_before(text, first.start, options)
+            )
     return None
 
 
@@ -211,8 +224,9 @@ def _cut(text: str, run: list[_Mark]) -> tuple[list[str], str]:
     return [_join_lines(option).rstrip(",;，； ") for option in options], "\n".join(lines[last:])
 
 
-def _is_question(after: str) -> bool:
-    return bool(re.search(r"[?？]", after))
+def _goes_on(after: str) -> bool:
+    """Whether the question goes on after a list: it asks something, or says what is not how to answer."""
+    return bool(re.search(r"[?？]", after)) or (bool(after.strip()) and not _HOW_TO_ANSWER.search(after))
 
 
 def _question_before(text: str, start: int, options: list[str]) -> tuple[str, list[str]] | None:

@@ -7,6 +7,7 @@ from r2i.core.parse import Parsed, make_form, read_json, strict_object
 from r2i.core.reasoning import drop_tokens
 from r2i.core.text import is_no_answer, strip_markup
 from r2i.grading.equality import may_be_equal
+from r2i.grading.phrases import is_stand_in
 from r2i.grading.strict import LONGEST
 
 DISTRACTORS_FORM = make_form("distractors", strict_object(distractors={"type": "array", "items": {"type": "string"}}))
@@ -33,7 +34,8 @@ def choose_distinct(answer: str, proposals: Iterable[str]) -> list[str]:
     chosen: list[str] = []
     for text in map(plain_option, proposals):
         taken = any(may_be_equal(text, other) for other in (answer, *chosen))
-        if text and not taken and not is_no_answer(text) and len(text) <= LONGEST:
+        stands_in = is_no_answer(text) or is_stand_in(text)
+        if text and not taken and not stands_in and len(text) <= LONGEST:
             chosen.append(text)
     return chosen
 

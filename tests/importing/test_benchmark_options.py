@@ -27,7 +27,7 @@ ABC = ["red", "blue", "green"]
         ("Is it A. or B?", "Is it A. or B?", []),
         ("A. red\nB. blue", "A. red\nB. blue", []),  # no question
         ("Which?\nA. red\nB.\nAnswer briefly.", "Which?\nA. red\nB.\nAnswer briefly.", []),
-        ("Which?\nA. red\nB. blue\nA. Smith wrote this.", "Which?", ["red", "blue"]),
+        ("Which?\nA. red\nB. blue\nA. Smith wrote the answers.", "Which?", ["red", "blue"]),
         ("Which of the options\nA. red\nB. blue", "Which of the options", ["red", "blue"]),  # no heading
         ("Which?\n" + "\n".join(f"{x}. {x}{x}" for x in "ABCDEFGHIJKL"), "Which?", [x * 2 for x in "ABCDEFGHIJKL"]),
         ("Which?\nA.\nB. blue", "Which?\nA.\nB. blue", []),  # an empty option is none

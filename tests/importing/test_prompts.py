@@ -71,6 +71,10 @@ def test_a_question_that_quotes_a_list_or_letters_stays_open_and_whole(prompt: s
         ("Which?\nA. red\nB. blue\nD. white", "B"),  # a list with a gap
         ("Which?\nA. red\nB) blue", "B"),  # of two styles
         ("Which? A: red, B: blue C: green", "B"),
+        ("What?\nA red\nB blue", "B"),
+        ("What is it? A red car. B. Blue car.", "B"),
+        ("Which of these is shown: A. a cat, B. a dog?", "A"),
+        ("What does he order?\nMenu:\nA. soup\nB. fish\nHe points at the second line.", "B"),
         ("How many?\n1. two\n2. three", "2"),  # the number of an option, or the number
     ],
 )
