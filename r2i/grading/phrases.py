@@ -86,6 +86,7 @@ DECLINED = re.compile(
 )
 
 
+_UNSAID = re.compile(r"(?:无法|不能|难以)(?:确定|判断|看清|辨认|回答|识别)|未知|不清楚|不明")
 _NOTHING = re.compile(r"(?:0|zero)\b|(?:no|none|nothing|nobody|nowhere|empty|without|absent)\b|没有|无|空|零", _I)
 
 
@@ -110,7 +111,8 @@ def has_unread_script(text: str) -> bool:
 
 def is_stand_in(text: str) -> bool:
     """Whether a short answer says only that there is none: "It cannot be determined", "not visible", 无法确定."""
-    return bool(DECLINED.fullmatch(LEAD.sub("", text.strip(" .!。"))))
+    said = LEAD.sub("", text.strip(" .!。"))
+    return bool(DECLINED.fullmatch(said) or _UNSAID.fullmatch(said))
 
 
 def means_nothing(text: str) -> bool:

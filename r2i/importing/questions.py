@@ -173,12 +173,10 @@ def _split_line(text: str) -> tuple[str, list[str]] | None:
             run = spaced
         if len(run) > 1:
             options, after = _cut(text, run)
-            ends = [option[-1:] in "?？" for option in options]  # "Is it A. a cat, B. a dog?" is a question to its end
-            return (
-                None
-                if _goes_on(after) or (ends[-1] and not all(ends))
-                else _question_before(text, first.start, options)
-            )
+            asks = [option.endswith(("?", "？")) for option in options]  # "Is it A. a cat, B. a dog?" asks to its end
+            if _goes_on(after) or (asks[-1] and not all(asks)):
+                return None
+            return _question_before(text, first.start, options)
     return None
 
 

@@ -16,7 +16,7 @@ from r2i.grading.flexible import grade_flexibly
 from r2i.grading.judged import quote_reply
 from r2i.grading.strict import grade_strictly
 from r2i.grading.verdict import parse_verdict
-from r2i.overlay.reply import parse_distractors
+from r2i.overlay.reply import choose_distinct, parse_distractors
 from r2i.question.reply import parse_checks, parse_questions
 from r2i.vote.judge import parse_groups
 
@@ -142,3 +142,27 @@ def test_a_reply_without_marks_is_left_as_it_is(text: str) -> None:
 )
 def test_many_marks_take_little_time(text: str) -> None:
     assert len(drop_tokens(read_final(text))) <= len(text)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "unknown",
+        "It cannot be determined",
+        "not visible",
+        "I don't know",
+        "Can't tell",
+        "无法确定",
+        "看不清",
+        "not sure",
+    ],
+)
+def test_saying_that_there_is_no_answer_is_no_answer_and_no_distractor(said: str) -> None:
+    assert parse_answer(f"\\boxed{{{said}}}") == ("", "no_answer")
+    assert choose_distinct("red", [said, "blue"]) == ["blue"]
+
+
+@pytest.mark.parametrize("said", ["Unknown Soldier", "no parking", "not a door", "I can see you", "Nobody", "无糖"])
+def test_an_answer_that_sounds_like_none_is_one(said: str) -> None:
+    assert parse_answer(f"\\boxed{{{said}}}") == (said, "")
+    assert choose_distinct("red", [said]) == [said]
