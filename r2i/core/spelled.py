@@ -17,6 +17,10 @@ _DOZEN = {"dozen": 12}
 _HALVED = {"dozen": 12, "million": 10**6, "billion": 10**9}  # of "a dozen and a half"
 _PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
 _PLURALS = {"halves": 2} | {f"{word}s": parts for word, parts in _PARTS.items()}
+_BEFORE_ONE = frozenset(
+    "is are was only just exactly about around see count have has with and or to than least most number room of total"
+    " shows reads says answer minus negative".split()
+)
 _TOKEN = re.compile(r"[^\W\d_]+|\d+(?:,\d{3})+(?:\.\d+)?(?![\d,])|\d+(?:\.\d+)?|\S")
 _FIRST = frozenset([*_ONES, *_TENS, *_SCALES, *_DOZEN, *_PARTS, *_PLURALS, "minus", "negative"])
 
@@ -76,9 +80,14 @@ class _Reader:
         if self.word(place) in ("minus", "negative") and not self._is_number(self.word(place - 1)):
             sign, start = -1, place + 1
         value, after, spelled = self.magnitude(start)
-        if value is None:
+        if value is None or (after == start + 1 and self._is_pronoun(start)):
             return None, place + 1, False
         return sign * value, after, spelled or sign < 0
+
+    def _is_pronoun(self, place: int) -> bool:
+        """Whether "one" there counts nothing: "no one", "the red one"."""
+        before = self.word(place - 1)
+        return self.word(place) == "one" and before[:1].isalpha() and before not in _BEFORE_ONE
 
     def magnitude(self, place: int) -> tuple[Fraction | None, int, bool]:
         word = self.word(place)

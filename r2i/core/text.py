@@ -76,6 +76,7 @@ _BEFORE_ARTICLE = frozenset(
 )
 _OPTION_MARK = re.compile(r"[(\[]?[A-Za-z][.):\]]")
 _CASED_UNITS = frozenset("m mb kb gb tb mw mv ma ms mj mpa mhz".split())
+_KEPT = frozenset("¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞↉₀₁₂₃₄₅₆₇₈₉")
 _POWERS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ"
 _PLAIN_POWERS = str.maketrans(_POWERS, "0123456789+-n")
 
@@ -145,6 +146,11 @@ def careful_form(text: str) -> str:
 def plain_digits(text: str) -> str:
     """Full-width letters and every script's digits as plain ones; powers and fractions as such: 10^2, 2 1/2."""
     return text if text.isascii() else "".join(map(_plain_char, _spread_powers(text)))
+
+
+def plain_width(text: str) -> str:
+    """Full-width letters and every script's digits as plain ones; ², ½ and ₂ stay as they were said."""
+    return text if text.isascii() else "".join(char if char in _KEPT else _plain_char(char) for char in text)
 
 
 def _spread_powers(text: str) -> str:

@@ -46,11 +46,11 @@ _LEADS = frozenset(
 _CHANGES = frozenset(
     "million billion thousand hundred dozen score gross k m bn b pair pairs couple couples dozens am pm a.m p.m o'clock"
     " oclock x times th st nd rd half halves quarter quarters third thirds and plus or but except besides excluding"
-    " including per each every minus less more fewer too of out off to until till past point fold ′ ″ 倍 成 对 双 点"
-    " 半 多 万 亿 january february march april may june july august september october november december jan feb mar"
-    " apr jun jul aug sep sept oct nov dec o ou oder y et und e más mas mehr più mais plus moins menos weniger meno"
-    " meer minder или и больше более меньше менее أو أكثر أقل या"
-    " अधिक कम または 또는 이상 이하 veya fazla atau lebih".split()
+    " including per each every minus less more fewer too of out off to until till past point fold street road avenue"
+    " lane ′ ″ 倍 成 对 双 点 半 多 万 亿 january february march april may june july august september october november"
+    " december jan feb mar apr jun jul aug sep sept oct nov dec o ou oder y et und e más mas mehr più mais plus moins"
+    " menos weniger meno meer minder или и больше более меньше менее أو أكثر أقل या अधिक कम または 또는 이상 이하"
+    " veya fazla atau lebih".split()
 )
 _NOTHING = re.compile(
     r"(?:there (?:are|is|were) )?(?:none|zero)(?: at all)?|没有|一个也没有|一个都没有|无", re.IGNORECASE
@@ -67,6 +67,7 @@ class Quantity:
     digits: str
     before: tuple[str, ...]
     rest: tuple[str, ...]
+    named: bool = False  # two words with capitals follow: "12 Angry Men", "12 Main Street"
 
     @property
     def is_plain(self) -> bool:
@@ -75,7 +76,8 @@ class Quantity:
         Of a script whose sentences no rule reads one word may follow, what is counted.
         """
         unread = [word for word in self.rest if has_unread_script(word)]
-        return not (set(self.before) - _LEADS or _CHANGES & set(self.rest) or (unread and len(self.rest) > 1))
+        changed = self.named or _CHANGES & set(self.rest) or (unread and len(self.rest) > 1)
+        return not (set(self.before) - _LEADS or changed)
 
 
 def read_quantity(text: str) -> Quantity | None:
@@ -102,7 +104,8 @@ def _read(text: str) -> Quantity | None:
     if value is None:
         return None
     before, rest = form[: found[0].start()].replace("~", " ").replace("≈", " ").split(), form[found[0].end() :].split()
-    return Quantity(value, found[0][0], tuple(before), tuple(rest))
+    named = bool(re.search(r"\d\s+[A-Z]\w+\s+[A-Z]\w+", text))
+    return Quantity(value, found[0][0], tuple(before), tuple(rest), named)
 
 
 def _value(found: re.Match[str]) -> Fraction | None:

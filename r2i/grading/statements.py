@@ -10,7 +10,7 @@ from typing import Literal
 
 from r2i.core.parse import last_box_place, last_boxed
 from r2i.core.reasoning import drop_tokens, read_final
-from r2i.core.text import plain_digits
+from r2i.core.text import plain_width
 from r2i.grading.phrases import (
     CONNECTOR,
     CONTRAST,
@@ -46,7 +46,7 @@ def find_answer(reply: str) -> str:
     marked after it; else what follows an unclosed `<answer>`; else the whole prose. Reasoning is removed first:
     unfinished reasoning leaves nothing. No special tokens; full-width letters and all scripts' digits are plain ones.
     """
-    text = plain_digits(read_final(reply))[-LONGEST:]
+    text = plain_width(read_final(reply))[-LONGEST:]
     spans = [match for pattern in _CLOSED for match in pattern.finditer(text)]
     if spans:
         inside = max(spans, key=lambda match: match.end()).group(1)
