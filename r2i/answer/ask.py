@@ -11,14 +11,17 @@ from r2i.core.params import Answer, Endpoint, Teacher
 from r2i.core.parse import last_boxed, last_span
 from r2i.core.prompts import load_prompt
 from r2i.core.provenance import NO_CALL, call_of
+from r2i.core.reasoning import boxed_by_tokens, drop_tokens, read_final
 from r2i.core.records import ABSTAINED, FAILED, NOT_ASKED, OK, REJECTED
 from r2i.core.shards import Counts, Shard
 from r2i.core.tables import Row
-from r2i.core.text import is_no_answer, normalise, strip_markup
+from r2i.core.text import is_no_answer, strip_markup
 from r2i.endpoint.base import Model, Picture, Reply, Request
 from r2i.endpoint.flow import Job
 from r2i.endpoint.pictures import read_pictures, sort_by_picture
 from r2i.endpoint.shard_jobs import JobWork
+from r2i.grading.equality import group_equal
+from r2i.grading.phrases import is_stand_in
 
 MAX_LENGTH = 300  # characters of an answer
 
@@ -103,9 +106,9 @@ def build_answer_request(question: Row, crop: Picture, teacher: Teacher, params:
 
 def within_reach(rows: Sequence[Row], remaining: int) -> int:
     """How many samples can still agree: the largest group so far, the failed calls, and the `remaining` samples."""
-    groups = Counter(normalise(row["answer"]) for row in rows if row["status"] == OK)
+    groups = [group.total() for group in group_equal(row["answer"] for row in rows if row["status"] == OK)]
     lost = sum(1 for row in rows if row["status"] == FAILED and row["reason"] not in ABSTAINED)
-    return max(groups.values(), default=0) + lost + remaining
+    return max(groups, default=0) + lost + remaining
 
 
 def read_answer(question: Row, teacher: Teacher, sample: int, request: Request, reply: Reply, params: Answer) -> Row:
@@ -119,14 +122,17 @@ def read_answer(question: Row, teacher: Teacher, sample: int, request: Request, 
 def parse_answer(text: str) -> ParsedAnswer:
     """The answer that a reply states.
 
-    The last `<answer>` span counts, else the last `\\boxed{}`; one that is not closed is no answer
-    (`no_answer`), and neither is a stand-in such as "None". Markup is removed, so that the vote and
-    the options see the plain text. `too_long`: over MAX_LENGTH characters, which is no short answer.
+    Reasoning is removed first. The last `<answer>` span counts, else the last `\\boxed{}`, else GLM's box; one that is
+    not closed is no answer (`no_answer`), and neither is a stand-in such as "None". Markup and special tokens are
+    removed, so that the vote and the options see the plain text, else as it was said. `too_long`: over MAX_LENGTH
+    characters, which is no short answer.
     """
-    span = last_span(text) if "<answer>" in text else last_boxed(text)
+    text = read_final(text)
+    boxed = last_boxed(text) if "\\boxed{" in text else boxed_by_tokens(text)
+    span = last_span(text) if "<answer>" in text else boxed
     span = (last_boxed(span) or span) if span else ""  # a box inside the span
-    answer = " ".join(strip_markup(span).split())
-    if is_no_answer(answer):
+    answer = " ".join(strip_markup(drop_tokens(span)).split())
+    if is_no_answer(answer) or is_stand_in(answer):
         return ParsedAnswer("", "no_answer")
     return ParsedAnswer(answer) if len(answer) <= MAX_LENGTH else ParsedAnswer("", "too_long")
 

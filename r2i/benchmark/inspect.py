@@ -15,7 +15,7 @@ from r2i.core.metrics import count_statuses, histogram
 from r2i.core.params import Params
 from r2i.core.records import BENCHMARK, OK
 from r2i.core.tables import Row, iter_rows
-from r2i.core.text import normalise
+from r2i.core.text import careful_form, normalise
 
 COMMON = 10  # answers named
 _COLUMNS = (
@@ -76,9 +76,12 @@ def spread(values: list[float]) -> dict[str, float] | None:
 
 
 def _answers(kept: list[Row]) -> dict[str, Any]:
-    """How many different right answers there are, and the most common of them."""
-    counts = Counter(normalise(row["answer"]) or row["answer"] for row in kept)
-    common = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:COMMON]
+    """How many different right answers there are, and the most common of them, as they are mostly spelled."""
+    spellings: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in kept:
+        spellings[careful_form(row["answer"])][row["answer"]] += 1
+    counts = [(min(said, key=lambda text: (-said[text], text)), said.total()) for said in spellings.values()]
+    common = sorted(counts, key=lambda pair: (-pair[1], pair[0]))[:COMMON]
     return {"different": len(counts), "common": dict(common)}
 
 

@@ -20,7 +20,7 @@ from r2i.core.tables import Row
 from r2i.core.text import normalise
 from r2i.importing.boxes import BoxForm, Quad, is_unit_unclear, join_boxes
 from r2i.importing.pictures import PictureFolder, names_in
-from r2i.importing.questions import find_label, relabel, strip_tags
+from r2i.importing.questions import find_label, read_letter, relabel, strip_tags
 from r2i.importing.records import Record, read_text
 
 View = Callable[[], bytes]
@@ -231,7 +231,10 @@ def _cells(draft: Draft) -> Mapping[str, Any]:
 
 def _gold(draft: Draft, item_id: str) -> Row:
     """Options in the order shown, the right one's letter, and its text."""
-    label = draft.label or find_label(draft.options, draft.answer)
+    said = find_label(draft.options, draft.answer)
+    label = draft.label or said
+    if said not in ("", label) and not read_letter(draft.answer):  # the answer's text contradicts its letter
+        label = ""
     if label not in LETTERS[: len(draft.options)] or not label:
         return {"options": list(draft.options), "label": "", "answer": draft.answer}
     options, answer = list(draft.options), draft.options[LETTERS.index(label)]

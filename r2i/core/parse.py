@@ -7,7 +7,11 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import json_repair
 
+from r2i.core.reasoning import drop_tokens, read_final
+
 T = TypeVar("T")
+LONGEST_REPAIR = 50_000  # characters of broken JSON; the repair takes a second for a megabyte and more for brackets
+MOST_BRACKETS = 1_000  # of one kind in it
 
 
 class ReplyError(ValueError):
@@ -52,6 +56,12 @@ def last_span(text: str, tag: str = "answer") -> str | None:
 
 def last_boxed(text: str) -> str | None:
     """What stands in the last `\\boxed{...}`, inner braces balanced; None where it is not closed."""
+    place = last_box_place(text)
+    return text[slice(*place)] if place else None
+
+
+def last_box_place(text: str) -> tuple[int, int] | None:
+    """Where the inside of the last `\\boxed{...}` begins and ends; None where it is not closed."""
     start = text.rfind("\\boxed{")
     if start < 0:
         return None
@@ -59,25 +69,29 @@ def last_boxed(text: str) -> str | None:
     for at in range(begin, len(text)):
         depth += {"{": 1, "}": -1}.get(text[at], 0)
         if depth == 0:
-            return text[begin:at]
+            return begin, at
     return None
 
 
 def read_json(text: str, opening: str, fits: Callable[[Any], bool]) -> Parsed[Any]:
-    """The last JSON value in `text` that starts with `opening` (`[` or `{`) and that `fits` accepts.
+    """The last JSON value in the reply `text` that starts with `opening` (`[` or `{`) and that `fits` accepts.
 
-    Prose, reasoning and code fences around it are skipped. Only where no strict JSON fits, or where
-    a later bracket was opened that strict JSON can't read, the text is repaired, and the repaired
-    value must fit, too. Raises ReplyError where nothing does.
+    Reasoning is removed first, prose and code fences around the value are skipped. Only where no strict JSON fits, or
+    where a later bracket was opened that strict JSON can't read, the text is repaired, and the repaired value must
+    fit, too. Raises ReplyError where nothing does.
     """
+    text = drop_tokens(read_final(text))
     decoder = json.JSONDecoder()
     value, found, end, at, broken = None, False, 0, 0, []
     while (start := text.find(opening, at)) >= 0:
         try:
             candidate, at = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
+        except ValueError:
             at = start + 1
             broken.append(start)
+            continue
+        except RecursionError:  # thousands of brackets: what they hold is as deep for each of them
+            at = start + len(text[start:]) - len(text[start:].lstrip(opening + " \n\t"))
             continue
         if fits(candidate):
             value, found, end = candidate, True, at
@@ -104,6 +118,8 @@ def _repair(text: str, opening: str) -> Any:
     end = text.rfind({"[": "]", "{": "}"}[opening])
     text = text[: end + 1] if end > 0 else text
     if not re.search(r"[\"'“”]", text):  # bracketed prose is no JSON
+        return None
+    if len(text) > LONGEST_REPAIR or max(text.count("["), text.count("{")) > MOST_BRACKETS:
         return None
     try:
         return json_repair.loads(text, skip_json_loads=True)

@@ -1,13 +1,17 @@
-"""When two short answers are the same: the rules that vote, reward and evaluate share."""
+"""Short texts: their markup, a loose form to name things by, and when two of them are surely the same.
+
+A normal form is no equality: `normalise` makes ids and finds repeated questions. Whether two answers are equal says
+`same_answer`, and where numbers and mathematics count, r2i.grading.equality, which builds on it.
+"""
 
 import re
 import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
 
-_NUMBERS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen twenty"
-).split()
-_WORDS = {word: str(value) for value, word in enumerate(_NUMBERS)}
+from r2i.core.spelled import NUMBERS, spell_digits
+
+_WORDS = {word: str(value) for value, word in enumerate(NUMBERS)}
 _ARTICLES = {"a", "an", "the"}
 NO_ANSWER = {"", "none", "null", "nan", "n/a", "unknown", "error"}
 
@@ -53,7 +57,7 @@ _SIGNS = {"$": "dollar", "€": "euro", "£": "sterling"}
 _AMOUNT = r"\d[\d,]*(?:\.\d+)?"
 _END = r"(?=[\s.!?]*$)"
 _UNIT = re.compile(
-    rf"(?<![\w.,])({_AMOUNT}|{'|'.join(_NUMBERS)})\s*"
+    rf"(?<![\w.,])({_AMOUNT}|{'|'.join(NUMBERS)})\s*"
     + rf"(?:{'|'.join(f'({spellings})' for spellings in _UNITS.values())})(?:(?<=[%°$¢€£])|(?![\w/]))",
     re.IGNORECASE,
 )
@@ -61,30 +65,50 @@ _UNIT = re.compile(
 _SHORT_UNIT = re.compile(rf"(?<![\w.,])({_AMOUNT})\s*(?:([mglLh])(?:{_END}|(?=\s+\d))|(in){_END}|(?<=\s)(s){_END})")
 _PRICE = re.compile(rf"(?<!\w)([$€£])\s*({_AMOUNT})(?!\.?\w)")
 
+_QUOTES = {('"', '"'), ("'", "'"), ("“", "”"), ("„", "“"), ("«", "»"), ("「", "」"), ("『", "』")}
+_DRESS = ".,;:!?()[]{}\"'«»„“”「」『』。、，；：！？（）【】…"  # what stands around words without being said
+_ONE_SIGN = str.maketrans({
+    "’": "'", "‘": "'", "′": "'", "“": '"', "”": '"', "„": '"', "″": '"', "−": "-", "–": "-", "‐": "-", "‑": "-",
+})  # fmt: skip
+_BEFORE_ARTICLE = frozenset(
+    "in on of with at by to from for and or is was has have wearing holding near behind beside under over like as into"
+    " inside".split()
+)
+_OPTION_MARK = re.compile(r"[(\[]?[A-Za-z][.):\]]")
+_CASED_UNITS = frozenset("m mb kb gb tb mw mv ma ms mj mpa mhz".split())
+_KEPT = frozenset("¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞↉₀₁₂₃₄₅₆₇₈₉")
+_POWERS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ"
+_PLAIN_POWERS = str.maketrans(_POWERS, "0123456789+-n")
+
 
 def strip_markup(text: str) -> str:
-    """Remove Markdown emphasis, code marks, LaTeX (`\\boxed{}`, `\\text{}`, `$...$`, escapes) and outer quotes."""
-    text = unicodedata.normalize("NFKC", text).strip()
+    """Remove Markdown emphasis, code marks, LaTeX (`\\boxed{}`, `\\text{}`, `$...$`, escapes) and outer quotes.
+
+    All else stays as it was said: ½, ², ″, full-width letters, the case. A text of nothing but such marks stays whole.
+    """
+    whole = text = text.strip()
     text = re.sub(r"\\(?:boxed|text|mathrm|textbf)\{([^{}]*)\}", r"\1", text)
-    text = re.sub(r"\*\*|__|`+|^#+\s*|^>\s*", "", text)
+    text = re.sub(r"\*\*|__|`+|^#+\s+|^>\s+(?![-+]?[\d.])", "", text)  # "#5" and "> 5" say more than 5
     text = text.strip().strip("*_").strip()
     price = re.match(r"\$\s*\d[^$]*$", text) or re.search(r"^[^$]*\d\s*\$$", text)  # a single $ at a number is no LaTeX
     if not price:
         text = text.strip("*_$").strip()
     text = re.sub(r"\s*\^?\{?\\circ\}?", "°", re.sub(r"\\[,; ]", " ", text))
     text = re.sub(r"\\([%$])", r"\1", text)
-    if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
+    if len(text) >= 2 and (text[0], text[-1]) in _QUOTES:
         text = text[1:-1]
-    return text.strip()
+    return text.strip() or whole
 
 
 def normalise(text: str) -> str:
-    """A canonical form: no markup, case, articles, outer punctuation, number words or spellings of units.
+    """A loose key: no markup, case, articles, outer punctuation, number words, spellings of units or width of letters.
 
-    `normalise("**The Red square.**") == "red square"`; `normalise("five") == "5"`;
+    Texts of different meaning may share it ("10²" and "102"): it makes ids and finds repeated questions, and never
+    decides whether answers are equal. `normalise("**The Red square.**") == "red square"`; `normalise("five") == "5"`;
     `normalise("3.0") == "3"`; `normalise("1,200") == "1200"`; `normalise("5cm") == "5 centimeter"`.
     """
-    text = _name_units(strip_markup(text)).casefold()
+    plain = re.sub(r"^[#>]+\s*", "", strip_markup(unicodedata.normalize("NFKC", text)))
+    text = _name_units(plain).casefold()
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
     text = re.sub(r"[\"'()\[\]{}!?;:]|(?<!\d)\.|\.(?!\d)|,(?!\d)", " ", text)
     words = [_WORDS.get(word, word) for word in text.replace("-", " - ").split()]
@@ -102,9 +126,105 @@ def _name_units(text: str) -> str:
 
 
 def same_answer(a: str, b: str) -> bool:
-    """Whether two answers normalise to the same non-empty text."""
-    left = normalise(a)
-    return bool(left) and left == normalise(b)
+    """Whether two answers are surely the same: equal but for markup, case, outer punctuation, hyphens between words,
+    articles, number words and spellings of units.
+
+    "the red car" is "Red car", "dark-blue" is "dark blue", "five" is 5, "5cm" is "5 centimetres". What may tell two
+    answers apart stays: "Gate A" is not "Gate", 10² not 102, 5' not 5", 2½ not 21/2, "A 12" not 12, "->" not "<-".
+    """
+    left, right = _words_of(a), _words_of(b)
+    if not left or not right or _units_differ(left, right):
+        return False
+    return _fold(left) == _fold(right) or _fold(_drop_articles(left)) == _fold(_drop_articles(right))
+
+
+def careful_form(text: str) -> str:
+    """A key that only texts share which `same_answer` holds for."""
+    return " ".join(_fold(_drop_articles(_words_of(text))))
+
+
+def plain_digits(text: str) -> str:
+    """Full-width letters and every script's digits as plain ones; powers and fractions as such: 10^2, 2 1/2."""
+    return text if text.isascii() else "".join(map(_plain_char, _spread_powers(text)))
+
+
+def plain_width(text: str) -> str:
+    """Full-width letters and every script's digits as plain ones; ², ½ and ₂ stay as they were said."""
+    return text if text.isascii() else "".join(char if char in _KEPT else _plain_char(char) for char in text)
+
+
+def _spread_powers(text: str) -> str:
+    text = re.sub(r"(?<=\d)(?=[¼½¾⅐-⅞↉])", " ", text)  # 5½ is not 51/2
+    text = re.sub(rf"[{_POWERS}]+", lambda run: "^" + run[0].translate(_PLAIN_POWERS), text)
+    return re.sub(r"(?<=\d)(?=[₀-₉])", "_", text)  # 10₂ is not 102
+
+
+def _plain_char(char: str) -> str:
+    if char.isascii():
+        return char
+    if unicodedata.category(char) == "Nd":
+        return str(unicodedata.decimal(char))
+    kind = unicodedata.decomposition(char).partition(" ")[0]
+    folds = kind in ("<wide>", "<narrow>", "<fraction>", "<sub>", "<noBreak>", "<compat>", "<square>", "<font>")
+    return unicodedata.normalize("NFKC", char).replace("⁄", "/") if folds else char
+
+
+@lru_cache(maxsize=4096)
+def _words_of(text: str) -> tuple[str, ...]:
+    """The words of an answer in their own case, numbers in digits, units named; a text of signs alone is one word."""
+    plain = " ".join(unicodedata.normalize("NFC", plain_digits(strip_markup(text))).translate(_ONE_SIGN).split())
+    marked = plain
+    if not re.search(r"(?<!\w)\"(?=\w)", plain):  # else the mark after a digit ends a quotation
+        marked = re.sub(r"(?<=\d)\s?(?:''|\")(?!\w)", "″", marked)
+    marked = re.sub(r"(?<=\d)'(?![A-Za-z'])", "′", marked)
+    spelled = _name_units(spell_digits(marked))
+    spelled = re.sub(r"(?<![\d,.])(\d{1,3}(?:,\d{3})+)(?![\d,])", lambda found: found[1].replace(",", ""), spelled)
+    spelled = re.sub(r"(?<![\d.,-])(\d+)\.0+(?![\d.,])", r"\1", spelled)
+    spelled = re.sub(r"(?<=[^\W\d_])-(?=[^\W\d_])", " ", spelled)  # dark-blue; by a digit it is a minus
+    spelled = re.sub(r"(?<=[^\W\d_])\s&\s(?=[^\W\d_])", " and ", spelled)
+    spelled = re.sub(r"(?<!\w)#\s?(?=\d)", "", spelled)
+    spelled = re.sub(r"(?<![\w.])(-?)\.(?=\d)", r"\g<1>0.", spelled)
+    said = spelled.split()
+    words = [_undress(word, place + 1 == len(said)) for place, word in enumerate(said)]
+    return tuple(word for word in words if word) or ((plain,) if plain else ())
+
+
+def _undress(word: str, last: bool) -> str:
+    """Without what stands around it; the mark of an option stays, "A. blue" is not a blue."""
+    return word if not last and _OPTION_MARK.fullmatch(word) else word.strip(_DRESS)
+
+
+def _drop_articles(words: Sequence[str]) -> list[str]:
+    """Without "the", and without "a" and "an" where they can be nothing but articles: before a word, at the beginning
+    or after a preposition; never the capital of "Gate A", "A 12", "A B" and "Vitamin A tablets"."""
+    kept = []
+    for place, word in enumerate(words):
+        after = words[place + 1] if place + 1 < len(words) else ""
+        names = after[:1].isalpha() and after.isascii() and (len(after) > 1 or (word == "a" and after.isupper()))
+        if word.lower() in _ARTICLES and names:
+            opens = place == 0 or words[place - 1].lower() in _BEFORE_ARTICLE
+            if word.lower() == "the" or (opens and (word.islower() or (place == 0 and after.islower()))):
+                continue
+        kept.append(word)
+    return kept
+
+
+def _fold(words: Sequence[str]) -> list[str]:
+    return [word.casefold() for word in words]
+
+
+def differ_in_unit(a: str, b: str) -> bool:
+    """Whether a unit is written in another case that means another one: 5 mW and 5 MW."""
+    return _units_differ(_words_of(a), _words_of(b))
+
+
+def _units_differ(left: Sequence[str], right: Sequence[str]) -> bool:
+    for place, (a, b) in enumerate(zip(left, right, strict=False)):
+        if a != b and a.casefold() == b.casefold():
+            amount = re.match(r"\d[\d.,]*", a) or (place and re.search(r"\d$", left[place - 1]))
+            if amount and a.casefold().lstrip("0123456789.,") in _CASED_UNITS:
+                return True
+    return False
 
 
 def is_no_answer(text: str) -> bool:

@@ -8,10 +8,13 @@ import re
 from collections.abc import Callable
 
 from r2i.core.choices import LETTERS
-from r2i.core.text import normalise, same_answer
+from r2i.core.text import normalise, same_answer, strip_markup
+from r2i.grading import NONE
+from r2i.grading.equality import COMPARISONS
 from r2i.grading.mathematics import same_mathematics
-from r2i.grading.numbers import compare_numbers
-from r2i.grading.phrases import negates, polarity
+from r2i.grading.numbers import LONGEST as LONGEST_NUMBER
+from r2i.grading.numbers import compare_numbers, read_quantity
+from r2i.grading.phrases import may_deny, negates, polarity
 from r2i.grading.statements import Statement, trim
 
 LONGEST = 30  # words of a statement in which an option's text is looked for
@@ -21,7 +24,6 @@ _HEAD = re.compile(
     rf"[\"'(\[]*(?:{_WORD}\s*)?[(\[]?([A-Z])(?:[)\]]|[.:,、]|\s*[-–—=]\s|(?=[（(:]))[).:,]*\s*(\S.*)", re.I | re.S
 )
 _SPACED = re.compile(rf"(?:{_WORD}\s*)?\(?([A-Z])\)?\s+(\S.*)", re.DOTALL)
-_TAIL = re.compile(rf"(.*\S)(?:\s*[(\[](?i:{_WORD}\s*)?([A-Za-z])[)\]]|[\s,;:]+([A-Z]))", re.DOTALL)
 _NEXT = re.compile(r"[\s(]*(?:(?:and|or)\s+)?\(?([A-J])(?![A-Za-z0-9'’]|\s+[a-z])")
 _LISTED = re.compile(r"(?<!\w)([A-J])[.):]\s")
 _REASON = re.compile(r"(?:because|since|as|for|which|based|due|given|with|in)\b|因为", re.IGNORECASE)
@@ -36,20 +38,100 @@ _AFTER = (
 )
 
 
+_LABEL = re.compile(
+    r"(?:(?:option|choice|answer)\s+)?(?:[(\[]([A-Z])[)\]][.:]?|([A-Z])(?:[.):、]|\s*[-–—](?=\s)|,(?=\s))?)(?:\s*(\S.*))?",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def read_label(text: str) -> tuple[str, str]:
+    """`(b)`, `B.`, `**B**`, `Option B`, `B. blue`, `B - blue`: the letter, and the text after it; ("", "") for others.
+
+    A word that only begins with a letter is none, and of "A blue one" nobody can say without the options.
+    """
+    found = _LABEL.fullmatch(strip_markup(text))
+    if not found:
+        return "", ""
+    letter, rest = (found[1] or found[2]).upper(), found[3] or ""
+    bare = rest and found[2] and not found.string[found.end(2) : found.start(3)].strip()
+    return ("", "") if bare and rest[0] != "(" else (letter, _unwrap(rest))
+
+
+def _unwrap(text: str) -> str:
+    """ "(blue)" -> "blue"."""
+    return text[1:-1] if text[:1] == "(" and text[-1:] == ")" and text.count("(") == 1 else text
+
+
+def name_option(text: str, options: list[str]) -> tuple[str, str]:
+    """The rule and the letter of the one option that a short answer names, by its letter, its text, or both.
+
+    Two letters ("A B") where the letter and the text name two options. ("none", "") where it is not certain: no option,
+    several of them, a bound, a letter that may be the word "a". A text that is one whole option goes before the letter
+    that it may begin with: "B. Baker". A lone letter is a letter, whatever the options' texts are.
+    """
+    letters = LETTERS[: len(options)]
+    letter, rest = read_label(text)
+    if letter in letters and letter and not rest:
+        return "letter", letter
+    whole = _equal(text, options)
+    if len(whole) == 1 and not _may_be_label(text, whole[0], options):
+        return "option_text", whole[0]
+    if letter and letter in letters:
+        named = _equal(rest, options)
+        if letter in named:
+            return "letter", letter
+        return ("letter", " ".join(sorted({letter, named[0]}))) if len(named) == 1 else (NONE, "")
+    if letter or whole:
+        return NONE, ""
+    for rule, compare in COMPARISONS[1:]:
+        same = [name for name, option in zip(letters, options, strict=False) if compare(text, option) is True]
+        if same:
+            return (rule if rule != "yes_no" else "option_text", same[0]) if len(same) == 1 else (NONE, "")
+    return NONE, ""
+
+
+def _may_be_label(text: str, named: str, options: list[str]) -> bool:
+    """Whether "A blue", which equals the option "blue" of another letter, may speak of option A."""
+    word, _, rest = strip_markup(text).partition(" ")
+    letters = LETTERS[: len(options)]
+    if len(word) != 1 or not word.isupper() or word not in letters or word == named:
+        return False
+    option = options[letters.index(named)]
+    return _exact(rest, option) and not _exact(text, option)
+
+
+def _exact(a: str, b: str) -> bool:
+    return strip_markup(a).casefold() == strip_markup(b).casefold()
+
+
+def compare_number_of(statement: Statement, text: str) -> bool | None:
+    """As compare_numbers, of what a statement that is whole says, or predicates where its subject is a name."""
+    if not statement.finished:
+        return None
+    verdict = compare_numbers(statement.core, text)
+    amount = read_quantity(statement.core)
+    if verdict is None and amount and not amount.is_plain and not negates(statement.text):
+        verdict = compare_numbers(statement.predicate, text)
+    return None if verdict is False and len(statement.core.split()) > LONGEST_NUMBER else verdict
+
+
 def stated_letter(statement: Statement, options: list[str]) -> str | None:
     """The letter of a statement that is a letter, or starts with one: "B", "(b)", "B) red", "Option B, because ...".
 
     A letter beyond the options is a wrong choice. A letter followed by just the text of another option names two.
     """
-    for text in dict.fromkeys((trim(statement.text), statement.core)):
+    whole = trim(statement.text)
+    if len(whole) > 1 and len(_equal(whole, options)) == 1 and any(_exact(whole, option) for option in options):
+        return None  # "Platform A", "B. Baker": a whole option, that seems to hold a letter
+    for text in dict.fromkeys((whole, statement.core)):
         if match := _BARE.fullmatch(text):
-            return match.group(1).upper()
+            letter = match.group(1).upper()
+            spoken = letter not in _letters(options) or re.search(r"letter|字母", text, re.IGNORECASE)
+            return None if spoken and _equal(letter, options) not in ([], [letter]) else letter  # another option's text
         if len(listed := sorted(set(_LISTED.findall(text)) & set(_letters(options)))) > 2:
             return " ".join(listed)
         if (match := _HEAD.fullmatch(text)) and (letter := match.group(1).upper()) in _letters(options):
             return _with_next(letter, match, options)
-        if (match := _TAIL.fullmatch(text)) and _equal(match.group(1), options):  # "blue (B)", "blue B"
-            return _with_text((match.group(2) or match.group(3)).upper(), match.group(1), options)
         if (match := _SPACED.fullmatch(text)) and (letter := match.group(1)) in _letters(options):
             named = _equal(match.group(2), options)
             if named == [letter] or (len(named) == 1 and letter not in "AI") or _REASON.match(match.group(2)):
@@ -61,7 +143,9 @@ def equal_option(statement: Statement, options: list[str]) -> str | None:
     """The only option whose text, normalised, the statement or what it predicates is; or its yes or no."""
     for text in _readings(statement):
         named = _equal(text, options)
-        if len(named) == 1 and not (text == statement.predicate and negates(statement.text) and not negates(text)):
+        if len(named) == 1 and _may_be_label(text, named[0], options):
+            return None
+        if len(named) == 1 and not (text != statement.text and not negates(text) and may_deny(statement.text, text)):
             return named[0]
     said = polarity(statement.core) or polarity(statement.text)
     return _only(options, lambda option: said is not None and polarity(option, whole=True) == said)
@@ -69,13 +153,15 @@ def equal_option(statement: Statement, options: list[str]) -> str | None:
 
 def equal_number(statement: Statement, options: list[str]) -> str | None:
     """The only option with the statement's number ("There are five people", "5")."""
-    if negates(statement.text) or not statement.finished:
+    if negates(statement.text):
         return None
-    return _only(options, lambda option: compare_numbers(statement.core, option))
+    return _only(options, lambda option: compare_number_of(statement, option))
 
 
 def equal_mathematics(statement: Statement, options: list[str]) -> str | None:
-    """The only option that is equal to the statement in mathematics."""
+    """The only option that is equal to the statement in mathematics; none where it denies something."""
+    if negates(statement.text):
+        return None
     return _only(options, lambda option: same_mathematics(statement.predicate, option))
 
 
@@ -93,8 +179,10 @@ def mentioned_letter(statement: Statement, options: list[str]) -> str | None:
     texts = {normalise(option) for option in options}
     if not letters or any(letter.lower() in texts for letter in letters):
         return None
+    if negates(text):
+        return None
     if len(letters) > 1:
-        return None if negates(text) else " ".join(letters)
+        return " ".join(letters)
     left = re.sub(pattern, " ", text, count=1)
     return _with_text(letters[0], left, options)
 
@@ -106,15 +194,21 @@ def mentioned_option(statement: Statement, options: list[str]) -> str | None:
     """
     if not statement.finished or negates(statement.text) or len(statement.text.split()) > LONGEST:
         return None
+    whole = _equal(statement.core, options)
+    if may_deny(statement.text, *options) or (len(whole) == 1 and _may_be_label(statement.core, whole[0], options)):
+        return None
     form = f" {_spaced(statement.predicate)} "
     named = []
+    amount = read_quantity(statement.core)
+    counted = amount is not None and amount.is_plain  # else a number in it is bounded, one of several, or in a name
     for letter, option in sorted(zip(LETTERS, options, strict=False), key=lambda pair: -len(pair[1])):
         words = f" {_spaced(option)} "
         if len(words) > 3 - words.strip().isdigit() and words in form:
             named.append(letter)
             form = form.replace(words, " | ")
     if len(named) == 1:
-        return named[0]
+        number = _spaced(options[LETTERS.index(named[0])]).isdigit()
+        return named[0] if counted or not number else None
     bare = not re.sub(r"[|,和或与、及 ]|\b(?:and|or|both|either)\b", "", form)
     return " ".join(sorted(named)) if named and bare else None
 

@@ -12,8 +12,7 @@ from r2i.core.choices import LETTERS
 from r2i.core.text import same_answer
 from r2i.grading import DECLINED, NONE, Verdict, choice
 from r2i.grading.mathematics import same_mathematics
-from r2i.grading.numbers import compare_numbers
-from r2i.grading.phrases import declines, negates, polarity
+from r2i.grading.phrases import declines, may_deny, means_nothing, negates, polarity
 from r2i.grading.statements import Statement, find_statements, trim
 
 
@@ -22,8 +21,9 @@ def same_text(statement: Statement, gold: str) -> bool | None:
     whole = (trim(statement.text), statement.core)
     if any(same_answer(text, trim(gold)) for text in whole):
         return True
-    said = statement.finished and any(same_answer(text, trim(gold)) for text in (statement.predicate, statement.quoted))
-    return True if said and (negates(gold) or not negates(statement.text)) else None
+    parts = (statement.predicate, statement.quoted)
+    said = statement.finished and any(same_answer(text, trim(gold)) for text in parts)
+    return True if said and (negates(gold) or not may_deny(statement.text, *parts)) else None
 
 
 def same_polarity(statement: Statement, gold: str) -> bool | None:
@@ -35,13 +35,10 @@ def same_polarity(statement: Statement, gold: str) -> bool | None:
     return said == right
 
 
-def same_number(statement: Statement, gold: str) -> bool | None:
-    """As compare_numbers, of a statement that is whole."""
-    return compare_numbers(statement.core, gold) if statement.finished else None
-
-
 def same_expression(statement: Statement, gold: str) -> bool | None:
-    """As same_mathematics, of the statement or what it predicates."""
+    """As same_mathematics, of the statement or what it predicates; none that denies something."""
+    if negates(statement.text):
+        return None
     verdicts = [same_mathematics(text, gold) for text in dict.fromkeys((statement.core, statement.predicate))]
     return True if True in verdicts else False if False in verdicts else None
 
@@ -59,7 +56,7 @@ CHOICE_RULES: tuple[tuple[str, Callable[[Statement, list[str]], str | None]], ..
 OPEN_RULES: tuple[tuple[str, Callable[[Statement, str], bool | None]], ...] = (
     ("exact", same_text),
     ("yes_no", same_polarity),
-    ("number", same_number),
+    ("number", choice.compare_number_of),
     ("mathematics", same_expression),
 )
 """Without options: each takes the statement and the right answer, and gives True, False or None."""
@@ -97,5 +94,5 @@ def _grade_open(statement: Statement, gold: str) -> Verdict | None:
 
 
 def _declines(statement: Statement, possible: list[str]) -> bool:
-    """Whether the reply gives no answer; not where that may be the right one ("It can't be determined")."""
-    return declines(statement.text) and not any(declines(text) for text in possible)
+    """Whether the reply gives no answer; not where that may be the right one ("It can't be determined", "no shape")."""
+    return declines(statement.text) and not any(declines(text) or means_nothing(text) for text in possible)

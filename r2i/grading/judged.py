@@ -16,7 +16,7 @@ from r2i.endpoint.base import Model, Request
 from r2i.endpoint.flow import Job, run_jobs
 from r2i.endpoint.ledger import Ledger
 from r2i.grading import JUDGE
-from r2i.grading.statements import find_answer, plain
+from r2i.grading.statements import find_answer, is_sign, plain
 from r2i.grading.verdict import VERDICT_FORM, fill_judge, judge_prompt, parse_verdict
 
 LONGEST = 1000  # characters of a reply that the judge gets: of an answer that is longer, its end
@@ -108,7 +108,7 @@ def ask_judge(row: Row, params: Judge, seed: int) -> Request:
 def quote_reply(reply: str) -> str:
     """What of a reply the judge gets: its span or box, else its prose, without thinking; empty: nothing was said."""
     text = plain(find_answer(reply))[-LONGEST:].strip()
-    return text if any(char.isalnum() for char in text) else ""
+    return text if any(char.isalnum() for char in text) or is_sign(text) else ""
 
 
 def apply_judgement(row: Row, judgement: Judgement) -> Row:

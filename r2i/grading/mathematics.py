@@ -9,13 +9,15 @@ import logging
 import re
 from functools import lru_cache
 
+from r2i.core.text import plain_digits
+
 LONGEST = 60  # characters of an expression
 DEEPEST = 4  # brackets within brackets: the grammar takes exponential time in them
 _COMMANDS = r"\\(?:d|t)?frac|\\sqrt|\\pi|\\cdot|\\times|\\div|\\left|\\right|\\pm|\\infty|\\%|\\ |\\,|\\!|\\;"
 _ALLOWED = re.compile(rf"(?:{_COMMANDS}|sqrt|pi|[0-9]|[a-z](?![a-z])|[-+*/^().{{}}%\s])+")
 _NO_NUMBER = re.compile(
-    r"\d{16}|(?<![\d.])0\d|^\d+(?:\s*-\s*\d+)+$|\d\s*x\s*\d|\d\.?\s+\d|[-+*/=^]\s*$"
-)  # codes, scores, "1920x1080"
+    r"\d{16}|(?<![\d.])0\d|(?<!\d)[1-9]\d{0,2}\.\d{3}(?!\d)|\d/\d+/\d|[a-z]\.|\d\s*e\s*[-+]?\d|^\d+(?:\s*-\s*\d+)+$|\d\s*x\s*\d|\d\.?\s+\d|[-+*/=^]\s*$"
+)  # codes, "1.200", dates, "5 p.m.", "5e3", scores, "1920x1080"
 _TOWER = re.compile(r"(?:\^|\*\*)\s*(?:\{[^{}]*\}|\([^()]*\)|-?\w+)[\s})]*(?:\^|\*\*)")
 _POWER = re.compile(r"(?:\^|\*\*)\s*(\{[^{}]*\}|\([^()]*\)|-?\w+)")
 
@@ -59,7 +61,8 @@ def same_mathematics(said: str, gold: str) -> bool | None:
 
 
 def _strip(text: str) -> str:
-    text = re.sub(r"^\$+|\$+$", "", text.strip().rstrip(".").strip()).strip()
+    text = re.sub(r"^\$+|\$+$", "", plain_digits(text).strip().rstrip(".").strip()).strip()
+    text = re.sub(r"\^(-\d+)", r"^{\1}", text)
     text = re.sub(r"(?<![\w.])(\d+)\s+(\d+\s*/\s*\d+)(?!\w)", r"(\1+\2)", text)  # "1 1/2"
     return re.sub(r"(?<![\w\\])([a-z])\s*=\s*(?=[-\d(\\])", "", text) if text.count("=") == 1 else text
 

@@ -43,12 +43,13 @@ ENDORSED = re.compile(
 ENDORSED_TEXT = re.compile(
     rf"^(.{{1,80}}?)\s+(?:is|would be|must be)\s+(?:the|my)\s+(?:{_GOOD}\s+)?(?:answer|choice|option)\b", _I
 )
+CORRECTED = re.compile(r"^.*,\s*(?:no|sorry|or rather|i mean),\s+", _I)  # "A, no, B"
 CONTRAST = re.compile(
     r"(?<=[^\s,;])(?:,\s*(?:and\s+)?not|,?\s+rather\s+than|,?\s+instead\s+of)\s[^,;]*$", _I
 )  # "blue, not red"
 WITHDRAWN = re.compile(
     r"\b(?:wait|actually|hmm+|on second thought|correction|scratch that|let me (?:re|double|look|check)|i was wrong"
-    r"|i made a mistake|looking again)\b|^no[,.]|不对|等等|更正|重新看|再看",
+    r"|i made a mistake|looking again)\b|(?:^|[?.!]\s)no[,.]|不对|等等|更正|重新看|再看",
     _I | re.MULTILINE,
 )
 LEAD = re.compile(
@@ -58,7 +59,17 @@ LEAD = re.compile(
     r"应该|应当|大概|可能|我认为|图中|图片中|它|这)(?![\w'])[\s,:]*|(?:it's|that's|(?:应该|我认为)?(?:是|为|选))[\s,:]*)+",
     _I,
 )
-NEGATED = re.compile(r"\b(?:not|never|no|neither|nor|cannot|without|don't|unlikely)\b|n['’]t\b|不|没|无|非", _I)
+NEGATED = re.compile(
+    r"\b(?:not|never|no|neither|nor|cannot|without|don't|unlikely|hardly|scarcely|lacks?|lacking|anything but|far from"
+    r"|fails? to|false|wrong|incorrect|ruled? out|(?:all|everything|nothing) but|except|excluding|excluded|other than"
+    r"|apart from|almost|nearly)\b|n['’]t\b|不|没|无|非|别的"
+    r"|\b(?:nicht|kein\w*|nie|ohne|weder|ne|pas|aucune?|jamais|sans|ning[uú]n\w*|nunca|sin|tampoco|non|senza|não|nem|sem"
+    r"|nenhum\w*|niet|geen|değil|yok|không|tidak|bukan|inte|ingen)\b|\bn['’]"
+    r"|\b(?:не|ни|нет|без)\b|\b(?:لا|ليس|ليست|لم|لن|غير|بدون)\b|नहीं|ない|なし|ません|ではなく|じゃな|아니|않|없",
+    _I,
+)
+_UNREAD = re.compile(r"[^\W\d_]")  # letters; those of scripts whose sentences are read are taken out before
+_READ_SCRIPTS = re.compile(r"[A-Za-z\u00c0-\u024f\u3400-\u9fff]")
 
 _NO_OPTION = r"none of (?:these|those|the|them)|neither of|no (?:correct |right |valid |such )?(?:option|answer|choice)"
 DECLINED = re.compile(
@@ -75,9 +86,38 @@ DECLINED = re.compile(
 )
 
 
+_UNSAID = re.compile(r"(?:无法|不能|难以)(?:确定|判断|看清|辨认|回答|识别)|未知|不清楚|不明")
+_NOTHING = re.compile(r"(?:0|zero)\b|(?:no|none|nothing|nobody|nowhere|empty|without|absent)\b|没有|无|空|零", _I)
+
+
 def negates(text: str) -> bool:
     """Whether `text` holds a word of negation: then what it names may be what it denies."""
     return bool(NEGATED.search(text))
+
+
+def may_deny(text: str, *said: str) -> bool:
+    """Whether `text` may deny what of it is `said`: it negates, or its other words are in a script that is not read."""
+    rest = text.casefold()
+    for part in said:
+        if part.strip():
+            rest = rest.replace(part.strip().casefold(), " ")
+    return negates(text) or has_unread_script(rest)
+
+
+def has_unread_script(text: str) -> bool:
+    """Whether letters of `text` are neither Latin nor Chinese: no rule reads a sentence in them."""
+    return bool(_UNREAD.search(_READ_SCRIPTS.sub(" ", text)))
+
+
+def is_stand_in(text: str) -> bool:
+    """Whether a short answer says only that there is none: "It cannot be determined", "not visible", 无法确定."""
+    said = LEAD.sub("", text.strip(" .!。"))
+    return bool(DECLINED.fullmatch(said) or _UNSAID.fullmatch(said))
+
+
+def means_nothing(text: str) -> bool:
+    """Whether an answer says that there is nothing: "0", "no shape", "nothing", 没有; then "None" may mean it."""
+    return bool(_NOTHING.match(text.strip()))
 
 
 def declines(text: str) -> bool:

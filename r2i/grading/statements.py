@@ -5,12 +5,23 @@ closed, a bare letter, a sentence.
 """
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
-from r2i.core.parse import last_boxed
-from r2i.grading.phrases import CONNECTOR, CONTRAST, ENDORSED, ENDORSED_TEXT, LEAD, LIKELIEST, MARK, WITHDRAWN
+from r2i.core.parse import last_box_place, last_boxed
+from r2i.core.reasoning import drop_tokens, read_final
+from r2i.core.text import plain_width
+from r2i.grading.phrases import (
+    CONNECTOR,
+    CONTRAST,
+    CORRECTED,
+    ENDORSED,
+    ENDORSED_TEXT,
+    LEAD,
+    LIKELIEST,
+    MARK,
+    WITHDRAWN,
+)
 
 Form = Literal["alone", "marked", "last"]
 _END = re.compile(r"(?<![^A-Za-z0-9][A-Ja-j])(?<!^[A-Ja-j])(?<!\b\d)[.!?]+[\"')\]]*(?=\s)|[。!?]|\n+|</")
@@ -21,40 +32,36 @@ _PREDICATE = re.compile(
 )
 LONGEST = 20_000  # characters of a reply that are read, from its end
 
-_THINKING = (("<think>", "</think>"), ("<thinking>", "</thinking>"), ("◁think▷", "◁/think▷"))
 _CLOSED = (
     re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.IGNORECASE | re.DOTALL),
     re.compile(r"<\|begin_of_box\|>((?:(?!<\|begin_of_box\|>).)*?)<\|end_of_box\|>", re.DOTALL),  # GLM-4.5V
 )
 _OPEN = re.compile(r"<answer>|<\|begin_of_box\|>", re.IGNORECASE)
-_TOKENS = re.compile(r"<\|[a-z_]{1,30}\|>|</?s>|</?answer>", re.IGNORECASE)
+_TAGS = re.compile(r"</?(?:answer|conclusion|final(?:_answer)?|response|solution|output)>", re.IGNORECASE)
+_SIGN = re.compile(r"[^\w\s.,;:、。，'\"()\[\]{}`_…]{1,3}")
 
 
 def find_answer(reply: str) -> str:
-    """The part of `reply` that answers: the last closed `<answer>` span; else the last `\\boxed{}`; else what follows
-    an unclosed `<answer>`; else the whole prose. Thinking is removed first; unfinished thinking leaves nothing.
-
-    Text is in Unicode's NFKC form (full-width letters and digits are plain ones).
+    """The part of `reply` that answers: the last closed `<answer>` span; else the last `\\boxed{}`, unless an answer is
+    marked after it; else what follows an unclosed `<answer>`; else the whole prose. Reasoning is removed first:
+    unfinished reasoning leaves nothing. No special tokens; full-width letters and all scripts' digits are plain ones.
     """
-    text = re.sub(r"(?<=\d)(?=[¼½¾⅐-⅞])", " ", drop_thinking(reply))  # 5½ is not 51/2
-    text = unicodedata.normalize("NFKC", text).replace("⁄", "/")[-LONGEST:]
+    text = plain_width(read_final(reply))[-LONGEST:]
     spans = [match for pattern in _CLOSED for match in pattern.finditer(text)]
     if spans:
         inside = max(spans, key=lambda match: match.end()).group(1)
-        return last_boxed(inside) or inside
-    boxed = last_boxed(text)
-    if boxed is not None:
-        return boxed
+        return drop_tokens(last_boxed(inside) or inside)
+    if place := last_box_place(text):
+        after = text[place[1] + 1 :]
+        return drop_tokens(after if _last_marked(split(plain(after))) else text[slice(*place)])
     opened = list(_OPEN.finditer(text))
-    return _TOKENS.sub(" ", text[opened[-1].end() :] if opened else text)
+    return drop_tokens(_TAGS.sub(" ", text[opened[-1].end() :] if opened else text))
 
 
-def drop_thinking(reply: str) -> str:
-    """`reply` without its thinking: from each opening tag to its end, and up to an end whose start was prefilled."""
-    for opening, closing in _THINKING:
-        reply = reply.rpartition(closing)[2]
-        reply = reply.partition(opening)[0]
-    return reply
+def is_sign(text: str) -> bool:
+    """Whether a text is a sign or two that may answer: "→", "+", "♂"; no dots, quotes or rules of a table."""
+    text = text.strip()
+    return bool(_SIGN.fullmatch(text)) and not (len(text) > 1 and len(set(text)) == 1)
 
 
 def plain(text: str) -> str:
@@ -63,7 +70,8 @@ def plain(text: str) -> str:
     text = re.sub(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|fbox|boxed)\s*\{([^{}]*)\}", r"\1", text)
     text = re.sub(r"\\[()\[\]]|\$\$", " ", text)
     text = re.sub(r"\*\*|__|`", "", text)
-    text = re.sub(r"^[ \t]*(?:#+|>|[-*•])[ \t]+", "", text, flags=re.MULTILINE)
+    lone = "" if "\n" in text.strip() else r"(?![\d.])"  # "- 5" alone is minus five, "> 5" more than five
+    text = re.sub(rf"^[ \t]*(?:#+[ \t]+|[*•][ \t]+|[>-][ \t]+{lone})", "", text, flags=re.MULTILINE)
     return re.sub(r"(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)", "", text).strip()
 
 
@@ -131,8 +139,9 @@ def find_statements(reply: str) -> list[Statement]:
 
 
 def _state(text: str, form: Form) -> Statement:
-    """A statement without what it is set against: "blue, not red" says blue, "B or D, most likely D" D."""
-    return Statement(CONTRAST.sub("", LIKELIEST.sub("", text)), form)
+    """A statement without what it is set against: of "blue, not red" blue, of "B or D, most likely D" D, of "A, no, B"
+    B."""
+    return Statement(CONTRAST.sub("", CORRECTED.sub("", LIKELIEST.sub("", text))), form)
 
 
 def split(text: str) -> list[str]:
@@ -141,7 +150,11 @@ def split(text: str) -> list[str]:
     for match in _END.finditer(text):
         sentences.append(text[start : match.end()].strip())
         start = match.end()
-    return [sentence for sentence in [*sentences, text[start:].strip()] if re.search(r"[^\W_]", sentence)]
+    return [sentence for sentence in [*sentences, text[start:].strip()] if _says_something(sentence)]
+
+
+def _says_something(text: str) -> bool:
+    return bool(re.search(r"[^\W_]", text)) or is_sign(trim(text))
 
 
 def _last_marked(sentences: list[str]) -> str:
@@ -169,7 +182,7 @@ def _marked(sentence: str) -> str | None:
         text = ENDORSED_TEXT.match(sentence)
         return text.group(1) if text else None
     rest = sentence[marks[-1].end() :].strip().strip("\"'{}").strip()
-    return rest if re.search(r"[^\W_]", rest) else ""
+    return rest if _says_something(rest) else ""
 
 
 def _after_connector(sentence: str) -> str:

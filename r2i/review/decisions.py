@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from r2i.core.choices import LETTERS
-from r2i.core.text import normalise
+from r2i.core.text import careful_form
 from r2i.grading.strict import LONGEST
 
 REASONS = {  # why a row is fixed or rejected; "other" wants a note
@@ -141,8 +141,8 @@ def order(decision: Decision) -> tuple[str, str]:
 
 
 def form_of(text: str) -> str:
-    """What two texts share that say the same. Texts that are all markup are compared as they are."""
-    return normalise(text) or " ".join(text.split())
+    """What two texts share that surely say the same (r2i.core.text)."""
+    return careful_form(text)
 
 
 def new_id() -> str:

@@ -12,9 +12,9 @@ from r2i.core.params import Endpoint, Params, Vote
 from r2i.core.records import FAILED, OK
 from r2i.core.shards import Counts, Shard
 from r2i.core.tables import Row
-from r2i.core.text import normalise
 from r2i.endpoint.flow import Job
 from r2i.endpoint.shard_jobs import JobWork
+from r2i.grading.equality import is_equal
 from r2i.vote.count import VoteCount, VoteResult, count_samples, decide, group_answers, is_worth_judging
 from r2i.vote.judge import JudgedCount, judge_job
 
@@ -115,13 +115,13 @@ def _vote(question: Row, count: VoteCount, judged: JudgedCount | None, min_agree
 
 def count_vote_rows(votes: Sequence[Row], answers: Sequence[Row], judged: Mapping[str, JudgedCount]) -> Counts:
     """What `summarise` makes the metrics of, of one shard or of all."""
-    winner = {vote["question_id"]: normalise(vote["answer"]) for vote in votes}
+    winner = {vote["question_id"]: vote["answer"] for vote in votes}
     given: Counter[str] = Counter()
     agreed: Counter[str] = Counter()
     for row in answers:
         if row["status"] == OK and row["question_id"] in winner:
             given[row["teacher"]] += 1
-            agreed[row["teacher"]] += normalise(row["answer"]) == winner[row["question_id"]]
+            agreed[row["teacher"]] += is_equal(row["answer"], winner[row["question_id"]])
     return {
         **count_statuses(votes),
         "agree": histogram(vote["agree"] for vote in votes),
@@ -159,5 +159,5 @@ def _count_disagreements(answers: Sequence[Row]) -> int:
     for row in answers:
         if row["status"] == OK:
             by_question[row["question_id"]][row["teacher"]].append(row["answer"])
-    modes = ({group_answers(given)[0].forms for given in teachers.values()} for teachers in by_question.values())
-    return sum(1 for forms in modes if len(forms) > 1)
+    modes = ([group_answers(given)[0] for given in teachers.values()] for teachers in by_question.values())
+    return sum(not all(is_equal(groups[0].answer, group.answer) for group in groups) for groups in modes)

@@ -1,22 +1,21 @@
 """Votes counted: pure functions of one question's answers."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from r2i.core.records import ABSTAINED, FAILED, NOT_ASKED, OK, REJECTED
 from r2i.core.tables import Row
-from r2i.core.text import normalise
+from r2i.grading.equality import group_equal
 
 
 @dataclass(frozen=True)
 class AnswerGroup:
-    """Equivalent answers. `answer`: their most common spelling; `count`: samples; `forms`: their normal forms."""
+    """Equivalent answers, as they were said. `answer`: the most common spelling; `count`: samples; `spellings`: all."""
 
     answer: str
     count: int
-    forms: frozenset[str]
+    spellings: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -64,13 +63,10 @@ def count_samples(samples: Sequence[Row]) -> VoteCount:
 
 
 def group_answers(answers: Iterable[str]) -> tuple[AnswerGroup, ...]:
-    """Group by normal form, largest first, then by text: the order of `answers` plays no part."""
-    spellings: dict[str, Counter[str]] = {}
-    for answer in answers:
-        spellings.setdefault(normalise(answer), Counter())[answer] += 1
+    """Group what is surely equal (r2i.grading.equality), largest first, then by text: the order plays no part."""
     return sort_groups(
-        AnswerGroup(min(counts, key=lambda text: (-counts[text], len(text), text)), counts.total(), frozenset({form}))
-        for form, counts in spellings.items()
+        AnswerGroup(min(counts, key=lambda text: (-counts[text], len(text), text)), counts.total(), frozenset(counts))
+        for counts in group_equal(answers)
     )
 
 
@@ -82,8 +78,8 @@ def merge_groups(groups: Sequence[AnswerGroup], partition: Iterable[Sequence[int
     merged = []
     for places in partition:
         members = sort_groups(groups[place] for place in places)
-        forms = frozenset[str]().union(*(member.forms for member in members))
-        merged.append(AnswerGroup(members[0].answer, sum(member.count for member in members), forms))
+        spellings = frozenset[str]().union(*(member.spellings for member in members))
+        merged.append(AnswerGroup(members[0].answer, sum(member.count for member in members), spellings))
     return sort_groups(merged)
 
 

@@ -223,7 +223,7 @@ def test_the_same_question_on_the_same_image_counts_once(tmp_path: Path) -> None
         (["red", "blue"], "(b)", "B"),
         (["red", "blue"], "C", ""),  # no third option
         (["5", "five"], "5", ""),  # two options say it: none is the gold one
-        (["B", "A"], "A", "B"),  # an option's text goes before a letter
+        (["B", "A"], "A", ""),  # its letter, or the text of another: nobody can say
         ([], "red", ""),
     ],
 )

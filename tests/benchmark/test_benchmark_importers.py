@@ -318,6 +318,85 @@ def test_the_references_json_with_paths_from_where_its_script_ran(tmp_path: Path
     assert import_all("reference", several)[0][0]["reason"] == "several_images"
 
 
+# Options and gold letters
+
+NAMES = ["B. Baker", "C. Clark", "D. Dunn", "A. Adams"]
+
+
+def test_initials_in_columns_or_lists_are_names_and_the_letter_goes_by_the_column(tmp_path: Path) -> None:
+    row = {"index": 0, "image": base64_of(photo(1)), "question": "Whose shop?", "answer": "A", "category": "single"}
+    (item,), _ = import_all("hrbench", put_jsonl(tmp_path / "a.jsonl", [row | dict(zip("ABCD", NAMES, strict=True))]))
+    assert (item["options"], item["label"], item["answer"]) == (NAMES, "A", "B. Baker")
+    (item,), _ = import_all(
+        "table",
+        put_jsonl(tmp_path / "b.jsonl", [row | {"options": NAMES, "label": "C"} | {"answer": "D. Dunn"}]),
+        name="t",
+    )
+    assert (item["options"], item["label"], item["answer"]) == (NAMES, "C", "D. Dunn")
+
+
+def test_an_empty_column_moves_the_letter_with_its_text(tmp_path: Path) -> None:
+    row = {"index": 0, "image": base64_of(photo(1)), "question": "What?", "answer": "C", "category": "single"}
+    columns = {"A": None, "B": "x", "C": "y", "D": "z"}
+    (item,), _ = import_all("hrbench", put_jsonl(tmp_path / "a.jsonl", [row | columns]))
+    assert (item["options"], item["label"], item["answer"]) == (["x", "y", "z"], "B", "y")
+
+
+def test_marks_in_a_question_and_in_options_cut_neither(tmp_path: Path) -> None:
+    lamps = "Which of the lamps marked (A) and (B) is lit?"
+    texts = {
+        f"{lamps}\nOptions: A: Lamp one, B: Lamp two, C: Both, D: Neither": "Lamp one",
+        "What is in it?\nOptions: A: Vitamin A: retinol, B: Vitamin C, C: Zinc, D: Iron": "Vitamin A: retinol",
+        "What does the clock say?\nOptions: A: 5 A.M., B: 5 P.M., C: noon, D: 6 A.M.": "5 A.M.",
+    }
+    rows = [
+        {"index": number, "question": text, "answer": "A", "category": "x", "image": photo(number)}
+        for number, text in enumerate(texts)
+    ]
+    items, _ = import_all("mmstar", put_parquet(tmp_path / "mmstar.parquet", rows))
+    found = {item["question"]: (len(item["options"]), item["answer"]) for item in items}
+    assert found == {text.partition("\n")[0]: (4, answer) for text, answer in texts.items()}
+
+
+def test_a_list_that_a_question_quotes_is_no_list_of_options(tmp_path: Path) -> None:
+    quoted = "The board reads:\nA. milk\nB. eggs\nWhat is printed below the eggs?"
+    rows = [
+        zoom_row(query=quoted, response="bread"),
+        zoom_row(id="2", image=struct(photo(3)), query=quoted, response="B"),
+    ]
+    (item, unclear), found = import_all("zoombench", put_parquet(tmp_path / "test.parquet", rows))
+    assert (item["question"], item["options"], item["answer"], item["status"]) == (quoted, [], "bread", "ok")
+    assert (unclear["status"], unclear["reason"]) == ("failed", "ambiguous_options")  # the second line, or the letter
+    assert found.sources["zoombench"]["reason"] == {"failed: ambiguous_options": 1}
+
+
+def test_options_that_were_published_beside_the_prompt_leave_it_whole(tmp_path: Path) -> None:
+    row = zoom_row(query="Which of A. milk and B. eggs is it?", options=["milk", "eggs"], response="B")
+    (item,), _ = import_all("zoombench", put_parquet(tmp_path / "test.parquet", [row]))
+    assert (item["question"], item["options"], item["answer"]) == (row["query"], ["milk", "eggs"], "eggs")
+
+
+def test_no_letter_is_right_by_default(tmp_path: Path) -> None:
+    unlabelled = vstar_question(1) | {"label": None}
+    beyond = vstar_question(2) | {"label": "G"}
+    without = {"image": struct(photo(1)), "question": GLOVE, "options": MATERIALS, "label": None}
+    named = without | {"image": struct(photo(2)), "label": "C"}
+    root = put_vstar(tmp_path / "vstar")
+    put_jsonl(root / "test_questions.jsonl", [unlabelled, beyond])
+    rows = import_all("vstar", root)[0] + import_all("vstar", put_parquet(tmp_path / "p.parquet", [without, named]))[0]
+    assert [(row["status"], row["label"], row["answer"]) for row in rows if row["status"] == "ok"] == [
+        ("ok", "C", "kevlar")
+    ]
+    assert {row["reason"] for row in rows if row["status"] != "ok"} == {"no_gold_option", "no_question_or_answer"}
+
+
+def test_a_letter_and_a_text_that_contradict_each_other_are_no_gold(tmp_path: Path) -> None:
+    row = {"image": base64_of(photo(1)), "question": "What?", "options": ["red", "blue"], "answer": "red", "label": "B"}
+    letter = row | {"question": "Which letter?", "options": ["C", "A", "B", "D"], "answer": "B", "label": None}
+    rows, _ = import_all("table", put_jsonl(tmp_path / "t.jsonl", [row, letter]), name="t")
+    assert [row["reason"] for row in rows] == ["no_gold_option"] * 2  # of the second: letter B, or the text of C
+
+
 # All
 
 

@@ -70,6 +70,8 @@ def test_markdown_around_an_answer_changes_nothing(case: Case) -> None:
         ("> ", ""),
         ("```\n", "\n```"),
     ):
+        if before == "> " and not case.reply[0].isalpha():
+            continue  # "> 5" may be more than 5
         assert grade_flexibly(before + case.reply + after, case.item).correct == right, before
 
 
@@ -81,8 +83,7 @@ def test_a_span_around_an_answer_changes_nothing(case: Case) -> None:
     assert grade_flexibly(f"{thought}\\boxed{{{case.reply}}}", case.item).correct == right
 
 
-def test_what_training_rewards_evaluation_counts_as_right_but_for_seven_replies() -> None:
-    """The reward is stricter, but it sees no bound, no denial and no code in a number, and an article in a letter A."""
+def test_what_training_rewards_evaluation_counts_as_right() -> None:
     kinder = {
         case.reply
         for case in CASES
@@ -90,7 +91,7 @@ def test_what_training_rewards_evaluation_counts_as_right_but_for_seven_replies(
         if grade_strictly(reply, case.item["label"] or case.item["answer"], case.options).correct
         and grade_flexibly(reply, case.item).correct is not True
     }
-    assert kinder == {"Blue (A)", "blue A", "5+", "more than 5", "at least 5", "472", "not 7"}
+    assert kinder == set()
 
 
 @settings(max_examples=300, deadline=None)

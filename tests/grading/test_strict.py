@@ -37,7 +37,7 @@ def test_a_number_with_its_unit_stands_for_its_option() -> None:
     assert grade_strictly("<answer>5.00</answer>", "B", COUNTS).correct
 
 
-@pytest.mark.parametrize("said", ["A or B", "A, B", "AB", "B. red", "blue", "not B", "E", "3 or 5", "none"])
+@pytest.mark.parametrize("said", ["A or B", "A, B", "AB", "B. crimson", "blue", "not B", "E", "3 or 5", "none"])
 def test_no_rule_reads_two_options_or_none(said: str) -> None:
     assert grade_strictly(f"<answer>{said}</answer>", "B", COLORS) == Verdict("none", None, strip_markup(said))
 
@@ -45,6 +45,19 @@ def test_no_rule_reads_two_options_or_none(said: str) -> None:
 @pytest.mark.parametrize("reply", ["B", "<answer>B", "B</answer>", "<answer></answer>", "<answer> </answer>", ""])
 def test_an_unclosed_or_empty_span_has_no_format_and_is_never_searched(reply: str) -> None:
     assert grade_strictly(reply, "B", COLORS) == Verdict("format", False, "")
+
+
+@pytest.mark.parametrize("said", ["A. 5", "B. 3", "(A) 5", "B: 7", "A - 5"])
+def test_a_letter_with_another_options_text_names_two_options(said: str) -> None:
+    verdict = grade_strictly(f"<answer>{said}</answer>", "B", COUNTS)
+    assert (verdict.rule, verdict.correct, len(verdict.predicted)) == ("letter", False, 3)
+
+
+@pytest.mark.parametrize(
+    "said", ["B - 5", "B: 5", "B) 5", "(B) five", "B, 5", "B (5)", "<|begin_of_box|>B<|end_of_box|>"]
+)
+def test_a_letter_with_its_own_text_is_that_letter(said: str) -> None:
+    assert grade_strictly(f"<answer>{said}</answer>", "B", COUNTS) == Verdict("letter", True, "B")
 
 
 def test_the_last_span_counts() -> None:
@@ -74,7 +87,8 @@ def test_an_option_that_is_an_article_is_not_lost() -> None:
 def test_open_questions_compare_texts_then_numbers() -> None:
     assert grade_strictly("<answer>Dark Blue</answer>", "dark blue", []) == Verdict("exact", True, "Dark Blue")
     assert grade_strictly("<answer>5 people</answer>", "5", []) == Verdict("number", True, "5 people")
-    assert grade_strictly("<answer>5 people</answer>", "6", []) == Verdict("none", None, "5 people")
+    assert grade_strictly("<answer>5 people</answer>", "6", []) == Verdict("number", False, "5 people")
+    assert grade_strictly("<answer>5 people</answer>", "6 cars", []) == Verdict("none", None, "5 people")
     assert not grade_strictly("<answer>5 dogs</answer>", "5 cats", []).correct
     assert not grade_strictly("<answer>5 or 6</answer>", "5", []).correct
     assert not grade_strictly("<answer>-5</answer>", "5", []).correct

@@ -293,6 +293,21 @@ def test_two_of_four_right_is_too_easy(right: int, status: str) -> None:
     assert item.reason == ("" if status == "ok" else "too_easy")
 
 
+@pytest.mark.parametrize(
+    "form",
+    ["<answer>{0}</answer>", "\\boxed{{{0}}}", "Answer: {0}. {1}", "<answer>{0} - {1}</answer>", "<answer>{1}</answer>",
+     "<think>It may be <answer>E</answer>.</think>The answer is {0}.", "<|begin_of_box|>{0}<|end_of_box|>"],
+)  # fmt: skip
+def test_who_knows_the_answer_has_not_found_the_question_hard_whatever_the_form(form: str) -> None:
+    item = ready("5")[0]
+    score_tries(item, [ok(form.format(item.label, item.answer))] * 4, 2)
+    assert (item.reason, item.right) == ("too_easy", 4)
+    item = ready("5")[0]
+    wrong = next(place for place, text in enumerate(item.options) if text != item.answer)
+    score_tries(item, [ok(form.format("ABCD"[wrong], item.options[wrong]))] * 4, 2)
+    assert (item.status, item.right) == ("ok", 0)
+
+
 def test_a_cut_or_unclosed_reply_is_the_students_own_failure() -> None:
     item = ready("5")[0]
     right = f"<answer>{item.label}</answer>"

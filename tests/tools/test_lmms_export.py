@@ -14,7 +14,7 @@ from made_run import make_run, write_params
 from typer.testing import CliRunner
 
 from r2i.cli.main import app
-from r2i.core import paths
+from r2i.core import paths, reasoning
 from r2i.core.errors import R2IError, TableError
 from r2i.core.params import Evaluate
 from r2i.core.records import BENCHMARK
@@ -131,6 +131,33 @@ def test_the_tasks_grade_open_questions_by_plain_text() -> None:
     assert right("It says\n<answer>Exit 4B.</answer>", [], "", "exit 4b")
     assert not right("exit", [], "", "exit 4b") and not right("", [], "", "exit 4b")
     assert right("-3", [], "", "-3") and not right("3", [], "", "-3")
+
+
+@pytest.mark.parametrize(
+    ("reply", "options", "label", "answer", "right"),
+    [
+        ("", [], "", "→", False), ("←", [], "", "→", False), ("→", [], "", "→", True), ("...", [], "", "→", False),
+        ("", ["→", "left"], "A", "→", False), ("...", ["→", "left"], "A", "→", False),
+        ("→", ["→", "left"], "A", "→", True),
+        ("C#", [], "", "C", False), ("C++", [], "", "C", False), ("10²", [], "", "102", False),
+        ("5'", [], "", '5"', False), ("5″", [], "", '5"', True),
+        ("<think>Perhaps <answer>A</answer>.</think>\nThe answer is B", ["x", "y"], "B", "y", True),
+        ("<think>The answer is B", ["x", "y"], "B", "y", False), ("◁think▷A◁/think▷B", ["x", "y"], "B", "y", True),
+        ("A. y", ["x", "y"], "A", "x", False), ("A. y", ["x", "y"], "B", "y", False),
+        ("B. Baker", ["B. Baker", "C. Clark"], "A", "B. Baker", True), ("**STOP**", [], "", "Stop", True),
+        ("<answer><|begin_of_box|>B<|end_of_box|></answer>", ["x", "y"], "B", "y", True),
+    ],
+)  # fmt: skip
+def test_the_tasks_pay_no_empty_reply_no_other_sign_and_no_thought(
+    reply: str, options: list[str], label: str, answer: str, right: bool
+) -> None:
+    assert UTILS["is_right"](reply, options, label, answer) == right
+
+
+def test_the_tasks_remove_reasoning_by_our_own_lines() -> None:
+    ours = Path(reasoning.__file__).read_text()
+    code = ours[ours.index("# Names that models") :].strip()
+    assert code in (TEMPLATES / "lmms_utils.py").read_text()
 
 
 def test_the_command_exports_a_finished_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,13 +15,14 @@ from r2i.benchmark.rows import Draft
 from r2i.core.params import BenchmarkSource
 from r2i.importing.boxes import read_boxes
 from r2i.importing.pictures import find_file
-from r2i.importing.questions import read_choices, read_letter, split_options
+from r2i.importing.questions import read_choices, read_letter, relabel, split_options
 from r2i.importing.records import TORN, Record, read_list, read_records, read_text
 
 FOLDERS = ("direct_attributes", "relative_position")
 QUESTIONS = "test_questions.jsonl"
 NEEDED = (("image",), ("text", "question"))
 PUBLISHED = tuple({"rows": rows, "multiple_choice": rows, "open": 0} for rows in (191, 115, 76))
+FIRST_IS_RIGHT = "first option is right"  # a value of the records of folders alone
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".JPG", ".JPEG", ".PNG")
 
 
@@ -46,30 +47,36 @@ def _annotations(folders: list[Path]) -> Iterator[Record]:
             yield Record({}, file, number, TORN)
             continue
         picture = next((name for end in PICTURES if (name := file.with_suffix(end)).is_file()), None)
-        yield Record({"image": picture and picture.name, "category": file.parent.name, **values}, file, number)
+        yield Record(
+            {"image": picture and picture.name, "category": file.parent.name, **values, FIRST_IS_RIGHT: True},
+            file,
+            number,
+        )
 
 
 def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
-    """One item. The region is what holds all targets."""
-    image, boxes, label = record.get("image"), record.get("bbox"), ""
+    """One item. The region is what holds all targets. Only of the folders' JSON the first option is the right one."""
+    image, boxes = record.get("image"), record.get("bbox")
+    right_first, label = FIRST_IS_RIGHT in record.values, read_text(record.get("label", "answer"))
     if text := read_text(record.get("text")):
         question, options = split_options(text)
-        label = read_letter(read_text(record.get("label")))
         boxes = boxes or _boxes_beside(image, record.folder)
     else:
         question = read_text(record.get("question"))
-        options = list(read_choices(read_list(record.get("options", "choices"))).values())
+        by_letter = read_choices(read_list(record.get("options", "choices")))
+        options, label = list(by_letter.values()), "" if right_first else relabel(by_letter, label) or label
     yield Draft(
         image=image,
         folder=record.folder,
         question=question,
-        answer=label or (options[0] if options else ""),
+        answer=options[0] if right_first and options else label,
         options=options,
-        label=label or "A",
+        label="A" if right_first else read_letter(label),
         dimension=read_text(record.get("category")),
         boxes=read_boxes(boxes),
         box_form="xywh",
-        shuffle=not label,
+        shuffle=right_first,
+        fault="" if options else "no_options",
     )
 
 

@@ -12,7 +12,7 @@ from string import ascii_uppercase
 from r2i.benchmark.rows import Draft, draft_choice
 from r2i.core.params import BenchmarkSource
 from r2i.importing.boxes import read_boxes
-from r2i.importing.questions import read_choices, split_options
+from r2i.importing.questions import is_ambiguous, read_choices, read_letter, split_options
 from r2i.importing.records import Record, read_list, read_text
 
 NEEDED = (("image", "images"), ("query", "prompt", "question"), ("response", "answer"))
@@ -21,20 +21,28 @@ FORMS = {"mcq", "oq", "open", "openquestion", "multiplechoice", "qa", "vqa", "fr
 
 
 def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
-    """One item; an answer that is a letter of the prompt's options is multiple choice, all others are open."""
-    question, options = split_options(read_text(record.get("query", "prompt", "question")))
+    """One item; an answer that is a letter of the prompt's options is multiple choice, all others are open.
+
+    Where nobody can say what the options are (`ambiguous_options`), a letter is no open answer.
+    """
+    prompt, answer = read_text(record.get("query", "prompt", "question")), read_text(record.get("response", "answer"))
     published = read_choices(read_list(record.get("options", "choices")))
+    question, options = split_options(prompt, inline=bool(read_letter(answer)))
+    if published and options != list(published.values()):  # what the prompt lists is something else
+        question, options = prompt, []
+    certain = published or options or not is_ambiguous(prompt, answer)
     yield draft_choice(
         record,
         question,
         published or dict(zip(ascii_uppercase, options, strict=False)),
-        record.get("response", "answer"),
+        answer,
         image=record.get("image", "images"),
         dimension=_dimension(record),
         boxes=read_boxes(record.get("bbox", "box")),
         box_form=source.box_form,
         box_unit=source.box_unit,
         crop=record.get("crop_image", "crop_images"),
+        fault="" if certain else "ambiguous_options",
     )
 
 
