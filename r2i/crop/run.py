@@ -176,7 +176,7 @@ def summarise(counts: Counts, folder: Path = REGIONS.folder) -> dict[str, Any]:
     kept = pa.chunked_array([chunk for area in areas for chunk in area.chunks], pa.float64()).to_numpy()
     images = counts["images"]
     return {
-        **counts,
+        **{name: count for name, count in counts.items() if name != "calls"},
         "per_image": len(kept) / images if images else None,
         "median_area_share": float(np.median(kept)) if len(kept) else None,
     }

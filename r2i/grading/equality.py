@@ -5,6 +5,7 @@ Three outcomes. True and False where it is plain; None where it isn't: that is f
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from itertools import combinations
 
 from r2i.core.text import same_answer
@@ -37,6 +38,7 @@ COMPARISONS: tuple[tuple[str, Comparison], ...] = (
 """By the rule's name in r2i.grading.RULES. The first that decides counts."""
 
 
+@lru_cache(maxsize=2**14)  # a vote compares each pair of a question's answers several times
 def compare_answers(said: str, gold: str) -> tuple[str, bool | None]:
     """The rule that decided, and whether `said` equals `gold`; ("none", None) where no rule is sure."""
     for rule, compare in COMPARISONS:
