@@ -47,7 +47,7 @@ IMAGES = pa.schema([
     _f("mode", _S, "Pillow mode as stored in the pool"),
     _f("width", _I, "pixels, upright (EXIF applied)"),
     _f("height", _I, "pixels, upright (EXIF applied)"),
-    _f("phash", _S, "perceptual hash, 64 bits as hex; null where most of the picture is of one grey"),
+    _f("phash", _S, "perceptual hash, 64 bits as hex"),
     _f("image", _B, "JPEG bytes, RGB, upright; null unless ok, or where the table refers to the pool"),
     *_STATE,
 ])  # fmt: skip
@@ -142,7 +142,7 @@ BENCHMARK = pa.schema([
     _f("label", _S, "letter of the gold option; empty for open questions"),
     _f("dimension", _S),
     _f("source", _S, "name of the benchmark"),
-    _f("phash", _S, "perceptual hash of the full view, 64 bits as hex; null unless ok, and as of images"),
+    _f("phash", _S, "perceptual hash of the full view, 64 bits as hex; null unless ok"),
     *_STATE,
 ])  # fmt: skip
 

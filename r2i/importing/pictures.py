@@ -42,6 +42,7 @@ class PictureFolder:
     def __init__(self, folder: Path, within: Path | None = None) -> None:
         self.bases = list(dict.fromkeys([folder, within or folder]))
         self.root = (within or folder).resolve()
+        self.inside = [self.root, *_hub_blobs(self.root)]
         self._by_end: dict[str, Path] = {}  # name -> the file that was found by the name's end
         self._names: defaultdict[Path, set[str]] = defaultdict(set)  # file -> such names; "": a name as it stands
         self._tree: dict[str, list[Path]] | None = None  # files below the root by their last part
@@ -97,7 +98,7 @@ class PictureFolder:
     def _find(self, path: PurePosixPath, name: str) -> Path | None:
         foreign = path.is_absolute() or ".." in path.parts or bool(_DRIVE.match(str(path)))
         stands = next((file for base in self.bases if (file := base / path).is_file()), None)
-        leads_out = stands is not None and not stands.resolve().is_relative_to(self.root)
+        leads_out = stands is not None and not self._is_inside(stands.resolve())
         if stands and not (foreign and leads_out):
             return self._meet(self._only([stands]), "", name)
         if not foreign and (beside := self._existing(path)):
@@ -122,9 +123,12 @@ class PictureFolder:
         real = {file.resolve() for file in files}
         if len(real) > 1:
             raise ImageError("ambiguous_image")
-        if not real.pop().is_relative_to(self.root):
+        if not self._is_inside(real.pop()):
             raise ImageError("outside_folder")
         return files[0]
+
+    def _is_inside(self, real: Path) -> bool:
+        return any(real.is_relative_to(folder) for folder in self.inside)
 
     def _meet(self, file: Path, by: str, name: str) -> Path:
         with self._lock:
@@ -158,6 +162,12 @@ def names_in(*cells: Any) -> Iterator[str]:
             continue
         if isinstance(held, str) and len(held) <= LONGEST_PATH:
             yield held.strip()
+
+
+def _hub_blobs(root: Path) -> list[Path]:
+    """Where the files of a snapshot in Hugging Face's cache lie: `snapshots/REVISION/...` are links to `blobs/...`."""
+    snapshot = next((folder for folder in (root, *root.parents) if folder.parent.name == "snapshots"), None)
+    return [snapshot.parent.parent / "blobs"] if snapshot else []
 
 
 def _unwrap(cell: Any) -> Any:

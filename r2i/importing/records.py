@@ -10,6 +10,7 @@ import re
 import tokenize
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,7 +36,7 @@ _SPLITS = {  # words in the names of files and folders -> the split that they me
 }  # fmt: skip
 _SHARD = re.compile(r"-(\d+)-of-(\d+)\b")
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"  # of Arrow's streams
-_LONGEST_FIELD = 2**29  # characters of a TSV's field: the largest picture in base64, and a bound for a lost quote
+_LONGEST_FIELD = 2**29  # characters of a field or a line: the largest picture in base64, and a bound for a lost quote
 
 Names = tuple[str, ...]
 Numbered = tuple[int, dict[str, Any] | None]
@@ -267,7 +268,8 @@ def _ends_with(file: Path, end: bytes) -> bool:
 
 
 def _read_lines(file: Path, columns: Columns) -> Iterator[Numbered]:
-    with file.open("rb") as lines:
+    with file.open("rb") as data:
+        lines = iter(partial(data.readline, _LONGEST_FIELD), b"")
         values = ((number, _parse(line)) for number, line in enumerate(lines, 1) if line.strip())
         yield from _only_objects(file, columns, values)
 
@@ -307,8 +309,8 @@ def _as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _holds_lines(file: Path) -> bool:
-    with file.open("rb") as lines:
-        filled = (line for line in lines if line.strip())
+    with file.open("rb") as data:
+        filled = (line for line in iter(partial(data.readline, _LONGEST_FIELD), b"") if line.strip())
         first, second = next(filled, b""), next(filled, b"")
     return bool(second) and isinstance(_parse(first), dict)
 

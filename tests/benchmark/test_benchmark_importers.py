@@ -110,6 +110,15 @@ def test_the_first_option_of_a_vstar_folder_is_right_even_where_another_says_the
     assert (row["status"], gold(row)) == ("ok", "2")
 
 
+def test_of_two_pictures_of_one_name_none_is_taken(tmp_path: Path) -> None:
+    root = put_vstar(tmp_path / "vstar")
+    before, _ = import_all("vstar", root)
+    put_photo(next((root / "direct_attributes").glob("*.jpg")).with_suffix(".png"), 77)
+    after, _ = import_all("vstar", root)
+    assert [row["reason"] for row in before if row["reason"]] == []
+    assert [row["reason"] for row in after if row["reason"]] == ["ambiguous_image"]
+
+
 def test_the_region_of_two_targets_holds_both(tmp_path: Path) -> None:
     rows, _ = import_all("vstar", put_vstar(tmp_path / "vstar"))
     assert rows[0]["box"] == (10, 8, 40, 28)  # left, top, width, height -> left, top, right, bottom

@@ -1,5 +1,6 @@
 """Any file becomes the upright RGB picture that a viewer shows, or an error with a short reason."""
 
+import re
 import resource
 import struct
 import zlib
@@ -331,3 +332,13 @@ def test_a_jpeg_of_thousands_of_scans_is_refused_and_a_film_behind_a_photo_is_no
         read_image(data[:last] + data[last:-2] * 3000 + data[-2:])
     film = np.random.default_rng(0).bytes(2**22)  # has the mark of a scan 64 times by chance
     assert read_image(data + film).size == (64, 48)
+
+
+def test_no_other_module_opens_pictures() -> None:
+    """One list of formats, one set of bounds: all of r2i decodes through `open_image`."""
+    found = [
+        path.as_posix()
+        for path in (Path(__file__).parents[2] / "r2i").rglob("*.py")
+        if re.search(r"Image\.open\(|imread\(|imdecode\(", path.read_text(encoding="utf-8"))
+    ]
+    assert [Path(name).name for name in found] == ["images.py"]

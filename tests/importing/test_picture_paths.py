@@ -173,3 +173,16 @@ def test_no_path_whatever_leads_out_of_the_folder(top: Path, parts: list[str], s
         assert read_picture(name, top / "set") != photo(9), name
     except ImageError as error:
         assert error.cause in {"missing_image", "outside_folder", "ambiguous_image", "no_image"}
+
+
+def test_a_snapshot_of_the_hub_may_link_to_its_own_blobs_alone(tmp_path: Path) -> None:
+    cache = tmp_path / "datasets--lab--set"
+    put_photo(cache / "blobs" / "0a1b", 1)
+    put_photo(tmp_path / "datasets--other" / "blobs" / "0a1b", 9)
+    snapshot = cache / "snapshots" / "f00d"
+    (snapshot / "images").mkdir(parents=True)
+    (snapshot / "images" / "1.jpg").symlink_to("../../../blobs/0a1b")
+    (snapshot / "images" / "2.jpg").symlink_to(tmp_path / "datasets--other" / "blobs" / "0a1b")
+    for folder in (snapshot, snapshot / "images"):
+        assert read_picture("1.jpg", folder) == photo(1)
+        refuse("2.jpg", folder, "outside_folder")

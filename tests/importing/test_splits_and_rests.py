@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from r2i.core.errors import TableError
+from r2i.importing import records
 from r2i.importing.records import read_list, read_records
 
 NEEDED = (("question",), ("answer",))
@@ -250,3 +251,9 @@ def test_a_stray_quote_is_refused_or_loses_no_row(rows: list[dict[str, str]], pl
             assert "line " in str(error)
         else:
             assert len(read) == len(rows)
+
+
+def test_a_line_without_an_end_is_read_in_parts_that_are_torn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "_LONGEST_FIELD", 64)
+    (tmp_path / "d.jsonl").write_bytes(json.dumps(ROWS[0]).encode() + b"\n" + b"x" * 200)
+    assert [record.fault for record in read_records(tmp_path / "d.jsonl", NEEDED)] == ["", *["torn_record"] * 4]

@@ -46,12 +46,12 @@ def _annotations(folders: list[Path]) -> Iterator[Record]:
         if not isinstance(values, dict):
             yield Record({}, file, number, TORN)
             continue
-        picture = next((name for end in PICTURES if (name := file.with_suffix(end)).is_file()), None)
-        yield Record(
-            {"image": picture and picture.name, "category": file.parent.name, **values, FIRST_IS_RIGHT: True},
-            file,
-            number,
-        )
+        pictures = {name.stat().st_ino: name for end in PICTURES if (name := file.with_suffix(end)).is_file()}
+        if len(pictures) > 1:
+            yield Record({}, file, number, "ambiguous_image")
+            continue
+        picture = next(iter(pictures.values())).name if pictures else None
+        yield Record({"image": picture, "category": file.parent.name, **values, FIRST_IS_RIGHT: True}, file, number)
 
 
 def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
