@@ -97,8 +97,13 @@ def server_command(params: Endpoint, port: int) -> list[str]:
 
 
 def server_environment(params: Endpoint) -> dict[str, str]:
-    """This process's environment and `params.env`, with VLLM_API_KEY set to this server's key or unset."""
-    inherited = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
+    """This process's environment and `params.env`, with VLLM_API_KEY set to this server's key or unset.
+
+    Keys of another service are not passed on.
+    """
+    inherited = {
+        name: value for name, value in os.environ.items() if name != KEY_VARIABLE and not name.startswith("OPENAI_")
+    }
     key = _key(params)
     return inherited | params.env | ({KEY_VARIABLE: key} if key else {})
 

@@ -1,6 +1,6 @@
 """A model behind an OpenAI-compatible server: every reply is stored as it comes, and never paid for twice.
 
-A request goes through: the store (archive, then live), a claim (so that two runs at the same time don't both pay), a
+A request goes through: the store (live, then archive), a claim (so that two runs at the same time don't both pay), a
 slot under the adaptive limit, the call, the store. A call and its storing are one task that outlives whoever waits
 for it, so that a stage that ends still stores what was in flight.
 """

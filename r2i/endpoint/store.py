@@ -167,11 +167,11 @@ class Store:
 
 
 def _read_all(file: int, size: int) -> bytes:
-    """All bytes of an open file, about `size` of them: a read may bring fewer than were asked for."""
-    parts = []
-    while part := os.read(file, size + 1):
-        parts.append(part)
-    return b"".join(parts)
+    """The `size` bytes of an open file: a read may bring fewer than were asked for."""
+    data = os.read(file, size)
+    while len(data) < size and (more := os.read(file, size - len(data))):
+        data += more
+    return data
 
 
 def is_key(text: str) -> bool:

@@ -41,12 +41,14 @@ def main() -> None:
     starts = json.loads(told.read_text())["starts"] + 1 if told.exists() else 1
     children = start_children(args.trouble)
     note = {"pids": [os.getpid(), *children], "argv": sys.argv, "key": os.environ.get("VLLM_API_KEY"), "starts": starts}
+    note["foreign"] = [name for name in os.environ if name.startswith("OPENAI_")]
     told.with_suffix(".part").write_text(json.dumps(note))
     told.with_suffix(".part").replace(told)
     print(f"loading {args.model}", flush=True)
     if args.trouble == "broken":
         print(f"ValueError: the key {os.environ.get('VLLM_API_KEY')} and the flags don't go together")
-        print("\n".join(f"  File {i}" for i in range(40)), flush=True)
+        print("\n".join(f"  \x1b[31mFile {i}\x1b[0m" for i in range(40)), flush=True)
+        print("\x1b[2J")
         sys.exit(3)
     if args.trouble == "taken" or (args.trouble == "taken once" and starts == 1):
         sys.exit("OSError: [Errno 98] Address already in use")

@@ -4,10 +4,13 @@ import asyncio
 import gzip
 import json
 import resource
+import socketserver
+import threading
 import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -393,6 +396,78 @@ def test_any_error_is_a_failed_row(server: Server, tmp_path: Path, name: str) ->
     server.answer = lambda body: BAD_ERRORS[name] if "bad" in json.dumps(body) else echo(body)
     replies = remote(server, tmp_path).complete([ask("good"), ask("bad"), ask("fine")])
     assert [row[0].status for row in replies] == ["ok", "failed", "ok"]
+
+
+@contextmanager
+def serve_raw(data: bytes, more: bytes = b"", pause_s: float = 0.01) -> Iterator[Server]:
+    """A server that answers every request with `data` and closes, or goes on with `more` again and again."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                self.request.recv(2**16)
+                self.wfile.write(data)
+                while more:
+                    time.sleep(pause_s)
+                    self.wfile.write(more)
+
+    class Raw(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Raw(("127.0.0.1", 0), Handler) as raw:
+        thread = threading.Thread(target=raw.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        yield Server(url=f"http://127.0.0.1:{raw.server_address[1]}/v1")
+        raw.shutdown()
+        thread.join()
+
+
+GOOD = completion()
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+WIRES = {
+    "nothing": b"",
+    "noise": bytes(range(256)) * 100,
+    "old": GOOD,
+    "status": b"HTTP/1.1 999999 X\r\n\r\n",
+    "not a number": b"HTTP/1.1 abc X\r\n\r\n",
+    "length too large": HEAD + b"Content-Length: 99999\r\n\r\n" + GOOD,
+    "length too small": HEAD + b"Content-Length: 20\r\n\r\n" + GOOD,
+    "length negative": HEAD + b"Content-Length: -1\r\n\r\n" + GOOD,
+    "length absurd": HEAD + b"Content-Length: " + b"9" * 400 + b"\r\n\r\n" + GOOD,
+    "two lengths": HEAD + b"Content-Length: 5\r\nContent-Length: 9\r\n\r\n" + GOOD,
+    "chunks cut": HEAD + b"Transfer-Encoding: chunked\r\n\r\n10\r\n" + GOOD,
+    "chunks of no number": HEAD + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n" + GOOD,
+    "an unknown transfer": HEAD + b"Transfer-Encoding: gzip, x\r\n\r\n" + GOOD,
+    "long header": HEAD + b"X: " + b"x" * 500_000 + b"\r\n\r\n" + GOOD,
+    "header of no name": HEAD + b": x\r\n\r\n" + GOOD,
+    "bytes in a header": HEAD + b"Retry-After: \xff\xfe\x00\r\n\r\n" + GOOD,
+    "switching": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n" + GOOD,
+    "wait for it": b"HTTP/1.1 100 Continue\r\n\r\n" * 50_000,
+    "cookies": b"HTTP/1.1 500 X\r\n" + b"Set-Cookie: a=b; Max-Age=1e999; Expires=x; Domain=\xff\r\n" * 50 + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("name", WIRES)
+def test_any_bytes_of_a_server_are_a_failed_row(tmp_path: Path, name: str) -> None:
+    with serve_raw(WIRES[name]) as server:
+        text, status, reason = one(server, tmp_path, retries=1, timeout_s=5)
+    assert (text, status) == ("", "failed") and reason in ("connection", "server_error")
+
+
+@pytest.mark.parametrize("head", [HEAD + b"\r\n", HEAD + b"Content-Length: 500000000\r\n\r\n"])
+def test_a_body_without_end_is_given_up_at_the_limit(tmp_path: Path, head: bytes) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with serve_raw(head, b" " * 2**16, pause_s=0.0) as server:
+        assert one(server, tmp_path, retries=1, timeout_s=20)[2] == "server_error"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60 * 1024  # kB
+
+
+@pytest.mark.parametrize("head", [HEAD + b"\r\n ", HEAD + b"X-Y: ", b"HTTP/1.1 400 X\r\n\r\n{"])
+def test_a_reply_that_never_ends_times_out(tmp_path: Path, head: bytes) -> None:
+    with serve_raw(head, head[-1:]) as server:
+        started = time.monotonic()
+        assert one(server, tmp_path, retries=0, timeout_s=0.5)[2] == "timeout"
+        assert time.monotonic() - started < 3
 
 
 @pytest.mark.parametrize("value", ["Fri, 31 Dec 99999999999 23:59:59 GMT", "nan", "inf", "1e400", "-5", "\u00b2"])

@@ -109,8 +109,9 @@ def test_the_command_line_names_port_model_and_image_folder_and_ends_with_the_fl
 def test_the_key_goes_by_the_environment_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEACHER_KEY", "sk-secret")
     monkeypatch.setenv("VLLM_API_KEY", "of another server")
+    monkeypatch.setenv("OPENAI_API_KEY", "of another service")
     bench.make(api_key_env="TEACHER_KEY").start()
-    assert bench.note()["key"] == "sk-secret"
+    assert bench.note()["key"] == "sk-secret" and bench.note()["foreign"] == []
     shown = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True).stdout
     assert str(bench.told) in shown  # the server's line is among them
     assert "sk-secret" not in shown + bench.log.read_text()
@@ -126,7 +127,8 @@ def test_a_server_that_breaks_is_quoted_without_its_key(bench: Bench, monkeypatc
     cause = caught.value.cause
     assert "exit code 3" in cause and "stand_in.py lab/tiny" in cause
     assert "further up in its log: ValueError: the key *** and the flags don't go together" in cause
-    assert "File 25\n" in cause and "File 39" in cause and "File 24\n" not in cause  # the last 15 of 40
+    assert "File 26\n" in cause and "File 39" in cause and "File 25\n" not in cause  # the last 15 of 41
+    assert "\x1b" not in cause and "\\x1b[2J" in cause
     assert str(bench.log) in caught.value.remedy
     assert "sk-secret" not in str(caught.value)
     wait_gone(bench.pids())
