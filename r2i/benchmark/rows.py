@@ -15,12 +15,14 @@ from r2i.core.params import BenchmarkSource, Drawing
 from r2i.core.records import BENCHMARK, FAILED, OK, REJECTED
 from r2i.core.spool import Spool
 from r2i.core.tables import Row
+from r2i.core.text import careful_form
 from r2i.importing.boxes import BoxForm, Quad, join_boxes
 from r2i.importing.pictures import read_picture
 from r2i.importing.questions import find_label, read_letter, relabel, strip_tags
 from r2i.importing.records import Record, read_text
 
 View = Callable[[], bytes]
+_NO_VIEWS = dict.fromkeys(("image", "crop", "boxed", "crop_made", "phash"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,7 @@ class RowMaker:
     drawing: Drawing
     spool: Spool
     seen: dict[str, int] = field(default_factory=dict)
+    first: dict[str, Row] = field(default_factory=dict)
     images: dict[str, _Known] = field(default_factory=dict)
 
     @property
@@ -88,7 +91,8 @@ class RowMaker:
         """All rows, or `source.items` of them chosen by a hash of the item's id; and how many there were.
 
         `read` is called twice where rows are to be chosen. The counts are those before the choice: `rows`,
-        `multiple_choice`, `open`. A second row with the id of another is rejected as a duplicate.
+        `multiple_choice`, `open`. A second row with the id of another is rejected as a duplicate; where their gold
+        answers differ nobody knows the right one, and both fail.
         """
         chosen = self._choose(read()) if self.source.items else None
         counts = {"rows": 0, "multiple_choice": 0, "open": 0}
@@ -97,8 +101,12 @@ class RowMaker:
             counts["rows"] += 1
             counts["multiple_choice" if draft.options else "open"] += 1
             data, row = self._identify(draft, number)
+            first = self.first.setdefault(row["item_id"], row)
             if self._is_duplicate(row):
                 row |= {"status": REJECTED, "reason": "duplicate"}
+                if first["status"] == OK and careful_form(first["answer"]) != careful_form(row["answer"]):
+                    for twin in (first, row):
+                        twin |= {**_NO_VIEWS, "status": FAILED, "reason": "contradictory_gold"}
             if chosen is not None and row["item_id"] not in chosen:
                 continue
             if row["status"] == OK:
