@@ -20,14 +20,17 @@ ROOT = Path(__file__).parent.parent
 # not bench itself, whose labs.py would hide tests/labs
 sys.path[:] = [str(ROOT), str(ROOT / "tests"), *(path for path in sys.path if Path(path).resolve() != ROOT / "bench")]
 
-from bench import faults_replies  # noqa: E402 - needs the path
+from bench import faults_files, faults_locks, faults_replies  # noqa: E402 - needs the path
 from bench.result import note_code, write_result  # noqa: E402
 
 RESULT = ROOT / "bench" / "results" / "faults.json"
 OUTCOMES = ("lost", "invented", "paid_twice", "let_in", "tracebacks")
 TRIES: dict[str, Callable[[Path], dict[str, int]]] = {
     "replies": faults_replies.try_replies,
+    "files": faults_files.try_files,
     "stores": faults_replies.try_stores,
+    "locks": faults_locks.try_locks,
+    "pools": faults_files.try_pools,
 }
 
 

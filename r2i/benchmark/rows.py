@@ -17,7 +17,7 @@ from r2i.core.params import BenchmarkSource, Drawing, takes_unit
 from r2i.core.records import BENCHMARK, FAILED, OK, REJECTED
 from r2i.core.spool import Spool
 from r2i.core.tables import Row
-from r2i.core.text import normalise
+from r2i.core.text import careful_form
 from r2i.importing.boxes import BoxForm, Quad, is_unit_unclear, join_boxes
 from r2i.importing.pictures import PictureFolder, names_in
 from r2i.importing.questions import find_label, read_letter, relabel, strip_tags
@@ -212,7 +212,7 @@ class RowMaker:
 
 def _repeated(row: Row, first: Row) -> Row:
     """What changes of a row that asks what `first` asked; `first` fails too where its answer is another."""
-    if (row["label"], normalise(row["answer"])) == (first["label"], normalise(first["answer"])):
+    if (row["label"], careful_form(row["answer"])) == (first["label"], careful_form(first["answer"])):
         return {"status": REJECTED, "reason": "duplicate"}
     first |= _failed("conflicting_answers")
     return _failed("conflicting_answers")

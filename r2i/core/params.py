@@ -318,7 +318,7 @@ class Answer(Section):
     """The crop is scaled down to so many pixels before it is sent, the same for every teacher; None: sent as it is."""
     skip_below: Count | None = None
     """The agreement that the vote will ask for. The next teacher is not asked once the answers so far, by the
-    rules of r2i.core.text, put it out of reach; None: every teacher is always asked."""
+    rules of r2i.grading.equality, put it out of reach; None: every teacher is always asked."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -332,7 +332,7 @@ class Vote(Section):
     min_agreement: Count = 6
     """Samples, of those asked for, that must give the same answer."""
     judge: Literal["rules", "llm"] = "rules"
-    """`rules`: normalised agreement; `llm`: the same first, then a model for what they leave open."""
+    """`rules`: agreement by r2i.grading.equality; `llm`: the same first, then a model for what they leave open."""
     endpoint: Endpoint | None = None
     """llm only."""
     prompts: str = "paper"

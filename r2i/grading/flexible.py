@@ -17,7 +17,7 @@ from r2i.grading.statements import Statement, find_statements, trim
 
 
 def same_text(statement: Statement, gold: str) -> bool | None:
-    """True where the statement, or what it predicates or quotes, is the answer in normal form (r2i.core.text)."""
+    """True where the statement, or what it predicates or quotes, is the same text as the answer (r2i.core.text)."""
     whole = (trim(statement.text), statement.core)
     if any(same_answer(text, trim(gold)) for text in whole):
         return True

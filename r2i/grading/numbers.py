@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
-from r2i.core.spelled import spell_digits
+from r2i.core.spelled import spell_digits, write_number
 from r2i.core.text import careful_form, differ_in_unit, plain_digits, strip_markup
 from r2i.grading.phrases import has_unread_script, negates
 
@@ -15,8 +15,10 @@ _MYRIADS = {"万": 10**4, "亿": 10**8}
 _CHINESE = "".join([*_DIGITS, *_POWERS, *_MYRIADS])
 _COUNTERS = "个人名位辆只条张本块件座栋棵朵层种次台把岁元米号匹头支枝瓶杯盏扇架艘根双对架份页行列天年月日点分秒度"
 _NUMERAL = re.compile(
-    rf"^((?:(?:图|图片|画面|照片)中)?(?:一共|总共|共)?(?:有|是|为)?|大约|约)(负?)([{_CHINESE}]+)(半)?(打)?(?=(?:[{_COUNTERS}]|半)|[。.]?$)"
+    rf"^((?:(?:图|图片|画面|照片)中)?(?:一共|总共|共)?(?:有|是|为)?|大约|约)(负?)([{_CHINESE}]+)(打?)"
+    rf"(?=[{_COUNTERS}半]|[。.]?$)"
 )
+_SCALED = re.compile(r"(\d+(?:\.\d+)?)\s?([百千万亿])(?![克米瓦])")  # 3.5万, not 5千克
 _HALF_MORE = re.compile(rf"^(-?\d+)\s?([{_COUNTERS}])半(?=\W|$)")  # 两个半
 _AMOUNT = r"-?\d+(?:\.\d+)?"
 _NUMBER = re.compile(
@@ -129,9 +131,9 @@ def spell_numerals(text: str) -> str:
     """`text` with numbers in words and Chinese numerals in digits: "twenty-five", "2 million", 十二个, 半打."""
     text = re.sub(r"^(.*?)百分之([零一二三四五六七八九十百两〇]+)", _percent, text.strip())
     text = re.sub(r"^(?:有|共|一共有?)?半打", "6", text)
-    text = _NUMERAL.sub(_spell_chinese, text)
+    text = _SCALED.sub(_scale, _NUMERAL.sub(_spell_chinese, text).strip())
     text = re.sub(r"(?<=[\u3400-\u9fff])(?=[-\d])|(?<=\d)(?=[\u3400-\u9fff])", " ", text)
-    text = _HALF_MORE.sub(lambda found: f"{found[1]}.5 {found[2]}", text.replace(" ", "", 1) if "半" in text else text)
+    text = _HALF_MORE.sub(lambda found: f"{found[1]}.5 {found[2]}", text)
     text = re.sub(r"(?<=\d)\s(?=\d{3}(?:\s\d{3})*(?![\d,]))", "", text)
     return spell_digits(text)
 
@@ -141,14 +143,15 @@ def _percent(found: re.Match[str]) -> str:
     return found[0] if value is None else f"{found[1]}{value}%"
 
 
+def _scale(found: re.Match[str]) -> str:
+    return write_number(Fraction(found[1]) * {**_POWERS, **_MYRIADS}[found[2]])
+
+
 def _spell_chinese(found: re.Match[str]) -> str:
     value = _read_chinese(found[3])
-    if value is None or (found[4] and not found[5] and "点" in found.string):
+    if value is None:
         return found[0]
-    number = Fraction(value) + (Fraction(1, 2) if found[4] else 0)
-    number *= 12 if found[5] else 1
-    digits = value if number == Fraction(value) else f"{float(number):g}"
-    return f"{found[1]} {'-' if found[2] else ''}{digits} "
+    return f"{found[1]} {'-' if found[2] else ''}{int(value) * 12 if found[4] else value} "
 
 
 def _read_chinese(numeral: str) -> str | None:
@@ -156,19 +159,19 @@ def _read_chinese(numeral: str) -> str | None:
     if not any(char in _POWERS or char in _MYRIADS for char in numeral):
         plain = len(numeral) == 1 or len(numeral) > 2 or "〇" in numeral or "零" in numeral
         return "".join(str(_DIGITS[char]) for char in numeral) if plain else None
-    total, section, digit = 0, 0, 0
+    total, section, digit, scale = 0, 0, 0, 1  # scale: of the sign before the last digit
     for place, char in enumerate(numeral):
         if char in _POWERS:
             section += (digit or (1 if place == 0 or section == 0 else 0)) * _POWERS[char]
-            digit = 0
+            digit, scale = 0, _POWERS[char]
         elif char in _MYRIADS:
             total += (section + digit) * _MYRIADS[char]
-            section, digit = 0, 0
+            section, digit, scale = 0, 0, _MYRIADS[char]
         elif digit:
             return None  # 十五六个: fifteen or sixteen
         else:
-            digit = _DIGITS[char]
-    return str(total + section + digit)
+            digit, scale = _DIGITS[char], 1 if char in "零〇" else scale
+    return str(total + section + digit * max(1, scale // 10))  # 一百二 is 120, 一百零二 102
 
 
 def compare_numbers(said: str, gold: str) -> bool | None:

@@ -406,6 +406,18 @@ def test_a_letter_and_a_text_that_contradict_each_other_are_no_gold(tmp_path: Pa
     assert [row["reason"] for row in rows] == ["no_gold_option"] * 2  # of the second: letter B, or the text of C
 
 
+def test_two_gold_answers_to_one_question_are_none(tmp_path: Path) -> None:
+    open_row = zoom_row(query="How many cups?", response="4", crop_image=None)
+    rows = [open_row, open_row | {"response": "four"}, zoom_row(), zoom_row(response="C"), zoom_row()]
+    items, _ = import_all("zoombench", put_parquet(tmp_path / "test.parquet", rows))
+    states = [(item["question"], item["status"], item["reason"]) for item in items]
+    lid = "What color is the lid?"
+    assert states[:2] == [("How many cups?", "ok", ""), ("How many cups?", "rejected", "duplicate")]
+    assert states[2:4] == [(lid, "failed", "conflicting_answers")] * 2
+    assert states[4][1] == "rejected"
+    assert all(item["image"] is None for item in items if item["status"] != "ok")
+
+
 # All
 
 

@@ -44,6 +44,27 @@ def test_a_number_spelled_in_words_is_read_back(number: int, link: str, hyphen: 
     assert spell_digits(in_words(number, link, hyphen)) == str(number)
 
 
+def in_chinese(number: int) -> str:
+    """As a person writes it, 0 to 99 999 999."""
+    if number >= 10**4:
+        head, rest = divmod(number, 10**4)
+        return in_chinese(head) + "万" + ("" if not rest else ("零" if rest < 1000 else "") + in_chinese(rest))
+    digits, written, gap = "零一二三四五六七八九", "", False
+    for power, name in ((1000, "千"), (100, "百"), (10, "十"), (1, "")):
+        digit = number // power % 10
+        if digit:
+            written += ("零" if gap else "") + digits[digit] + name
+        gap = bool(written) and not digit
+    return written or "零"
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**8 - 1))
+def test_a_number_in_chinese_is_read_back(number: int) -> None:
+    assert compare_answers(in_chinese(number) + "个", str(number))[1] is True
+    assert compare_answers(in_chinese(number), str(number + 1))[1] is not True
+
+
 @settings(deadline=None)
 @given(st.integers(0, 999), st.integers(0, 999))
 def test_two_numbers_in_words_stay_two(one: int, other: int) -> None:
