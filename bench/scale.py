@@ -1,9 +1,10 @@
 """Memory and seconds of the data stages as tables grow: what follows the size, and what follows the change alone.
 
-`python bench/scale.py` renders scenes and runs the stages from `sample` to `audit` on them, with a server of ours whose
-answers have a thousand characters: once for 100 000 answers and once for 1 000 000. At the larger size follow one per
-cent more images, one changed reply and another threshold; at the smaller one two workers, Ray, and `kill -9` at random
-moments. About forty minutes on 2 quiet cores; `--answers 2000 8000` is a trial. Writes bench/results/scale.json.
+`python bench/scale.py` renders scenes into a folder of JPEGs and runs the stages from `sample` to `audit` on them, with
+a server of ours whose answers have a thousand characters: once for 100 000 answers and once for 1 000 000. At the larger
+size follow one per cent more images, one changed reply and another threshold; at the smaller one two workers, Ray, and
+`kill -9` at random moments. About forty minutes on 2 quiet cores; `--answers 2000 8000` is a trial. Writes
+bench/results/scale.json.
 
 Peaks are of one process, as the system reports them (maximum resident set). Shares are of the first run's seconds.
 """
@@ -21,6 +22,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -29,8 +31,12 @@ from bench.endpoint_parts.plan import Plan
 from bench.endpoint_parts.serving import Served, serving
 from bench.result import note_code, write_result
 from r2i.core import paths, records
+from r2i.core.images import jpeg_bytes, sha256
 from r2i.core.metrics import rounded
 from r2i.core.tables import read_table, write_part
+from r2i.mini.world import Thing, render_scene
+from r2i.sample.choose import truth_rows
+from r2i.sample.pools import Offer
 
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "bench" / "results" / "scale.json"
@@ -66,6 +72,7 @@ class Place:
         params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
         params["profile"] = "smoke"
         self.params = params
+        self.things: dict[str, tuple[Thing, ...]] = {}  # what the scenes show, by image_id
         remote = {"kind": "openai", "model": "bench", "base_url": server.url, "concurrency": 64}
         smoke = params["profiles"]["smoke"]
         smoke["crop"]["per_image"] = 3
@@ -73,12 +80,31 @@ class Place:
         smoke["answer"]["teachers"] = [{"name": "teacher", "endpoint": remote, "samples": 8}]
         smoke["overlay"] |= {"teacher": remote, "student": remote, "per_dimension": None}
         smoke["sample"]["shard_images"] = shard_images
-        self.set_images(images)
+        self.add_images(images)
 
-    def set_images(self, images: int) -> None:
+    def add_images(self, count: int) -> None:
+        """Further files in the pool, whose names come after those that are there."""
+        pool = self.folder / "pool"
+        pool.mkdir(exist_ok=True)
+        for number in range(len(self.things), len(self.things) + count):
+            scene = render_scene(np.random.default_rng([SEED, number]))
+            data = jpeg_bytes(scene.image)
+            (pool / f"{number:07d}.jpg").write_bytes(data)
+            self.things[sha256(data)] = scene.things
         sample = self.params["profiles"]["smoke"]["sample"]
-        sample |= {"pools": [{"kind": "rendered", "name": "scenes", "scenes": images}], "images": images}
+        pools = [{"kind": "folder", "name": "scenes", "path": "pool"}]
+        sample |= {"pools": pools, "images": len(self.things), "embed": False}
         self.write()
+
+    def write_truth(self) -> None:
+        """What the scenes show, as `sample` writes it of rendered pools: what the audit compares with."""
+        shutil.rmtree(self.folder / paths.TRUTH)
+        (self.folder / paths.TRUTH).mkdir()
+        for path in (self.folder / paths.IMAGES).glob("*.parquet"):
+            ids = [row["image_id"] for row in read_table(path, records.IMAGES, "sample", ["image_id"])]
+            rows = [row for name in ids for row in truth_rows(Offer(name, "scenes", "", things=self.things[name]))]
+            ordered = sorted(rows, key=lambda row: row["thing_id"])
+            write_part(self.folder / paths.TRUTH / path.name, ordered, records.TRUTH)
 
     def set(self, section: str, **values: Any) -> None:
         self.params["profiles"]["smoke"].setdefault(section, {}).update(values)
@@ -102,6 +128,8 @@ class Place:
             raise SystemExit(f"{stage} failed in {self.folder}:\n{(self.folder / 'log').read_text()[-3000:]}")
         ran = Ran(time.perf_counter() - started, usage.ru_maxrss / 1024)
         print(f"{self.folder.name}: {stage} {ran.seconds:.1f} s, {ran.peak_mb:.0f} MB", flush=True)
+        if stage == "sample":
+            self.write_truth()
         return ran
 
     def run_all(self) -> dict[str, Ran]:
@@ -138,7 +166,7 @@ def measure_growth(place: Place, first: dict[str, Ran], images: int) -> dict[str
     threshold = place.run("vote")
     place.set("vote", min_agreement=6)
     place.run("vote")
-    place.set_images(images + max(1, images // 100))
+    place.add_images(max(1, images // 100))
     more = place.run_all()
     change_one_reply(place)
     reply = {stage: place.run(stage) for stage in ("vote", "overlay", "audit")}

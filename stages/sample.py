@@ -27,14 +27,13 @@ def main(file: Annotated[Path, typer.Option("--params")] = Path("params.yaml")) 
 
     loaded = load_params(file)
     params, seed = loaded.chosen.sample, loaded.seed
-    with HashCache(paths.pool_hashes()) as cache:
+    with HashCache(paths.pool_hashes()) as cache, TarSpool(paths.IMAGES.parent) as spool:
         by_pool = {
             pool.name: list(track(list_offers(pool, seed, cache), f"sample {pool.name}")) for pool in params.pools
         }
-    versions = require_versions(params.pools, by_pool)
-    offers = list(chain.from_iterable(by_pool.values()))
-    with TarSpool(paths.IMAGES.parent) as spool:
-        selection = choose_images(offers, params, seed, spool)
+        versions = require_versions(params.pools, by_pool)
+        offers = list(chain.from_iterable(by_pool.values()))
+        selection = choose_images(offers, params, seed, spool, cache)
         require_ok(
             selection.rows, "image", "put other images into the pools or loosen the sample section in params.yaml"
         )

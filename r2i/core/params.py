@@ -196,7 +196,7 @@ class Sample(Section):
     its sha256 is checked when it is read."""
     workers: Count = 2
     """Processes that read and decode; no part of the result."""
-    shard_images: Count = 2048
+    shard_images: Count = 256
     """Images of a shard in the mean. All tables up to the train rows are cut alike; a shard is what is computed, kept
     and computed again."""
 

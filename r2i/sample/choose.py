@@ -1,20 +1,24 @@
 """Choose images: take the first good ones in an order that depends on the seed and their ids alone."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import pairwise
 from statistics import median
 from typing import Any
 
+from r2i.core.fingerprint import code_digests, library_versions
 from r2i.core.ids import make_id
+from r2i.core.images import sha256
 from r2i.core.params import Pool, Sample
 from r2i.core.photos import Photos
 from r2i.core.progress import track
 from r2i.core.records import FAILED, OK, REJECTED
 from r2i.core.spool import TarSpool
 from r2i.core.tables import Row
+from r2i.sample.hash_cache import HashCache
 from r2i.sample.inspection import Inspection, InspectionTask
 from r2i.sample.near import NearDuplicates
 from r2i.sample.pools import Offer
@@ -23,6 +27,8 @@ from r2i.sample.workers import InspectionPool
 BROKEN = {  # could not be processed: failed, not rejected
     "unreadable", "truncated", "decompression_bomb", "changed", "file_too_large", "side_too_long", "unknown_scale",
 }  # fmt: skip
+INSPECTION = "r2i.sample.inspection"
+LIBRARIES = ("imagehash", "numpy", "pillow", "scipy")  # that decide what is seen in an image
 ALL_POOLS = ""  # the one quota of pools without shares
 
 
@@ -67,22 +73,61 @@ def make_quotas(pools: Sequence[Pool], images: int) -> dict[str, int]:
     return counts
 
 
-def choose_images(offers: Iterable[Offer], params: Sample, seed: int, spool: TarSpool) -> Selection:
+def choose_images(
+    offers: Iterable[Offer], params: Sample, seed: int, spool: TarSpool, cache: HashCache | None = None
+) -> Selection:
     """Take the first good images in the order of `rank`, until `params.images` or each pool's quota are taken.
 
     Of equal or nearly equal images the first in that order stays. Once enough are taken the rest is
-    only counted. The number of workers changes nothing. Rows can be written while `spool` is open.
+    only counted. The number of workers changes nothing. Rows can be written while `spool` is open. `cache`: of
+    inspections; an image in it is not decoded again.
     """
+    known = KnownInspections(cache, params)
     ranked = rank(offers, seed)
     repeated = {later.source for first, later in pairwise(ranked) if first.image_id == later.image_id}
     selector = _Selector(params, spool)
     with InspectionPool(params, sum(offer.data is None for offer in ranked), selector.make_task) as pool:
         inspected = pool.inspect_in_order(
-            track(ranked, "sample"), lambda offer: selector.wants(offer) and offer.source not in repeated
+            track(ranked, "sample"),
+            lambda offer: selector.wants(offer) and offer.source not in repeated and not known.has(offer),
         )
         for offer, inspect in inspected:
-            selector.take(offer, inspect)
+            selector.take(offer, partial(known.get, offer, inspect))
     return selector.selection
+
+
+class KnownInspections:
+    """Inspections of earlier runs, by the image's sha256 and all that decides about them."""
+
+    def __init__(self, cache: HashCache | None, params: Sample) -> None:
+        self.cache, self.found = cache, dict[str, Inspection]()
+        rules = [
+            params.min_side,
+            params.max_aspect,
+            params.embed,
+            code_digests(INSPECTION),
+            library_versions(LIBRARIES),
+        ]
+        self.rules = sha256(json.dumps(rules, sort_keys=True).encode())
+
+    def has(self, offer: Offer) -> bool:
+        """Whether the offer needs no inspection. Scenes are in memory, compressed members are unpacked anyway."""
+        if self.cache is None or offer.data is not None or offer.compressed or offer.fault:
+            return False
+        if (text := self.cache.find_inspection(offer.image_id, self.rules)) is None:
+            return False
+        self.found[offer.image_id] = Inspection(**json.loads(text))
+        return True
+
+    def get(self, offer: Offer, inspect: Callable[[], Inspection]) -> Inspection:
+        """The inspection, from the cache or by `inspect`; a new one is kept where it is about these bytes alone."""
+        if offer.image_id in self.found or self.has(offer):
+            return self.found.pop(offer.image_id)
+        found = inspect()
+        own = offer.data is None and not offer.compressed and found.image is None
+        if self.cache and own and found.reason not in ("unreadable", "changed"):
+            self.cache.add_inspection(offer.image_id, self.rules, json.dumps(asdict(found)))
+        return found
 
 
 class _Selector:

@@ -1,4 +1,4 @@
-"""A cache of the hashes of the pools' files, by size and modification time: a file is hashed once.
+"""A cache of the pools' files, hashed once by size and modification time, and of what was seen in their images.
 
 It is `.r2i/pools.sqlite`, may be deleted at any time, and is safe for several processes.
 """
@@ -18,6 +18,10 @@ BUFFERED = 1000  # files in memory before they are written
 
 CREATE = """CREATE TABLE IF NOT EXISTS files_1 (
     path BLOB, variant TEXT, size INTEGER, mtime_ns INTEGER, entries BLOB, PRIMARY KEY (path, variant)
+) WITHOUT ROWID"""
+
+CREATE_INSPECTIONS = """CREATE TABLE IF NOT EXISTS inspections_1 (
+    image_id TEXT, rules TEXT, inspection TEXT, PRIMARY KEY (image_id, rules)
 ) WITHOUT ROWID"""
 
 
@@ -45,6 +49,7 @@ class HashCache:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.unwritten: list[tuple[bytes, str, int, int, bytes]] = []
+        self.unwritten_inspections: list[tuple[str, str, str]] = []
         self.db: sqlite3.Connection | None = None
         self.is_tried = False
 
@@ -57,6 +62,7 @@ class HashCache:
             self.db = sqlite3.connect(self.path, timeout=TIMEOUT_S)
             with self.db:
                 self.db.execute(CREATE)
+                self.db.execute(CREATE_INSPECTIONS)
         except (sqlite3.Error, OSError) as error:
             self._give_up(error)
         return self.db
@@ -93,6 +99,27 @@ class HashCache:
         if len(self.unwritten) >= BUFFERED:
             self.flush()
 
+    def find_inspection(self, image_id: str, rules: str) -> str | None:
+        """What was added under this image's sha256 and these rules; None where nothing was."""
+        db = self._open()
+        if not db:
+            return None
+        ask = "SELECT inspection FROM inspections_1 WHERE image_id = ? AND rules = ?"
+        try:
+            row = db.execute(ask, (image_id, rules)).fetchone()
+            return str(row[0]) if row else None
+        except sqlite3.Error as error:
+            self._give_up(error)
+            return None
+
+    def add_inspection(self, image_id: str, rules: str, inspection: str) -> None:
+        """Remember what an inspection by `rules` (a digest of code and params) gave."""
+        if not self.db:
+            return
+        self.unwritten_inspections.append((image_id, rules, inspection))
+        if len(self.unwritten_inspections) >= BUFFERED:
+            self.flush()
+
     def flush(self) -> None:
         """Write what was added."""
         if not self.db:
@@ -100,9 +127,12 @@ class HashCache:
         try:
             with self.db:
                 self.db.executemany("INSERT OR REPLACE INTO files_1 VALUES (?, ?, ?, ?, ?)", self.unwritten)
+                known = self.unwritten_inspections
+                self.db.executemany("INSERT OR REPLACE INTO inspections_1 VALUES (?, ?, ?)", known)
         except sqlite3.Error as error:
             self._give_up(error)
         self.unwritten.clear()
+        self.unwritten_inspections.clear()
 
     def _give_up(self, error: Exception) -> None:
         print(f"{self.path} can't be used ({error}): every file is hashed; delete it if it is damaged", file=sys.stderr)

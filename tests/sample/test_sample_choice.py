@@ -4,6 +4,7 @@ import os
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,17 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as given_settings
 from hypothesis import strategies as st
+from PIL import Image
 from sample.hostile import jpeg
 from test_sample import choose_from, ids, reasons, run_in, settings
 from test_sample_pools import chosen, pool, write_sa1b
 
 from r2i.core import paths, records
-from r2i.core.images import sha256
-from r2i.core.params import Pool
+from r2i.core.images import jpeg_bytes, sha256
+from r2i.core.params import Pool, Sample
 from r2i.core.photos import REFERENCE, Photos
+from r2i.core.spool import TarSpool
 from r2i.core.tables import iter_rows, read_table
-from r2i.sample import pools
-from r2i.sample.choose import ALL_POOLS, make_quotas, rank, summarise
+from r2i.sample import inspection, pools
+from r2i.sample.choose import ALL_POOLS, choose_images, make_quotas, rank, summarise
 from r2i.sample.hash_cache import HashCache
 from r2i.sample.pools import Offer, list_offers
 
@@ -161,6 +164,34 @@ def test_a_file_is_hashed_once_and_again_when_it_changes(tmp_path: Path, monkeyp
         os.utime(changed, ns=(0, 1))
         assert listed(of, at) == first and read[count:] == [changed.name]
         read.clear()
+
+
+def test_an_image_is_decoded_once_for_the_same_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A torn one and one that is too small, too; a new image is decoded alone, and other rules decode all."""
+    seen: list[str] = []
+    whole = inspection.inspect_bytes
+    monkeypatch.setattr(inspection, "inspect_bytes", lambda *given: seen.append("") or whole(*given))
+    folder = tmp_path / "pool"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.jpg").write_bytes(jpeg(number))
+    (folder / "torn.jpg").write_bytes(jpeg(4)[:-200])
+    (folder / "small.jpg").write_bytes(jpeg_bytes(Image.new("RGB", (8, 8))))
+    jpeg_pool = pool("folder", folder)
+
+    def chosen(**changes: Any) -> tuple[Any, int]:
+        params = Sample(pools=[jpeg_pool], images=9, min_side=16, workers=1, embed=False).model_copy(update=changes)
+        seen.clear()
+        with HashCache(tmp_path / "state.sqlite") as cache, TarSpool(tmp_path) as spool:
+            rows = choose_images(list(list_offers(jpeg_pool, 0, cache)), params, 0, spool, cache).rows
+        return rows, len(seen)
+
+    first, decoded = chosen()
+    assert decoded == 5 and {row["reason"] for row in first} == {"", "truncated", "too_small"}
+    assert chosen() == (first, 0)
+    (folder / "new.jpg").write_bytes(jpeg(9))
+    assert chosen()[1] == 1
+    assert chosen(min_side=17)[1] == 6
 
 
 def test_another_column_of_a_file_is_another_pool(tmp_path: Path) -> None:
