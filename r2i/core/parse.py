@@ -91,7 +91,8 @@ def read_json(text: str, opening: str, fits: Callable[[Any], bool]) -> Parsed[An
             broken.append(start)
             continue
         except RecursionError:  # thousands of brackets: what they hold is as deep for each of them
-            at = start + len(text[start:]) - len(text[start:].lstrip(opening + " \n\t"))
+            rest = text[start:].lstrip(opening + " \n\t")
+            at = max(start + 1, text.rfind(opening, start, len(text) - len(rest)))  # the innermost may still be read
             continue
         if fits(candidate):
             value, found, end = candidate, True, at

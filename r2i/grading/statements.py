@@ -24,7 +24,7 @@ from r2i.grading.phrases import (
 )
 
 Form = Literal["alone", "marked", "last"]
-_END = re.compile(r"(?<![^A-Za-z0-9][A-Ja-j])(?<!^[A-Ja-j])(?<!\b\d)[.!?]+[\"')\]]*(?=\s)|[。!?]|\n+|</")
+_END = re.compile(r"(?<![^A-Za-z0-9][A-Ja-j])(?<!^[A-Ja-j])(?<!\b\d)(?<![.!?])[.!?]+[\"')\]]*(?=\s)|[。!?]|\n+|</")
 _PREDICATE = re.compile(
     r".*(?:\b(?:is|are|was|were|be|says|reads|shows|displays|means|equals|called|named)\b|['’]s\b|[是为]|:(?=\s)|写着|显示|写的是)"
     r"\s*:?\s*(\S.*)",

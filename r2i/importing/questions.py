@@ -41,6 +41,7 @@ _HOW_TO_ANSWER = re.compile(
     re.IGNORECASE,
 )
 _INSTRUCTION = re.compile(r"\s*(?:choose|answer|select|pick|reply|respond|give|write|output|please|put|end|use)\b")
+MOST_MARKS = 200  # letters with marks within a line, above which nobody can say what is an option
 _WIDE = str.maketrans("（）：．", "():.")
 _CHOICE = re.compile(r"\s*(?:[(（\[]([A-Z])[)）\]]|([A-Z])([.):：、．]))\s*(.*)", re.DOTALL)
 
@@ -157,12 +158,14 @@ def _split(text: str, inline: bool) -> tuple[str, list[str]] | None:
 def _split_line(text: str) -> tuple[str, list[str]] | None:
     """Options within a line: they begin after a heading, else after the end of the question."""
     marks = [_mark(found) for found in _INLINE.finditer(text)]
-    starts = [mark for mark in marks if mark.letter in "Aa" and _ENDS_QUESTION.search(text[: mark.start])]
-    headed = [mark for mark in starts if _HEADING.search(text[: mark.start].rstrip())]
+    if len(marks) > MOST_MARKS:
+        return None
+    starts = [mark for mark in marks if mark.letter in "Aa" and _ENDS_QUESTION.search(_before(text, mark))]
+    headed = [mark for mark in starts if _HEADING.search(_before(text, mark).rstrip())]
     for first in reversed(headed or starts):
         same = [mark for mark in marks if mark.start > first.start and mark.style == first.style]
         spaced = _follow(first, same)
-        parted = _follow(first, [mark for mark in same if re.search(r"[,;，；\n]\s*$", text[: mark.start])])
+        parted = _follow(first, [mark for mark in same if re.search(r"[,;，；\n]\s*$", _before(text, mark))])
         names = [mark.letter for mark in same]
         repeated = len(set(names)) < len(names)
         if len(parted) > 1 and len(parted) >= len(spaced):  # "A: Vitamin B: x, B: y"
@@ -178,6 +181,11 @@ def _split_line(text: str) -> tuple[str, list[str]] | None:
                 return None
             return _question_before(text, first.start, options)
     return None
+
+
+def _before(text: str, mark: _Mark) -> str:
+    """What stands right before a mark: 80 characters, more than any heading has."""
+    return text[max(0, mark.start - 80) : mark.start]
 
 
 def _mark(found: re.Match[str]) -> _Mark:

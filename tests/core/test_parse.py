@@ -1,6 +1,8 @@
 """What the parsers of replies share."""
 
+import contextlib
 import json
+import time
 
 import pytest
 
@@ -74,6 +76,22 @@ def test_prose_in_brackets_is_no_json() -> None:
 def test_hostile_texts_are_unparsable(text: str) -> None:
     with pytest.raises(ReplyError):
         read_json(text, "[", is_numbers)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 6000, "{" * 6000, "[1," * 5000, '["a",' * 5000, "[" * 900 + '"a', ("[" * 900 + "a") * 20],
+)
+def test_thousands_of_brackets_take_little_time(text: str) -> None:
+    start = time.monotonic()
+    for opening in "[{":
+        with contextlib.suppress(ReplyError):
+            read_json(text, opening, is_numbers)
+    assert time.monotonic() - start < 3  # some 0.4 s at most; every bracket tried in turn took a minute
+
+
+def test_json_behind_thousands_of_brackets_is_found() -> None:
+    assert read_json("[" * 6000 + " [1, 2]", "[", is_numbers).value == [1, 2]
 
 
 def test_a_form_is_an_object_of_required_properties_in_the_order_they_are_to_be_written() -> None:

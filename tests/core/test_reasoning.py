@@ -29,6 +29,9 @@ FORMS = [
     ("[THINK]", "[/THINK]"), ("<|begin_of_thought|>", "<|end_of_thought|>"), ("<|thought_start|>", "<|thought_end|>"),
     ("<|START_THINKING|>", "<|END_THINKING|>"), ("<|channel>thought\n", "<channel|>"), ("&lt;think&gt;",
     "&lt;/think&gt;"),
+    ("<thinking_process>", "</thinking_process>"), ("<reasoning_content>", "</reasoning_content>"),
+    ("<inner_thoughts>", "</inner_thoughts>"), ("<deliberation>", "</deliberation>"), ("<think>", "<\\think>"),
+    ("<|reasoning_start|>", "<|reasoning_end|>"), ("```thinking\n", "\n```\n"), ("<think>", "</ think>"),
     ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
     ('<details type="reasoning" done="true">', "</details>"), ("<|inner_prefix|>", "<|inner_suffix|>"),
     ("<unused94>thought\n", "<unused95>"), ("analysisThe ", "assistantfinal"), ("<think duration='3'>", "</think>"),
@@ -59,7 +62,8 @@ def test_reasoning_that_never_ends_says_nothing(opening: str, closing: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("opening", "closing"), [form for form in FORMS if "final" not in form[1] and form[1] != "</details>"]
+    ("opening", "closing"),
+    [form for form in FORMS if "final" not in form[1] and form[1] not in ("</details>", "\n```\n")],
 )
 def test_an_end_whose_beginning_stood_in_the_prompt_ends_reasoning_too(opening: str, closing: str) -> None:
     assert grade_flexibly(f"{THOUGHTS}{closing}B", COLORS).correct is True

@@ -1,6 +1,7 @@
 """One reader of published prompts: question, options and gold are read with certainty, or the row says why not."""
 
 import random
+import time
 
 import pytest
 from hypothesis import assume, given, settings
@@ -148,3 +149,13 @@ def test_no_text_makes_the_reader_raise_or_lose_a_question(text: str, answer: st
     problem = read_problem(text, answer)
     assert problem.reason or problem.question
     assert not problem.options or problem.reason or problem.answer in problem.options
+
+
+@pytest.mark.parametrize(
+    "text", ["A. " * 20_000, "(A) (B) " * 20_000, "A: B: " * 10_000, "Options: " * 10_000, "A. x\nB. y\n" * 5000]
+)
+def test_a_prompt_of_nothing_but_marks_is_read_or_refused_in_little_time(text: str) -> None:
+    start = time.monotonic()
+    read_problem(f"What?\n{text}", "B")
+    read_problem(text, "no letter")
+    assert time.monotonic() - start < 5  # some 0.1 s; to look back from every mark to the beginning takes minutes

@@ -83,16 +83,16 @@ def plain(text: str) -> str:
 # Names that models and chat templates give to reasoning: <think>, <thinking>, <|begin_of_thought|>, <seed:think>,
 # <|START_THINKING|>, ◁think▷, [THINK], <reasoning>, <details type="reasoning">, <|channel|>analysis<|message|> ...
 _NAME = (
-    r"(?:think(?:ing|s)?|thoughts?|reason(?:ing)?|reflection|rationale|analysis|scratch_?pad|cot|"
-    r"chain[-_ ]of[-_ ]thought|inner[-_ ]monologue)"
+    r"(?:think(?:ing|s)?|thoughts?|reason(?:ing)?|reflect(?:ion|ing)?|rationale|analysis|deliberat(?:e|ion|ing)"
+    r"|scratch_?pad|brainstorm(?:ing)?|monologue|cot|chain[-_ ]of[-_ ]thought)"
 )
 _BEFORE = r"(?:\w{1,20}[:_-])??"  # <seed:think>, <longcat_think>
-_ENDS = r"(?:/|end[-_ ]?(?:of[-_ ]?)?)"
+_ENDS = r"(?:[/\\]\s*|end[-_ ]?(?:of[-_ ]?)?)"
 _BEGINS = r"(?:(?:begin|start)[-_ ]?(?:of[-_ ]?)?)"
 _ATTRIBUTES = r"(?:\s[^<>]{0,80})?"
 _MARK = re.compile(
     rf"""
-      (?:<\|?|&lt;|◁)(?P<end>{_ENDS})?{_BEGINS}?{_BEFORE}{_NAME}(?P<tail>[-_](?:end|start|begin))?
+      (?:<\|?|&lt;|◁)(?P<end>{_ENDS})?{_BEGINS}?{_BEFORE}{_NAME}(?P<tail>[-_]\w{{1,20}})?
         {_ATTRIBUTES}\s*(?P<empty>/)?\s*(?:\|?>|&gt;|▷)
     | \[\s*(?P<end2>/)?\s*(?:think(?:ing)?|thoughts?|reasoning)\s*\]
     | <\|?channel\|?>\s*(?P<end3>final)\s*(?:<\|?message\|?>)? | <\|?channel\|?>\s*(?:analysis|commentary|thought)\b
@@ -101,7 +101,11 @@ _MARK = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_DETAILS = re.compile(r"<details\s+type=[\"']?reasoning[^<>]{0,80}>.*?(?:</details>|\Z)", re.IGNORECASE | re.DOTALL)
+_BLOCK = re.compile(  # Open WebUI, fenced blocks
+    r"<details\s+type=[\"']?reasoning[^<>]{0,80}>.*?(?:</details>|\Z)"
+    r"|^```(?:think(?:ing)?|thoughts?|reasoning)\b.*?(?:^```[ \t]*$|\Z)",
+    re.IGNORECASE | re.DOTALL | re.MULTILINE,
+)
 # gpt-oss by a server that drops special tokens: "analysisThe user asks ...assistantfinalB"
 _BARE_CHANNELS = re.compile(r"\s*(?:assistant)?(?:analysis|commentary)(?=[A-Z\"'“(]|\s*$)")
 _BARE_FINAL = "assistantfinal"
@@ -147,7 +151,7 @@ def boxed_by_tokens(text: str) -> str | None:
 def _drop_reasoning(reply: str) -> str:
     if _BARE_CHANNELS.match(reply):
         return reply.rpartition(_BARE_FINAL)[2] if _BARE_FINAL in reply else ""
-    reply = _DETAILS.sub("", reply)
+    reply = _BLOCK.sub("", reply)
     kept: list[str] = []
     start, thinking = 0, False
     for mark in _MARK.finditer(reply):
@@ -168,4 +172,4 @@ def _drop_reasoning(reply: str) -> str:
 
 def _is_end(mark: re.Match[str]) -> bool:
     named = any(mark[name] for name in ("end", "end2", "end3", "end4", "end5", "end6"))
-    return named or (mark["tail"] or "").lower().endswith("end")
+    return named or (mark["tail"] or "").lower() in ("_end", "-end")
