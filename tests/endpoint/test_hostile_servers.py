@@ -221,6 +221,16 @@ def test_a_reply_with_absurd_usage_is_stored_and_can_be_read_back(server: Server
     assert len(server.calls) == 1
 
 
+def test_a_call_without_a_refused_option_that_fails_for_a_moment_is_no_bad_request(
+    server: Server, tmp_path: Path
+) -> None:
+    passing = iter([error(503), choices("cut", finish="network_error"), error(429)])
+    server.answer = lambda body: error(400, "no seed, please") if "seed" in body else next(passing, choices("red"))
+    model = remote(server, tmp_path, retries=4)
+    assert model.complete([ask()])[0][0].text == "red"
+    assert model.left_out == {"seed"} and len(server.calls) == 5
+
+
 # Whose reply it is
 
 
