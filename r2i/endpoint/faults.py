@@ -18,13 +18,14 @@ DEAD_AFTER = 20  # requests in a row that were given up: the server is down
 REFUSING_AFTER = 200  # requests refused in a row: it is set up wrongly, or the account is closed
 REFUSED_TO_THE_END = 3  # requests refused in a row at the end of a run, after which rows would be wrongly at fault
 DETAIL = 300  # characters of a server's sentence that are quoted
+READ = 2000  # of it that are read for what it is about
 
 # An account that is closed or empty, by the code of the error or by its sentence.
 ACCOUNT = re.compile(
     r"arrear|overdue|insufficient[ _-]?(?:\w+[ _-])?(?:balance|funds?|credits?|quota)"
     r"|balance[ _](?:is )?(?:too low|insufficient)"
     r"|exceeded_current_quota|billing_(?:hard_limit|not_active)|payment[ _]required|good standing|recharge|top[ -]up"
-    r"|account\W+(?:\S+\W+){0,3}?(?:suspended|deactivated|disabled|closed|blocked)|欠费|余额不足|充值|账户已停用",
+    r"|account\W{1,9}(?:\w{1,40}\W{1,9}){0,6}?(?:suspended|deactivated|disabled|closed|blocked)|欠费|余额不足|充值|账户已停用",
     re.IGNORECASE,
 )
 # Words of a refusal that mean money; at a 429 they may mean a rate.
@@ -117,11 +118,11 @@ def is_about_account(status: int, error: ErrorBody, prompt: str = "") -> bool:
     if status >= 500 or status in TRANSIENT - {429}:
         return False
     patterns = [ACCOUNT] if status == 429 else [ACCOUNT, MONEY]
-    if any(pattern.search(name) for pattern in patterns for name in (error.code, error.type)):
+    if any(pattern.search(name) for pattern in patterns for name in (error.code[:DETAIL], error.type[:DETAIL])):
         return True
     said = prompt.lower()
     return any(
-        match.group().lower() not in said for pattern in patterns for match in pattern.finditer(error.message[:2000])
+        match.group().lower() not in said for pattern in patterns for match in pattern.finditer(error.message[:READ])
     )
 
 

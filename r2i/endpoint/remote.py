@@ -157,9 +157,9 @@ class RemoteModel(ServedModel):
         attempt = 0
         while True:
             failure = await self._attempt(opened, samples)
+            if failure is not None and failure.reason == "bad_request":
+                failure = await self._call_without_option(opened, samples, failure)
             if failure is None:
-                return
-            if failure.reason == "bad_request" and await self._call_without_option(opened, samples, failure):
                 return
             samples = [sample for sample in samples if sample not in opened.replies]
             spent_s += failure.seconds
@@ -172,26 +172,26 @@ class RemoteModel(ServedModel):
             spent_s += pause_s
             attempt += 1
 
-    async def _call_without_option(self, opened: OpenRequest, samples: list[int], failure: Failure) -> bool:
-        """Whether the call succeeds without the option that the server refuses.
+    async def _call_without_option(self, opened: OpenRequest, samples: list[int], refusal: Failure) -> Failure | None:
+        """Call without the option that the server refuses: why that failed, or `refusal` where it is about no option.
 
         The option is left out from then on, unless the refusal was about something else after all.
         """
-        option = refused_option(failure.error, failure.options) if failure.error else None
+        option = refused_option(refusal.error, refusal.options) if refusal.error else None
         if option is None:
-            return False
+            return refusal
         is_new = option not in self.left_out
         self.left_out.add(option)
         if option == "n":
-            return True  # `_fill` goes on with a call for each sample
-        retried = await self._attempt(opened, samples)
-        if retried is None:
-            return True
-        if retried.reason == "bad_request" and await self._call_without_option(opened, samples, retried):
-            return True
+            return None  # `_fill` goes on with a call for each sample
+        failure = await self._attempt(opened, samples)
+        if failure is not None and failure.reason == "bad_request":
+            failure = await self._call_without_option(opened, samples, failure)
+        if failure is None or failure.reason != "bad_request":
+            return failure
         if is_new:
             self.left_out.discard(option)
-        return False
+        return refusal
 
     async def _attempt(self, opened: OpenRequest, samples: list[int]) -> Failure | None:
         """One call under the limits: None once its replies are stored and in `opened`, else why it failed.

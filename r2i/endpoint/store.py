@@ -23,6 +23,9 @@ from r2i.endpoint.archive import Archive, open_archive
 from r2i.endpoint.base import Reply, differ, key_of
 from r2i.endpoint.record import MAX_BYTES, DamagedRecord, Record, is_storable, read_record, write_record
 
+# without waiting: what lies in a record's place may be a pipe
+READING = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+
 _writing = [threading.Lock() for _ in range(256)]  # by a key's first byte: threads may bring samples of one request
 
 
@@ -76,9 +79,8 @@ class Store:
 
     def read(self, key: str) -> Record:
         """The live record. Raises DamagedRecord, and OSError where there is none or it can't be read."""
-        # without waiting: what lies there may be a pipe
         try:
-            file = os.open(f"{self.root}/{key[:2]}/{key}.json", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            file = os.open(f"{self.root}/{key[:2]}/{key}.json", READING)
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise DamagedRecord("a link that leads to itself") from error

@@ -20,8 +20,9 @@ from endpoint.fake_server import Answer, Server, choices, echo, error, serve
 from r2i.core.errors import EndpointError
 from r2i.core.params import Endpoint, Sampling
 from r2i.endpoint import Reply, Request
+from r2i.endpoint.chat import OPTION_PATTERNS, ErrorBody, refused_option
 from r2i.endpoint.client import BODY_BYTES
-from r2i.endpoint.faults import REFUSING_AFTER
+from r2i.endpoint.faults import DETAIL, REFUSING_AFTER, is_about_account, is_filtered, names_request_part
 from r2i.endpoint.flow import run_jobs
 from r2i.endpoint.ledger import Ledger
 from r2i.endpoint.remote import RemoteModel
@@ -74,6 +75,7 @@ OUT_OF_MONEY = [
     told(400, "Billing hard limit has been reached", code="billing_hard_limit_reached"),
     told(400, "\u8d26\u6237\u4f59\u989d\u4e0d\u8db3"),
     told(403, "This account has been disabled"),
+    told(400, "Your account org-1 <ak-2> is suspended, please see your plan"),
     told(410, "This model is retired"),
     told(422, "no payment method"),
     told(429, "You exceeded your current quota, see billing", type="insufficient_quota", code="insufficient_quota"),
@@ -98,6 +100,19 @@ def test_a_refusal_of_the_account_stops_the_stage_and_what_came_is_kept(
     server.answer = echo  # the bill is paid
     assert reasons(remote(server, tmp_path).complete(requests)) == {"ok": 12}
     assert len(server.calls) == 5 + 8
+
+
+@pytest.mark.parametrize(
+    "unit", ["account ", "account!", "account", "insufficient_", "insufficient a", "! ", "\n", "x_"]
+)
+def test_an_error_of_any_length_is_read_in_little_time(unit: str) -> None:
+    long = unit * (2**16 // len(unit))
+    started = time.perf_counter()
+    is_about_account(400, ErrorBody(long, long, long, long))
+    is_filtered(ErrorBody(long, long, long, long))
+    refused_option(ErrorBody(long), OPTION_PATTERNS)
+    names_request_part(long[:DETAIL])
+    assert time.perf_counter() - started < 0.5
 
 
 @pytest.mark.parametrize("message", ["You exceeded your current quota, check billing details", "rate of credits"])
@@ -204,6 +219,16 @@ def test_a_reply_with_absurd_usage_is_stored_and_can_be_read_back(server: Server
     assert [reply.text for reply in first[0]] == [*"abcd"]
     assert remote(server, tmp_path).complete([ask(n=4)]) == first
     assert len(server.calls) == 1
+
+
+def test_a_call_without_a_refused_option_that_fails_for_a_moment_is_no_bad_request(
+    server: Server, tmp_path: Path
+) -> None:
+    passing = iter([error(503), choices("cut", finish="network_error"), error(429)])
+    server.answer = lambda body: error(400, "no seed, please") if "seed" in body else next(passing, choices("red"))
+    model = remote(server, tmp_path, retries=4)
+    assert model.complete([ask()])[0][0].text == "red"
+    assert model.left_out == {"seed"} and len(server.calls) == 5
 
 
 # Whose reply it is
