@@ -141,7 +141,7 @@ def _refuse_other_changes(lock: Lock, stage: str, code: Entry) -> None:
             state = "is missing" if md5 is None else f"is not what dvc.lock says ({md5}, not {entry.md5})"
             raise R2IError(
                 f"the {what} {entry.path} of {stage} {state}",
-                f"`dvc checkout {entry.path}` or `dvc pull {entry.path}` brings it back; else `dvc repro {stage}`",
+                f"`r2i verify` names the command that brings it back; else `dvc repro {stage}`",
             )
     status = ask_dvc("status", "--json", stage)
     if status.returncode:
