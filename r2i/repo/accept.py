@@ -133,7 +133,7 @@ def _refuse_other_changes(lock: Lock, stage: str, code: Entry) -> None:
             f"{stage} ran with {key} {json.dumps(then, ensure_ascii=False)}, {file} now says {json.dumps(now)}",
             f"put the param back, or `dvc repro {stage}`: other params may give other outputs",
         )
-    inputs = [entry for entry in lock.deps(stage) if entry != code]
+    inputs = [entry for entry in lock.deps(stage) if entry != code and "://" not in entry.path]  # those DVC asks for
     entries = [*inputs, *lock.outs(stage)]
     for entry, md5 in zip(entries, hash_all(entry.path for entry in entries), strict=True):
         if md5 != entry.md5:
