@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bench.faults_locks import BASE_URL, KEY, SECRETS
 from r2i.core.errors import ParamsError
@@ -34,6 +36,19 @@ def test_a_secret_in_any_profile_is_refused_and_never_repeated(old: str, new: st
 def test_an_argument_of_the_trainer_that_holds_a_secret_is_refused_by_name(flag: str) -> None:
     with pytest.raises(ValueError, match=flag.partition("=")[0]):
         Cluster.model_validate({"flags": [flag, KEY]})
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.text(st.characters(codec="ascii", categories=["L", "N"]), max_size=8),
+    st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=12, max_size=60),
+)
+def test_no_password_passes_in_an_address_and_none_is_repeated(user: str, password: str) -> None:
+    for url in (f"http://{user}:{password}@h/v1", f"https://{password}@h/v1", f"http://h/v1?{user}={password}"):
+        with pytest.raises(ValueError, match="base_url") as caught:
+            Endpoint(kind="openai", base_url=url)
+        told = "; ".join(str(error["msg"]) for error in caught.value.errors())  # type: ignore[attr-defined]
+        assert password not in told
 
 
 def test_arguments_that_only_sound_like_secrets_pass() -> None:
