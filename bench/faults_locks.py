@@ -99,6 +99,8 @@ SECRETS = [
     (BASE_URL, f"{BASE_URL}\n        env: {{AWS_SECRET_ACCESS_KEY: {KEY}}}"),
     (BASE_URL, f"{BASE_URL}\n        env: {{HTTPS_PROXY: 'http://me:{KEY}@proxy:3128'}}"),
     ("title: Base", f"title: sk-proj-{KEY}"),
+    (BASE_URL, f"{BASE_URL} # was sk-{KEY}"),
+    (BASE_URL, f"{BASE_URL} # http://me:{KEY}@host/v1"),
     ("title: Base", f"title: ghp_{KEY}"),
 ]
 UNUSABLE = [  # texts of params.yaml, beside the secrets

@@ -1,10 +1,9 @@
 """Memory and seconds of the data stages as tables grow: what follows the size, and what follows the change alone.
 
-`python bench/scale.py` renders scenes into a folder of JPEGs and runs the stages from `sample` to `audit` on them, with
-a server of ours whose answers have a thousand characters: once for 100 000 answers and once for 1 000 000. At the larger
-size follow one per cent more images, one changed reply and another threshold; at the smaller one two workers, Ray, and
-`kill -9` at random moments. About forty minutes on 2 quiet cores; `--answers 2000 8000` is a trial. Writes
-bench/results/scale.json.
+`python bench/scale.py` renders scenes into a folder of JPEGs and runs the stages from `sample` to `audit` on them. A
+server of ours answers with a thousand characters: 100 000 answers, then 1 000 000. At the larger size follow one per
+cent more images, one changed reply and another threshold; at the smaller one two workers, Ray, and `kill -9` at random
+moments. About forty minutes on 2 quiet cores; `--answers 2000 8000` is a trial. Writes bench/results/scale.json.
 
 Peaks are of one process, as the system reports them (maximum resident set). Shares are of the first run's seconds.
 """

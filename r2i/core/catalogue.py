@@ -50,7 +50,9 @@ class Listed:
                 with pq.ParquetFile(path) as file:
                     yield from file.iter_batches(BATCH, columns=columns)
         except (pa.ArrowException, OSError) as error:
-            raise TableError(f"{self.folder} can't be read ({error})", f"run `dvc checkout {self.folder}`") from error
+            raise TableError(
+                f"{self.folder} can't be read ({error})", "`r2i verify` names the command that brings it back"
+            ) from error
 
     def find(self, column: str, value: str, columns: list[str] | None = None) -> list[Row]:
         """The rows whose `column` is `value`, with `columns` (`light` unless told). Raises TableError.
@@ -66,7 +68,9 @@ class Listed:
                         rows = file.read_row_group(group, columns=names)
                         found += rows.filter(pc.equal(rows[column], value)).to_pylist()
         except (pa.ArrowException, OSError) as error:
-            raise TableError(f"{self.folder} can't be read ({error})", f"run `dvc checkout {self.folder}`") from error
+            raise TableError(
+                f"{self.folder} can't be read ({error})", "`r2i verify` names the command that brings it back"
+            ) from error
         return sorted(found, key=lambda row: str(row.get(self.key, "")))
 
 

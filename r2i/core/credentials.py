@@ -27,12 +27,18 @@ COLUMNS = frozenset({"input", "label", "image", "output", "prompt", "chosen", "r
 SPECIAL = frozenset({"pad", "eos", "bos", "unk", "stop", "mask", "image", "video", "audio", "start", "end"})
 SHORTENED = {"api-key": 5, "hf-token": 4}  # argparse takes the start of a name; from so many letters on it is this one
 VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
-LONGEST_WORD = 20  # letters of a word in a variable's name; a key has more in one
+LONGEST_WORD = 16  # letters and digits of a word in a variable's name; a key has more in one
 
 
 def find_credential(text: str) -> str | None:
     """What kind of secret `text` holds, by its form; None where it holds none that can be told."""
     return next((what for what, pattern in FORMS.items() if pattern.search(text)), None)
+
+
+def find_in_comment(line: str) -> str | None:
+    """As `find_credential`, of what stands behind a `#`: words beside each other are prose there."""
+    comment = line.partition("#")[2]
+    return next((what for what in ("a password in an address", "an API key") if FORMS[what].search(comment)), None)
 
 
 def names_secret(name: str) -> bool:
@@ -48,7 +54,9 @@ def names_secret(name: str) -> bool:
 
 def is_variable_name(text: str) -> bool:
     """Whether `text` is the name of an environment variable as people write them, and no key."""
-    return bool(VARIABLE.fullmatch(text)) and max(map(len, text.split("_"))) <= LONGEST_WORD
+    words = text.split("_")
+    key = any(len(word) > LONGEST_WORD and re.search(r"\d", word) for word in words)
+    return bool(VARIABLE.fullmatch(text)) and not key
 
 
 def fault_of_address(url: str) -> str | None:

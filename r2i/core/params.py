@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from r2i.core.boxes import BoxUnit
-from r2i.core.credentials import fault_of_address, find_credential, is_variable_name, names_secret
+from r2i.core.credentials import fault_of_address, find_credential, find_in_comment, is_variable_name, names_secret
 from r2i.core.errors import ParamsError
 from r2i.core.names import BASE, OBJECTIVES, RESERVED, ModelNames, ObjectiveName, TrainView, ViewName
 from r2i.core.yaml_text import read_yaml, scalars
@@ -782,7 +782,8 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         raise ParamsError(f"no {path}", "run from the repository's root or pass --params")
     try:
         text = path.read_text(encoding="utf-8")
-        secrets = [(find_credential(value), line) for value, line in scalars(text)]
+        secrets = [(line, find_credential(value)) for value, line in scalars(text)]
+        secrets += [(line, find_in_comment(words)) for line, words in enumerate(text.splitlines(), 1)]
         data = read_yaml(text)
     except UnicodeDecodeError as error:
         raise ParamsError(f"{path} is not UTF-8 ({error.reason})", "save it as UTF-8, as DVC reads it") from error
@@ -790,7 +791,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         raise ParamsError(f"{path} can't be read ({error})", "see who may read it") from error
     except yaml.YAMLError as error:
         raise ParamsError(f"{path} is not YAML: {error}", "correct it; `git diff` shows what changed") from error
-    if found := [f"line {line} holds {what}" for what, line in secrets if what]:
+    if found := [f"line {line} holds {what}" for line, what in sorted({one for one in secrets if one[1]})]:
         raise ParamsError(
             f"{path}: {'; '.join(found)}",
             "export it as a variable in the shell and name that in api_key_env; a key that was committed is to be "

@@ -164,12 +164,11 @@ def clean_text(text: str) -> str:
 
 def clean_name(name: str) -> str:
     """`name` as MLflow takes it for a metric, param or tag: letters, digits, `_-. /`, and a path in its plain form,
-    so that `3D Depth/` becomes `3D Depth/_`."""
-    text = re.sub(r"[^\w\-. /]", "_", name)
+    so that `3D Depth/` becomes `3D Depth_`."""
+    text = re.sub(r"[^\w\-. /]|^/|/\Z|/(?=/)", "_", name) or "_"
     if len(text) > LONGEST_NAME:
         text = f"{text[: LONGEST_NAME - 7]}_{_digest(name)}"
-    parts = ("_" if not part else part.replace(".", "_") if part in (".", "..") else part for part in text.split("/"))
-    return "/".join(parts)[:LONGEST_NAME]
+    return "/".join(part.replace(".", "_") if part in (".", "..") else part for part in text.split("/"))
 
 
 def clean_names(names: Iterable[str]) -> dict[str, str]:

@@ -133,7 +133,7 @@ def _refuse_other_changes(lock: Lock, stage: str, code: Entry) -> None:
             f"{stage} ran with {key} {json.dumps(then, ensure_ascii=False)}, {file} now says {json.dumps(now)}",
             f"put the param back, or `dvc repro {stage}`: other params may give other outputs",
         )
-    inputs = [entry for entry in lock.deps(stage) if entry != code]
+    inputs = [entry for entry in lock.deps(stage) if entry != code and "://" not in entry.path]  # those DVC asks for
     entries = [*inputs, *lock.outs(stage)]
     for entry, md5 in zip(entries, hash_all(entry.path for entry in entries), strict=True):
         if md5 != entry.md5:
@@ -141,7 +141,7 @@ def _refuse_other_changes(lock: Lock, stage: str, code: Entry) -> None:
             state = "is missing" if md5 is None else f"is not what dvc.lock says ({md5}, not {entry.md5})"
             raise R2IError(
                 f"the {what} {entry.path} of {stage} {state}",
-                f"`dvc checkout {entry.path}` or `dvc pull {entry.path}` brings it back; else `dvc repro {stage}`",
+                f"`r2i verify` names the command that brings it back; else `dvc repro {stage}`",
             )
     status = ask_dvc("status", "--json", stage)
     if status.returncode:

@@ -2,6 +2,7 @@
 remote, the cache or a merge."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ COMMAND = [sys.executable, "-c", CODE]
 
 
 def guard() -> None:
-    """Let DVC in this process refuse such listings: it then takes the folder for one that is not there."""
+    """Let DVC in this process refuse such listings, which it then takes for missing ones, and hash what it fetches, as
+    `verify = true` of a remote does."""
     from dvc_data.hashfile.tree import Tree
+    from dvc_data.index import fetch
     from dvc_objects.errors import ObjectFormatError
 
     if getattr(Tree.from_list, "guarded", False):
@@ -27,8 +30,13 @@ def guard() -> None:
             raise ObjectFormatError(f"a listing {fault}")
         return plain(cls, entries, hash_name)  # type: ignore[no-any-return]
 
+    fetch.transfer = partial(_transfer_verified, fetch.transfer)  # type: ignore[attr-defined]
     from_list.guarded = True  # type: ignore[attr-defined]
     Tree.from_list = classmethod(from_list)  # type: ignore[assignment,method-assign,arg-type]
+
+
+def _transfer_verified(transfer: Any, *args: Any, **kwargs: Any) -> Any:
+    return transfer(*args, **(kwargs | {"verify": True}))
 
 
 def main() -> None:

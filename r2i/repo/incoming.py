@@ -43,8 +43,6 @@ def bring_checked(run_cache: bool = False) -> None:
     says is left there with a warning. Raises R2IError, before anything is written, where a path lies outside of the
     repository, or a listing is damaged or names a file outside its folder.
     """
-    from dvc.config import ConfigError
-    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     entries = _named_entries()
@@ -63,7 +61,7 @@ def bring_checked(run_cache: bool = False) -> None:
                     part.write_bytes(data)
     except R2IError:
         raise
-    except (DvcException, ConfigError, OSError) as error:
+    except Exception as error:  # whatever the remote's client raises
         raise R2IError(f"the remote can't be read: {error}", "see that it is there, and `dvc remote list`") from error
 
 
@@ -192,7 +190,9 @@ def _read_bytes(fs: Any, path: str, bound: int) -> bytes | None:
     try:
         with fs.open(path, "rb") as file:
             data: bytes = file.read(bound + 1)
-    except (FileNotFoundError, NotADirectoryError):
+    except Exception:  # clients differ in what they raise where nothing is
+        if fs.exists(path):
+            raise
         return None
     if len(data) > bound:
         raise R2IError(f"{path} has more than {bound:,} bytes, which it can't need", "find out who wrote it")

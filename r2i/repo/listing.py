@@ -52,7 +52,7 @@ def fault_of_output(path: str, md5: str) -> str:
     if "://" in path:
         return ""
     place = Path(os.path.normpath(path))
-    if place.is_absolute() or place.parts[:1] == ("..",) or re.search(r"[\\\x00-\x1f]", path):
+    if place.is_absolute() or place.parts[:1] in ((), ("..",)) or re.search(r"[\\\x00-\x1f]", path):
         return "lies outside of the repository"
     if any(part.casefold() in TAKEN for part in path.split("/")):
         return "lies where git or DVC keep their own files"

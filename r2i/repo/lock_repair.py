@@ -60,7 +60,8 @@ def is_cut_off(data: bytes, committed: bytes = b"") -> bool:
         line = text.count("\n", 0, conflict.start()) + 1
         raise R2IError(
             f"{LOCK} holds the marks of a merge, from line {line} on",
-            f"take one side's, `git checkout --ours {LOCK}` or `--theirs`; `dvc repro` then runs what the other did",
+            f"take one side's: `git checkout --ours {LOCK}` in the merge, or `git checkout COMMIT -- {LOCK}` where the "
+            "marks were committed; `dvc repro` then runs what the other side ran",
         )
     if HEADER.startswith(text):
         return True

@@ -48,4 +48,4 @@ def pull(targets: Sequence[str] = ()) -> None:
 def named_paths() -> list[str]:
     """Outputs of the stages in dvc.lock, and folders and files of `dvc add`. Raises R2IError."""
     outs = read_lock().outs() if LOCK.is_file() else []
-    return [entry.path for entry in [*outs, *tracked_entries()]]
+    return [entry.path for entry in [*outs, *tracked_entries()] if "://" not in entry.path]

@@ -33,6 +33,7 @@ def put(remote: Path, data: bytes, md5: str = "", ending: str = "") -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     path.write_bytes(data)
+    path.chmod(0o444)  # as DVC leaves it there
     return md5 + ending
 
 
@@ -217,6 +218,16 @@ def test_an_entry_of_the_run_cache_that_is_not_what_its_name_says_is_left_there(
     (clone / "dvc.lock").unlink()
     run(clone, sys.executable, "-m", "dvc", "repro")
     assert not (clone / "stages").exists()
+
+
+def test_a_file_that_is_not_what_its_name_says_is_not_taken(clone: Path, remote: Path) -> None:
+    put(remote, EVIL, digest(b"2"))
+    with pytest.raises(R2IError):
+        labs.pull()
+    assert not any(path.read_bytes() == EVIL for path in clone.rglob("*") if path.is_file())
+    put(remote, b"2")
+    labs.pull()
+    assert (clone / "pool/2.txt").read_bytes() == b"2"
 
 
 def test_a_remote_that_is_gone_is_an_error_without_a_traceback(clone: Path, remote: Path) -> None:

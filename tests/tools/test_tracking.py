@@ -282,7 +282,7 @@ def test_every_metric_s_name_is_tracked_and_no_two_become_one(tracked_before: Pa
     assert {run.info.status for run in runs} == {"FINISHED"}
     (vote,) = [run for run in runs if run.data.tags.get(STAGE_TAG) == "vote"]
     assert sorted(vote.data.metrics.values()) == [float(number) for number in range(len(NAMES))]
-    assert vote.data.metrics["3D Depth/_"] == 0 and vote.data.metrics["3D Depth"] == 1
+    assert vote.data.metrics["3D Depth_"] == 0 and vote.data.metrics["3D Depth"] == 1
 
 
 @settings(max_examples=200, deadline=None)

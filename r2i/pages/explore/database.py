@@ -51,7 +51,7 @@ class Database:
         except (duckdb.Error, OSError, pa.ArrowException) as error:
             raise TableError(
                 f"{folder} can't be read: it changed just now, or is damaged ({str(error).splitlines()[0][:300]})",
-                "ask again when the stage that writes it has ended; else `dvc checkout` mends it",
+                "ask again when the stage that writes it has ended; else `r2i verify` says what mends it",
             ) from error
 
     def rows(self, folder: object, sql: str, values: Sequence[Any]) -> list[Row]:

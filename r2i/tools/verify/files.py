@@ -30,7 +30,7 @@ from r2i.tools.verify import Finding
 def check_outs(entries: Iterable[Entry], cache: Path | None) -> Iterator[Finding]:
     """What is missing, and what differs, with the command that brings it back: of a folder, which of its files, where
     the cache holds its manifest."""
-    entries = list(entries)
+    entries = [entry for entry in entries if entry.md5]
     in_git = _held_by_git()
     for entry, found in zip(entries, hash_all(entry.path for entry in entries), strict=True):
         strange = found is None and os.path.lexists(entry.path)
@@ -95,7 +95,7 @@ def check_deps(lock: Lock) -> Iterator[Finding]:
     outs = {entry.path: entry for entry in lock.outs()}
     read: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))  # path -> md5 -> stages
     for entry in lock.deps():
-        if entry.stage in lock.frozen:
+        if entry.stage in lock.frozen or not entry.md5 or "://" in entry.path:  # DVC compares an address's ETag
             continue
         out = outs.get(entry.path)
         if out is None:
@@ -151,7 +151,7 @@ def check_cache(entries: Iterable[Entry], cache: Path) -> Iterator[Finding]:
     held = _held_by_git()
     wanted: dict[str, str] = {}
     for entry in entries:
-        if entry.path in held:
+        if entry.path in held or not entry.md5:
             continue
         wanted.setdefault(entry.md5, entry.path)
         if entry.md5.endswith(FOLDER):
