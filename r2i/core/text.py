@@ -6,7 +6,7 @@ A normal form is no equality: `normalise` makes ids and finds repeated questions
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import lru_cache
 
 from r2i.core.spelled import NUMBERS, spell_digits
@@ -66,6 +66,8 @@ _SHORT_UNIT = re.compile(rf"(?<![\w.,])({_AMOUNT})\s*(?:([mglLh])(?:{_END}|(?=\s
 _PRICE = re.compile(rf"(?<!\w)([$€£])\s*({_AMOUNT})(?!\.?\w)")
 
 _QUOTES = {('"', '"'), ("'", "'"), ("“", "”"), ("„", "“"), ("«", "»"), ("「", "」"), ("『", "』")}
+_MARKS = re.compile(r"\*\*|__|`+|^#+\s+|^>\s+(?![-+]?[\d.])")  # "#5" and "> 5" say more than 5
+_LOOSE_MARKS, _LOOSE_QUOTES = re.compile(r"\*\*|__|`+|^#+\s*|^>\s*"), {('"', '"'), ("'", "'")}  # ids hang on them
 _DRESS = ".,;:!?()[]{}\"'«»„“”「」『』。、，；：！？（）【】…"  # what stands around words without being said
 _ONE_SIGN = str.maketrans({
     "’": "'", "‘": "'", "′": "'", "“": '"', "”": '"', "„": '"', "″": '"', "−": "-", "–": "-", "‐": "-", "‑": "-",
@@ -86,18 +88,21 @@ def strip_markup(text: str) -> str:
 
     All else stays as it was said: ½, ², ″, full-width letters, the case. A text of nothing but such marks stays whole.
     """
-    whole = text = text.strip()
+    text = text.strip()
+    return _strip(text, _MARKS, _QUOTES) or text
+
+
+def _strip(text: str, marks: re.Pattern[str], quotes: Set[tuple[str, str]]) -> str:
     text = re.sub(r"\\(?:boxed|text|mathrm|textbf)\{([^{}]*)\}", r"\1", text)
-    text = re.sub(r"\*\*|__|`+|^#+\s+|^>\s+(?![-+]?[\d.])", "", text)  # "#5" and "> 5" say more than 5
-    text = text.strip().strip("*_").strip()
+    text = marks.sub("", text).strip().strip("*_").strip()
     price = re.match(r"\$\s*\d[^$]*$", text) or re.search(r"^[^$]*\d\s*\$$", text)  # a single $ at a number is no LaTeX
     if not price:
         text = text.strip("*_$").strip()
     text = re.sub(r"\s*\^?\{?\\circ\}?", "°", re.sub(r"\\[,; ]", " ", text))
     text = re.sub(r"\\([%$])", r"\1", text)
-    if len(text) >= 2 and (text[0], text[-1]) in _QUOTES:
+    if len(text) >= 2 and (text[0], text[-1]) in quotes:
         text = text[1:-1]
-    return text.strip() or whole
+    return text.strip()
 
 
 def normalise(text: str) -> str:
@@ -107,8 +112,8 @@ def normalise(text: str) -> str:
     decides whether answers are equal. `normalise("**The Red square.**") == "red square"`; `normalise("five") == "5"`;
     `normalise("3.0") == "3"`; `normalise("1,200") == "1200"`; `normalise("5cm") == "5 centimeter"`.
     """
-    plain = re.sub(r"^[#>]+\s*", "", strip_markup(unicodedata.normalize("NFKC", text)))
-    text = _name_units(plain).casefold()
+    text = _strip(unicodedata.normalize("NFKC", text).strip(), _LOOSE_MARKS, _LOOSE_QUOTES)
+    text = _name_units(text).casefold()
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
     text = re.sub(r"[\"'()\[\]{}!?;:]|(?<!\d)\.|\.(?!\d)|,(?!\d)", " ", text)
     words = [_WORDS.get(word, word) for word in text.replace("-", " - ").split()]

@@ -12,7 +12,7 @@ from r2i.mini.world import ANSWERS, COLORS, SHAPES
     [
         ("**The Red square.**", "red square"), ("five", "5"), ("3.0", "3"), ("1,200", "1200"), ("A", "a"),
         (r"\text{dark blue}", "dark blue"), ("$x$", "x"), ("'N'", "n"), ("half-open", "half-open"),
-        ("no. 5", "no 5"), ("3:45", "3 45"),
+        ("no. 5", "no 5"), ("3:45", "3 45"), ("#5", "5"), ("> 5", "5"), ("**", ""),
     ],
 )  # fmt: skip
 def test_dress_case_articles_and_number_words_play_no_part(text: str, form: str) -> None:
