@@ -264,7 +264,7 @@ def _write_holes(path: Path) -> None:
         file.truncate(2**42)
 
 
-OTHERS = [_replace_by(os.mkfifo), _replace_by(Path.mkdir), _replace_by(_write_holes),
+OTHERS = [_replace_by(os.mkfifo), _replace_by(_write_holes),
           _replace_by(lambda path: path.symlink_to(path)), _replace_by(lambda path: path.write_bytes(b""))]  # fmt: skip
 
 
@@ -284,7 +284,7 @@ def _signed(tokens: Any) -> bytes:
 
 def _segment_damages() -> Iterator[Damage]:
     yield from _flips(random.Random(SEED + 1))
-    yield from OTHERS
+    yield from [*OTHERS, _replace_by(Path.mkdir)]
     yield lambda path: path.write_bytes(_write(path.parent.parent / "forged", FORGED[3:])[0].read_bytes()) and None
     for statements in (
         ("UPDATE records SET body = x'00'",),

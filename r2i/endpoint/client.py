@@ -136,28 +136,27 @@ class ChatClient:
 
 @asynccontextmanager
 async def time_limit(seconds: float) -> AsyncIterator[None]:
-    """Raise TimeoutError in the block after `seconds`; later by as long as the event loop stood still at the end.
+    """Raise TimeoutError in the block after `seconds`; later, once, by as long as the event loop stood still then.
 
-    What came meanwhile waits in a socket then, and is no late reply.
+    What came meanwhile waits in a socket, and is no late reply.
     """
     loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
-    timer = loop.call_at(end, lambda: expire())
+    end, timers = loop.time() + seconds, list[asyncio.TimerHandle]()
 
     def expire() -> None:
-        nonlocal end, timer
         late = loop.time() - end
-        if late > LATE_S:
-            end = loop.time() + min(late, seconds)
-            timer = loop.call_at(end, expire)
+        if late > LATE_S and len(timers) == 1:
+            timers.append(loop.call_later(min(late, seconds), expire))
         else:
             limit.reschedule(loop.time())
 
+    timers.append(loop.call_at(end, expire))
     try:
         async with asyncio.timeout(None) as limit:
             yield
     finally:
-        timer.cancel()
+        for timer in timers:
+            timer.cancel()
 
 
 async def _now(body: bytes, n: int) -> Completion:

@@ -87,6 +87,8 @@ class Store:
             raise
         try:
             state = os.fstat(file)
+            if stat.S_ISDIR(state.st_mode):  # no record could take its place, and what comes would be paid for in vain
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self.path(key)))
             if not stat.S_ISREG(state.st_mode):
                 raise DamagedRecord("not a file")
             if state.st_size > MAX_BYTES:

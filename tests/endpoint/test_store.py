@@ -96,7 +96,8 @@ def test_what_is_no_file_or_too_large_is_missing(tmp_path: Path) -> None:
     assert store.find(KEY) == {}
     path.unlink()
     path.mkdir()
-    assert store.find(KEY) == {}
+    with pytest.raises(EndpointError, match="Is a directory"):  # before a call is paid for that can't be stored
+        store.find(KEY)
     path.rmdir()
     path.symlink_to(path)
     assert store.find(KEY) == {}
