@@ -68,7 +68,7 @@ BROKEN = {  # nor these, but DVC takes none of them
     "deep": "[" * 10_000,
 }  # fmt: skip
 
-NAMES = [
+NAMES_ELSEWHERE = [
     "../stages/x.py", "../../x.py", "a/../../x.py", "/tmp/r2i-evil", "", ".", "..", "a//b", "a/.", "..\\x.py", "a\x00b",
     "C:/x", ".git/config", "sub/.git/hooks/post-checkout", ".dvc/config", ".GIT/config", "a" * 5000, "a\x1b[2Jb",
 ]  # fmt: skip
@@ -210,7 +210,7 @@ def listings(folder: Path) -> Iterator[str]:
     run("git", "init", "--quiet")
     run(sys.executable, "-m", "dvc", "init", "--quiet")
     run(sys.executable, "-m", "dvc", "remote", "add", "--local", "--default", "shared", str(folder / "remote"))
-    entries = [[{"md5": "a" * 32, "relpath": name}] for name in NAMES]
+    entries = [[{"md5": "a" * 32, "relpath": name}] for name in NAMES_ELSEWHERE]
     entries += [[{"md5": md5, "relpath": "a"}] for md5 in ("../" * 11, "..//../../x", "", "A" * 32, "a" * 31)]
     bodies = [json.dumps(listed).encode() for listed in entries] + [b"", b"{}", b"[1]", b"\xff", b"[" * 100_000]
     sound = json.dumps([{"md5": "a" * 32, "relpath": "a"}]).encode()

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from labs.lab import commit, run
 
-from bench.faults_locks import NAMES
+from bench.faults_locks import NAMES_ELSEWHERE
 from r2i.core.errors import R2IError
 from r2i.repo.commands import open_tree, run_dvc
 from r2i.repo.git import install_merge_driver
@@ -88,7 +88,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in inside | beside}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES_ELSEWHERE)
 def test_a_listing_names_files_within_its_folder_or_is_none(name: str) -> None:
     assert "outside its folder" in fault_of_entries([{"md5": "a" * 32, "relpath": name}])
 
