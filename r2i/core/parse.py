@@ -12,6 +12,8 @@ from r2i.core.reasoning import drop_tokens, read_final
 T = TypeVar("T")
 LONGEST_REPAIR = 50_000  # characters of broken JSON; the repair takes a second for a megabyte and more for brackets
 MOST_BRACKETS = 1_000  # of one kind in it
+MOST_WORK = 1_000_000  # of attempts that fail, about the characters that they read: tens of milliseconds
+DEEP = 10_000  # of an attempt that ends at Python's limit of nesting
 
 
 class ReplyError(ValueError):
@@ -82,15 +84,19 @@ def read_json(text: str, opening: str, fits: Callable[[Any], bool]) -> Parsed[An
     """
     text = drop_tokens(read_final(text))
     decoder = json.JSONDecoder()
-    value, found, end, at, broken = None, False, 0, 0, []
+    value, found, end, at, broken, work = None, False, 0, 0, [], 0
     while (start := text.find(opening, at)) >= 0:
+        if work > MOST_WORK:  # brackets by the thousand, which no prompt asks for
+            raise ReplyError("unparsable")
         try:
             candidate, at = decoder.raw_decode(text, start)
-        except ValueError:
+        except ValueError as error:
+            work += getattr(error, "pos", start) - start + len(text) // 100  # json counts lines up to each error
             at = start + 1
             broken.append(start)
             continue
         except RecursionError:  # thousands of brackets: what they hold is as deep for each of them
+            work += DEEP
             rest = text[start:].lstrip(opening + " \n\t")
             at = max(start + 1, text.rfind(opening, start, len(text) - len(rest)))  # the innermost may still be read
             continue

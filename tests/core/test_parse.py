@@ -99,3 +99,13 @@ def test_a_form_is_an_object_of_required_properties_in_the_order_they_are_to_be_
     assert form["name"] == "verdict"
     assert list(form["schema"]["properties"]) == ["reasoning", "fits"] == form["schema"]["required"]
     assert form["schema"]["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("unit", ["[", "{", '["', '{"a":', "[1,", "[[],", '[{"', "\\boxed{", '"[', "[]{", '{"a" "b"'])
+@pytest.mark.parametrize("opening", ["[", "{"])
+def test_openings_by_the_thousand_are_refused_in_little_time(unit: str, opening: str) -> None:
+    for count in (2_000, 200_000):
+        started = time.perf_counter()
+        with pytest.raises(ReplyError):
+            read_json(unit * count, opening, lambda value: False)
+        assert time.perf_counter() - started < 3.0, f"{unit} {count} times"  # some tens of milliseconds on a quiet core
