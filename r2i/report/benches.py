@@ -130,6 +130,32 @@ def _describe_labs(bench: dict[str, Any]) -> str:
     )
 
 
+def _describe_scale(bench: dict[str, Any]) -> str:
+    few, many = sorted(bench["answers"], key=int)
+    peaks, kills, more = bench["peak_mb"], bench["kills"], bench["one_percent_share"]
+    highest = max(peaks, key=lambda stage: peaks[stage][many])
+    shares = ", ".join(f"{stage} {100 * share:.0f} %" for stage, share in more.items() if stage != "benchmark")
+    return (
+        f"From {bench['answers'][few]:,} to {bench['answers'][many]:,} answers of a thousand characters the stages' "
+        f"peak memory grows by a factor of at most {max(bench['peak_ratio'].values()):.2f}; the most is "
+        f"{peaks[highest][many]:.0f} MB, of `{highest}`. At the larger size another threshold takes `vote` "
+        f"{bench['vote_1000000_s']:.0f} s, and one per cent more images, as shares of the first run's seconds: "
+        f"{shares}. `overlay` from the store takes two workers {bench['workers_2']:.2f} times one worker's seconds, and "
+        f"Ray, without its start, {bench['ray_2']:.2f}; {kills['tried']} runs killed by `kill -9`: "
+        f"{kills['shards_twice']} shards made twice, {kills['bytes_differ']} tables with other bytes."
+    )
+
+
+def _describe_faults(bench: dict[str, Any]) -> str:
+    tried = ", ".join(f"{count:,} {what}" for what, count in sorted(bench["tried"].items()))
+    bad = {name: bench[name] for name in ("lost", "invented", "paid_twice", "let_in", "tracebacks")}
+    found = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in bad.items() if count)
+    return (
+        f"Hostile or damaged inputs that were tried: {tried}. None made a wrong row, lost a good one, was paid twice, "
+        f"was let in or ended in a traceback{'' if not found else ', but for: ' + found}."
+    )
+
+
 def _describe_remotes(bench: dict[str, Any]) -> str:
     kinds = [value for value in bench.values() if isinstance(value, dict) and "push_s" in value]
     push, pull = (sorted(kind[key] for kind in kinds) for key in ("push_s", "pull_s"))
@@ -177,6 +203,8 @@ BENCHES = (
     Bench("crop", "Finding regions", "2 minutes", _describe_crop),
     Bench("explore", "Pages and report at a million answers", "2 minutes, after `make repro`", _describe_explore),
     Bench("labs", "What changes cost", "15 minutes", _describe_labs),
+    Bench("scale", "Memory and seconds as tables grow", "40 minutes, nothing else running", _describe_scale),
+    Bench("faults", "Hostile inputs", "3 minutes", _describe_faults),
     Bench("remotes", "Sharing artifacts", "5 minutes, with moto, wsgidav and sshd", _describe_remotes),
     Bench("kills", "Killed runs", "10 minutes", _describe_kills),
     Bench("gpu_check", "DAPO on a GPU", "10 minutes on one GPU", _describe_gpu_check, "make gpu-check"),
