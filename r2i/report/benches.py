@@ -140,7 +140,7 @@ def _describe_scale(bench: dict[str, Any]) -> str:
         f"peak memory grows by a factor of at most {max(bench['peak_ratio'].values()):.2f}; the most is "
         f"{peaks[highest][many]:.0f} MB, of `{highest}`. At the larger size another threshold takes `vote` "
         f"{bench['vote_1000000_s']:.0f} s, and one per cent more images, as shares of the first run's seconds: "
-        f"{shares}. `overlay` from the store takes two workers {bench['workers_2']:.2f} times one worker's seconds, and "
+        f"{shares}. `overlay` from the store takes two workers {bench['workers_2']:.2f} times one worker's time, and "
         f"Ray, without its start, {bench['ray_2']:.2f}; {kills['tried']} runs killed by `kill -9`: "
         f"{kills['shards_twice']} shards made twice, {kills['bytes_differ']} tables with other bytes."
     )
