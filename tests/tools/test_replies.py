@@ -531,6 +531,21 @@ def test_gc_says_which_unwanted_samples_the_archive_keeps(lab: Lab) -> None:
     assert lab.texts() == {0: "fo"}
 
 
+def test_gc_of_replies_forgets_the_shards_that_were_made_of_them(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the rows of a reply that is to be asked for again would be taken from there."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    shard = tmp_path / ".r2i" / "shards" / "answer" / "ab" / "abc.parquet"
+    shard.parent.mkdir(parents=True)
+    shard.touch()
+    put(lab.store, 0, {0: "fo"}, reason="truncated")
+    collect(lab.store, lab.archive)
+    collect(lab.store, lab.archive, ["truncated"], dry_run=True)
+    assert shard.exists()
+    assert collect(lab.store, lab.archive, ["truncated"]).samples == 1 and not shard.exists()
+
+
 def test_gc_refuses_a_reason_that_no_stored_sample_has(lab: Lab) -> None:
     assert "one of: bad_request, empty, refused, truncated" in told(lab.run("gc", "--reason", "timeout"), code=1)
 

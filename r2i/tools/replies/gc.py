@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from r2i.core.errors import R2IError
+from r2i.core.shards import forget_shards
 from r2i.endpoint.archive import Archive, is_intact, segment_names
 from r2i.endpoint.base import differ
 from r2i.endpoint.record import DamagedRecord, Record, write_record
@@ -42,7 +43,8 @@ def collect(
 
     `Store.find` returns what it returned before, but for the samples of `reasons`: they are asked for again.
     `take_shared`: remove also live samples that others shared with another reply, which counts then, so that all labs
-    read the same. Raises R2IError and OSError.
+    read the same. Where other replies count from now on, kept shards (r2i.core.shards) are forgotten. Raises R2IError
+    and OSError.
     """
     freed = Freed()
     archive = Archive(folder, intact_segments(folder))
@@ -59,6 +61,8 @@ def collect(
         else:
             freed.busy += 1
     _remove_parts(store, folder, freed, dry_run)
+    if (freed.samples or freed.replaced) and not dry_run:
+        forget_shards()
     freed.in_archive = sum(_unwanted(scanned.record, reasons) for scanned in scan_archive(folder)) if reasons else 0
     return freed
 
