@@ -2,8 +2,8 @@
 
 `python bench/scale.py` renders scenes into a folder of JPEGs and runs the stages from `sample` to `audit` on them. A
 server of ours answers with a thousand characters: 100 000 answers, then 1 000 000. At the larger size follow one per
-cent more images, one changed reply and another threshold; at the smaller one two workers, Ray, and `kill -9` at random
-moments. About forty minutes on 2 quiet cores; `--answers 2000 8000` is a trial. Writes bench/results/scale.json.
+cent more images, one changed reply, another threshold, two workers and Ray; at a small one `kill -9` at random moments.
+About half an hour on 2 quiet cores; `--answers 2000 8000` is a trial. Writes bench/results/scale.json.
 
 Peaks are of one process, as the system reports them (maximum resident set). Shares are of the first run's seconds.
 """
@@ -43,6 +43,7 @@ STAGES = ("sample", "crop", "question", "answer", "vote", "overlay", "benchmark"
 ASKING = ("question", "answer", "overlay")
 PER_IMAGE = 72  # answers: three regions, three questions, eight samples
 KILLS = 20
+TURNS = 2
 SEED = 11
 THOUGHT = "The plate is small, so it is read digit by digit. " * 20  # a thousand characters
 QUESTIONS = str([{"question": f"what digit is on the {color} square?", "dimension": "ocr"}
@@ -190,7 +191,7 @@ def measure_workers(place: Place) -> dict[str, Any]:
     digests = set()
     ways = {"one": {"executor": "local", "workers": 1}, "two": {"executor": "local", "workers": 2},
             "ray": {"executor": "ray", "workers": 1}}  # fmt: skip
-    for _ in range(3):
+    for _ in range(TURNS):
         for way, execution in ways.items():
             place.set("execution", **execution)
             place.forget("overlay")
@@ -256,7 +257,6 @@ def main() -> None:
             )
             if size == sizes[-1]:
                 found |= measure_growth(place, first, images)
-            else:
                 found |= measure_workers(place)
             shutil.rmtree(place.folder)
         small = Place(Path(scratch) / "kills", server, 60, shard_images=4)
