@@ -54,7 +54,7 @@ def run_stage(at: Path, count: int, embed: bool) -> tuple[float, dict[str, int]]
     values["profile"] = "smoke"
     pools = [{"kind": "folder", "name": "photos", "path": "photos"}]
     values["profiles"]["smoke"]["sample"] = {
-        "pools": pools, "images": count, "min_side": 1200, "workers": os.cpu_count() or 2, "shards": 8,
+        "pools": pools, "images": count, "min_side": 1200, "workers": os.cpu_count() or 2, "shard_images": 256,
         "embed": embed,
     }  # fmt: skip
     (at / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")

@@ -50,9 +50,10 @@ def upload(scratch: Path, scale: float) -> dict[str, Any]:
         with serving(Plan(script=REPLIES)) as server:
             for model in ("teacher", "student"):
                 paper["overlay"][model] = {"kind": "openai", "model": model, "base_url": server.url}
-            overlay = {**paper["overlay"], **settings, "shards": 1}
+            overlay = {**paper["overlay"], **settings}
             drawing = {**paper["drawing"], "outline": {**paper["drawing"]["outline"], **outline}}
-            run_overlay(folder, {**params, "profiles": {"paper": {**paper, "overlay": overlay, "drawing": drawing}}})
+            own = {"execution": {}, "overlay": overlay, "drawing": drawing}
+            run_overlay(folder, {**params, "profiles": {"paper": {**paper, **own}}})
             counts = server.counts()
         rows = read_table(folder / paths.TRAIN, TRAIN, "overlay", ["row_id", "image", "status"])
         assert [row["status"] for row in rows] == [OK] * QUESTIONS, "every question should have become a row"
