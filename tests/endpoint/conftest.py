@@ -1,9 +1,17 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from endpoint.fake_server import Server, serve
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serve() as state:
+        yield state
 
 
 @pytest.fixture(scope="session")

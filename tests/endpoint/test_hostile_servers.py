@@ -29,12 +29,6 @@ from r2i.endpoint.remote import RemoteModel
 from r2i.endpoint.store import Store
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serve() as state:
-        yield state
-
-
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("R2I_STORE", "R2I_REPLIES", "DVC_ROOT", "TEACHER_KEY"):

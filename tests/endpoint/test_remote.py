@@ -7,13 +7,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from endpoint.fake_server import Answer, Server, choices, echo, error, serve
+from endpoint.fake_server import Answer, Server, choices, echo, error
 from PIL import Image
 
 from r2i.core.errors import EndpointError, ImageError
@@ -28,12 +27,6 @@ from r2i.endpoint.remote import RemoteModel
 from r2i.endpoint.store import Store
 
 JPEG = b"\xff\xd8\xff rest of a picture"
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serve() as state:
-        yield state
 
 
 @pytest.fixture(autouse=True)

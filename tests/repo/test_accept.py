@@ -1,7 +1,6 @@
 """`r2i accept`: nothing but the code of a stage may differ from dvc.lock, and git keeps why it was accepted."""
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from made_lab import GIT, TABLES, run
+from made_lab import GIT, TABLES, flip_a_bit, run
 from typer.testing import CliRunner
 
 from r2i.cli.main import app
@@ -111,15 +110,6 @@ def test_one_run_of_a_stage_is_accepted_by_its_own_name(lab: Path) -> None:
     assert "data/code/vote.txt" in run(lab, "dvc", "status", "vote")  # for itself alone
 
 
-def flip_a_byte(path: Path) -> None:
-    """Size and time stay: DVC would believe them."""
-    before, data = path.stat(), bytearray(path.read_bytes())
-    path.chmod(0o644)
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
 def go_back() -> None:
     Path("r2i/vote.py").write_text("limit = 1\n")
     write_code_files()
@@ -166,9 +156,9 @@ ANSWERS = TABLES["answer"][0] / "part-00000-of-00001.parquet"
         ("vote", "x", CODE.unlink, "data/code/vote.txt is missing, or older than the code", "`dvc repro code`"),
         ("vote", "x", VOTES.unlink, "the output data/vote/votes of vote is not what dvc.lock says", "r2i verify"),
         ("vote", "x", lambda: shutil.rmtree(VOTES.parent), "data/vote/votes of vote is missing", "r2i verify"),
-        ("vote", "x", lambda: flip_a_byte(VOTES), "the output data/vote/votes of vote is not what", "r2i verify"),
+        ("vote", "x", lambda: flip_a_bit(VOTES), "the output data/vote/votes of vote is not what", "r2i verify"),
         ("vote", "x", lambda: Path("metrics/vote.json").unlink(), "metrics/vote.json of vote is missing", "r2i verify"),
-        ("vote", "x", lambda: flip_a_byte(ANSWERS), "the input data/answer/answers of vote is not what", "dvc repro"),
+        ("vote", "x", lambda: flip_a_bit(ANSWERS), "the input data/answer/answers of vote is not what", "dvc repro"),
         ("vote", "x", change_a_param, 'vote ran with profiles.smoke.vote .*"min_agreement": 6', "put the param back"),
         ("vote", "x", change_the_command, "more than the code of vote has changed.*changed command", "dvc repro vote"),
         ("vote", "x", add_an_output, "more than the code of vote has changed.*data/vote/more", "dvc repro vote"),

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from made_lab import run
+from made_lab import flip_a_bit, run
 from made_run import TABLES
 from typer.testing import CliRunner
 
@@ -139,15 +139,6 @@ def test_a_damaged_and_a_missing_object_of_the_cache_are_told(chain: Path) -> No
     assert told(cache=True) == {("cache", str(shard(VOTES))), ("cache", "metrics/crop.json")}
 
 
-def spoil(path: Path) -> None:
-    """One bit; size and time stay, so that DVC takes it for what it was."""
-    before, data = path.stat(), bytearray(path.read_bytes())
-    path.chmod(0o644)
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
 def object_of(md5: str | None) -> Path:
     assert md5
     return Path(".dvc/cache/files/md5", md5[:2], md5[2:])
@@ -157,18 +148,18 @@ def test_the_commands_that_are_named_really_mend(chain: Path) -> None:
     """`dvc checkout` alone brings a damaged object of the cache back, and believes a file of the same size and time."""
     run(chain, "dvc", "remote", "add", "--local", "--default", "shared", str(chain.parent / "remote"))
     run(chain, "dvc", "push", "--quiet")
-    spoil(shard(VOTES))  # the object is sound
+    flip_a_bit(shard(VOTES))  # the object is sound
     (VOTES.folder / "my notes.txt").write_text("x")
     os.mkfifo(VOTES.folder / "part-00001-of-00002.parquet")
-    spoil(object_of(md5_of(shard(ANSWERS))))
-    spoil(shard(ANSWERS))
-    spoil(object_of(md5_of(shard(QUESTIONS))))
+    flip_a_bit(object_of(md5_of(shard(ANSWERS))))
+    flip_a_bit(shard(ANSWERS))
+    flip_a_bit(object_of(md5_of(shard(QUESTIONS))))
     shard(QUESTIONS).unlink()
-    spoil(object_of(md5_of(REGIONS.folder)))  # the folder's listing
-    spoil(shard(REGIONS))
+    flip_a_bit(object_of(md5_of(REGIONS.folder)))  # the folder's listing
+    flip_a_bit(shard(REGIONS))
     shutil.rmtree(TRAIN.folder)
     TRAIN.folder.write_text("a file in place of a folder")
-    spoil(Path("metrics/vote.json"))
+    flip_a_bit(Path("metrics/vote.json"))
     Path("metrics/crop.json").unlink()
     os.mkfifo("metrics/crop.json")
     Path("metrics/answer.json").unlink()
