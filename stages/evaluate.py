@@ -46,6 +46,7 @@ def main(
     if cfg.judge:
         with connect(cfg.judge.endpoint) as judge:
             rows, judged = judge_rows(rows, judge, cfg.judge, run.seed, ledger)
+        ledger.require_replies(f"evaluate@{model}", len(rows), judge.name)
     write_table(paths.PREDICTIONS / model, rows, PREDICTIONS)
     write_table(paths.ATTENTION / model, looks, ATTENTION)
     found = {**summarise(rows), "judge": judged, "attention": summarise_looks(looks), "calls": ledger.metrics()}
