@@ -108,14 +108,23 @@ class Ledger:
             self.passing += sum(not is_storable(reply) for reply in replies)
             account.failed.update(reply.reason for reply in replies if reply.status != OK)
 
-    def require_replies(self, stage: str, ok_rows: int, only: str = "") -> None:
+    def include(self, other: "Ledger") -> None:
+        """Count what `other` counted, too."""
+        for name, more in other.accounts.items():
+            account = self.accounts[name]
+            account.price = account.price or more.price
+            account.failed.update(more.failed)
+            for count in ("requests", "samples", "tokens_in", "tokens_out", "identical"):
+                setattr(account, count, getattr(account, count) + getattr(more, count))
+        self.passing += other.passing
+
+    def require_replies(self, stage: str, ok_rows: int) -> None:
         """Raises EndpointError where a served model gave no reply at all, or where calls without one left no row ok.
 
-        `ok_rows`: of the stage. `only`: the model that is looked at; all unless told. Warns where a call got no reply,
-        and where many samples have no answer.
+        `ok_rows`: of the stage. Warns where a call got no reply, and where many samples have no answer.
         """
         for name, account in sorted(self.accounts.items()):
-            if not account.failed or name != (only or name):
+            if not account.failed:
                 continue
             failed, silent = account.failed.total(), sum(account.failed[reason] for reason in NO_REPLY)
             reasons = ", ".join(f"{count} {reason}" for reason, count in account.failed.most_common())
