@@ -14,6 +14,7 @@ from r2i.cli.cost import estimate
 from r2i.cli.evaluate import app as evaluate_app
 from r2i.cli.explore import explore
 from r2i.cli.export import app as export_app
+from r2i.cli.init import init
 from r2i.cli.labs import app as labs_app
 from r2i.cli.lineage import app as lineage_app
 from r2i.cli.pool import app as pool_app
@@ -36,6 +37,7 @@ app.add_typer(pool_app, name="pool")
 app.add_typer(review_app, name="review")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(benchmark_app, name="benchmark")
+app.command()(init)
 app.command()(compare)
 app.command()(explore)
 app.command()(estimate)

@@ -216,7 +216,7 @@ class Sample(Section):
     pools: list[Pool]
     images: Count
     """Maximum number of images over all pools."""
-    min_side: Annotated[int, Field(ge=1)]
+    min_side: Annotated[int, Field(ge=1)] = 256
     """Shortest side allowed, pixels (the reference: over 1200)."""
     max_aspect: Annotated[float, Field(ge=1)] = 4.0
     """Longest side / shortest side."""
@@ -322,29 +322,36 @@ class Crop(Section):
 
 
 class Question(Section):
-    prompts: str
+    prompts: str = "paper"
     """Style of the prompt files: mini | paper."""
     teacher: Endpoint
     per_crop: Count = 3
-    write: Sampling
+    write: Sampling = Sampling(temperature=0.9, top_p=0.8, max_tokens=2048)
     validate_: bool = Field(default=True, alias="validate")
     """Check each question on the original and the crop."""
-    check: Sampling
+    check: Sampling = Sampling(temperature=0.3, top_p=0.9, max_tokens=2048)
     max_pixels: Count | None = None
     """Images are scaled down to so many pixels (width x height) before they are sent; None: sent as they are."""
 
 
 class Teacher(Section):
     name: str
-    """Stands on every answer."""
+    """Stands on every answer. Left out: the name of its endpoint."""
     endpoint: Endpoint
     samples: Count = 4
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_called_like_its_endpoint(cls, given: Any) -> Any:
+        endpoint = given.get("endpoint") if isinstance(given, dict) else None
+        name = endpoint.get("name") if isinstance(endpoint, dict) else None
+        return {"name": name} | given if name else given
+
 
 class Answer(Section):
-    prompts: str
-    teachers: list[Teacher]
-    sampling: Sampling
+    prompts: str = "paper"
+    teachers: Annotated[list[Teacher], Field(min_length=1)]
+    sampling: Sampling = Sampling(temperature=0.7, top_p=0.9, max_tokens=4096)
     max_pixels: Count | None = None
     """The crop is scaled down to so many pixels before it is sent, the same for every teacher; None: sent as it is."""
     skip_below: Count | None = None
@@ -379,22 +386,22 @@ class Vote(Section):
 
 
 class Overlay(Section):
-    prompts: str
+    prompts: str = "paper"
     teacher: Endpoint
     """Writes the distractors."""
     distractors: Count = 3
-    write: Sampling
+    write: Sampling = Sampling(temperature=0.8, top_p=0.9, max_tokens=1024)
     student: Endpoint
     """Tries the boxed question, to measure how hard it is."""
     tries: Count = 4
     drop_at: Count = 2
     """Rows that the student gets right so many times, of `tries`, are too easy."""
-    attempt: Sampling
+    attempt: Sampling = Sampling(temperature=1.0, top_p=1.0, max_tokens=2048)
     per_dimension: Count | None = None
     """Most kept questions of one dimension; None: all."""
     max_pixels: Count | None = None
     """The boxed image is scaled down to so many pixels for the student's tries, not in its row; None: it is not."""
-    views: dict[TrainView, Share]
+    views: dict[TrainView, Share] = {"boxed": 1.0}
     """Share of kept questions that become a row of each view (the paper: boxed 1)."""
 
 
@@ -651,7 +658,7 @@ class Zoom(Section):
 
 
 class Evaluate(Section):
-    prompts: str
+    prompts: str = "paper"
     batch: Count = 256
     endpoints: dict[str, Endpoint] = {}
     """By name, the models of the registry that are asked through a server instead of in process."""
@@ -661,7 +668,7 @@ class Evaluate(Section):
     sampled_views: list[ViewName] = ["full"]
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Of the sampled replies."""
-    max_tokens: Count
+    max_tokens: Count = 2048
     zoom: Zoom = Zoom()
     attention: Attention | None = None
     """null: no attention coverage."""
