@@ -590,6 +590,9 @@ class BenchmarkSource(Section):
     are larger than 1000 pixels: else boxes whose numbers allow two units fail."""
     box_form: Literal["xyxy", "xywh"] = "xyxy"
     """table, cvbench, reference, zoombench."""
+    version: str | None = None
+    """Which files the source must hold, as `r2i benchmark version NAME --write` writes it: `benchmark` stops where it
+    holds others. null: not checked, and `metrics/benchmark.json` says so."""
 
     @model_validator(mode="after")
     def _has_its_source(self) -> Self:
@@ -602,9 +605,9 @@ class BenchmarkSource(Section):
 
 
 _SOURCE_TAKES: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(get_args(BenchmarkKind), ("path",)),
-    **dict.fromkeys(("cvbench", "reference", "zoombench"), ("path", "box_unit", "box_form")),
-    "table": ("path", "columns", "box_unit", "box_form"),
+    **dict.fromkeys(get_args(BenchmarkKind), ("path", "version")),
+    **dict.fromkeys(("cvbench", "reference", "zoombench"), ("path", "version", "box_unit", "box_form")),
+    "table": ("path", "version", "columns", "box_unit", "box_form"),
     "rendered": (),
 }
 
