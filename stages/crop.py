@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from r2i.core import paths
+from r2i.core.left_out import leave_out
 from r2i.core.metrics import write_metrics
 from r2i.core.params import load_params
 from r2i.core.stage import run_stage
@@ -18,6 +19,8 @@ def main(params: Path = Path("params.yaml")) -> None:
     from r2i.crop.run import CropWork, require_regions, summarise, warnings_of
 
     loaded = load_params(params)
+    if leave_out(loaded, "crop"):
+        return
     work, crop = CropWork(loaded), loaded.chosen.crop
     counts = make_table(CropWork, params, partial(require_regions, params=crop))
     for warning in warnings_of(counts, crop):
