@@ -45,7 +45,7 @@ def main(params: Path = Path("params.yaml")) -> None:
     found = {
         **compare(scores),
         **describe_replies(predictions),
-        "coverage": compare_coverage(read_attention(run.model_names.pair), draws, run.seed),
+        "coverage": compare_coverage(read_attention(run.model_names.leading), draws, run.seed),
         "contamination": contamination(run, bits) if paths.IMAGES.is_dir() and paths.TRAIN.is_dir() else None,
         "seeds": {"run": run.seed, "bootstrap_draws": draws},
     }

@@ -718,8 +718,8 @@ class Params(Section):
     runs: dict[ObjectiveName, Run]
     """The trainings that the pipeline runs."""
     models: dict[ModelName, RegisteredModel]
-    """All models that are evaluated. The first is the base that the others are compared with, the second the one that
-    headlines are about."""
+    """All models that are evaluated, as many as one likes. The first is the base that the others are compared with, the
+    second the one that headlines are about."""
     profiles: dict[str, Profile]
 
     @property
@@ -743,8 +743,6 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _models_can_be_evaluated(self) -> Self:
-        if len(self.models) < 2:
-            raise ValueError("models: name at least two, the base first: there is nothing to compare it with")
         if len(set(self.model_names.titles.values())) < len(self.models):
             raise ValueError("models: two have the same title")
         for name, model in self.models.items():
