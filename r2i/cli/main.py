@@ -73,17 +73,21 @@ def track_run(
 def summary() -> None:
     """Print the funnel, the models side by side, and where the report is."""
     from r2i.core.params import load_params
-    from r2i.report.gather import read_funnel, read_json
+    from r2i.report.gather import read_funnel, read_metrics
 
     console = Console()
     with explained():
-        scores = read_json(paths.metrics("evaluate"))
-        if not scores:
-            raise R2IError(f"no {paths.metrics('evaluate')}: nothing has been scored here", "run `make repro`")
+        steps, scores = read_funnel(), read_metrics("evaluate")
+        if not steps and not scores:
+            raise R2IError("nothing has been made or scored here", "run `make repro`")
         models = load_params().model_names
-        console.print(funnel_table(read_funnel()))
-        console.print(score_table(scores, models))
-        console.print(gap_line(scores, models), soft_wrap=True)
+        if steps:
+            console.print(funnel_table(steps))
+        if scores:
+            console.print(score_table(scores, models))
+            console.print(gap_line(scores, models), soft_wrap=True)
+        else:
+            console.print("no model was measured")
     if paths.REPORT.is_file():
         console.print(f"report: {paths.REPORT.resolve()}", soft_wrap=True, highlight=False)
         console.print("every row: `r2i explore`, after `source .venv/bin/activate`; what to try next: README.md")
@@ -118,7 +122,7 @@ def score_table(scores: dict[str, Any], models: "ModelNames") -> Table:
     table = Table(title=f"{scores['items']:,} benchmark items", title_justify="left")
     table.add_column("view")
     for model in names:
-        table.add_column(models.titles[model].lower(), justify="right")
+        table.add_column(models.titles[model], justify="right")
     for view in [name for name in VIEWS if name in scores["views"]]:
         cells = scores["views"][view]
         table.add_row(view, *(f"{percent(cells[m]['accuracy'])} {ci(cells[m]['ci95'])}" for m in names))
@@ -126,14 +130,20 @@ def score_table(scores: dict[str, Any], models: "ModelNames") -> Table:
 
 
 def gap_line(scores: dict[str, Any], models: "ModelNames") -> str:
-    """`zooming gap 45.2 -> 12.1 points (change -33.1 [-36.0, -30.2]), full view +31.8 [...]`."""
+    """`zooming gap 45.2 → 12.1 points (change -33.1 [-36.0, -30.2]); full view +31.8 [...]`; of one model its gap."""
     from r2i.report.charts import ci, points
 
-    gap, gain = scores["gap"], scores["full_gain"]
-    before, after = (points(gap[name]).removeprefix("+") for name in models.pair)
-    change = f"{points(gap['change'])} {ci(gap['ci95'], True)}"
-    full = f"{points(gain['value'])} {ci(gain['ci95'], True)}"
-    return f"zooming gap {before} → {after} points (change {change}); full view {full}".replace("[", r"\[")
+    gap = scores["gap"]
+    values = [points(gap[name]).removeprefix("+") for name in models.leading if gap.get(name) is not None]
+    said = f"zooming gap {' → '.join(values)} points" if values else "no item has a crop: no zooming gap"
+    if models.compared:
+        gain = scores["full_gain"]
+        change = f" (change {points(gap['change'])} {ci(gap['ci95'], True)})" if values else ""
+        said += f"{change}; full view {points(gain['value'])} {ci(gain['ci95'], True)}"
+    elif values:
+        found = scores["gaps"][models.base]
+        said += f" {ci(found['ci95'], True)}, n = {found['n']:,}"
+    return said.replace("[", r"\[")
 
 
 @app.command()

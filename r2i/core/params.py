@@ -910,8 +910,6 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _models_can_be_evaluated(self) -> Self:
-        if len(self.models) < 2:
-            raise ValueError("models: name at least two, the base first: there is nothing to compare it with")
         if len({model.title or name for name, model in self.models.items()}) < len(self.models):
             raise ValueError("models: two have the same title")
         for name, model in self.models.items():
