@@ -9,11 +9,11 @@ SHOWN = 20  # changed params
 
 def headline(scores: Mapping[str, float], overlay: Mapping[str, float], models: ModelNames) -> dict[str, float]:
     """The headline's numbers that there are in the flat `scores`, shares of 1, and how many train rows were kept."""
-    compared = models.compared
+    first = list(models)[:2]
     places = {f"full.{model}": f"views.full.{model}.accuracy" for model in models}
-    places |= {f"crop.{model}": f"views.crop.{model}.accuracy" for model in models.pair}
-    places |= {f"boxed.{compared}": f"views.boxed.{compared}.accuracy"}
-    places |= {f"gap.{model}": f"gap.{model}" for model in models.pair}
+    places |= {f"crop.{model}": f"views.crop.{model}.accuracy" for model in first}
+    places |= {f"boxed.{model}": f"views.boxed.{model}.accuracy" for model in first[1:]}
+    places |= {f"gap.{model}": f"gap.{model}" for model in first}
     places |= {"full_gain": "full_gain.value", "full_gain.p": "full_gain.p_mcnemar"}
     found = {name: scores[path] for name, path in places.items() if path in scores}
     return {**found, **({"train_rows": overlay["status.ok"]} if "status.ok" in overlay else {})}
@@ -23,17 +23,18 @@ def describe(found: Mapping[str, float], changed: Mapping[str, str], models: Mod
     """What was changed and how it went, for MLflow's description of the run, in Markdown."""
     lines = [f"`{name}` {change}" for name, change in changed.items()]
     said = ["Changed: " + ", ".join(lines[:SHOWN]) + (", ..." if len(lines) > SHOWN else "")] if lines else []
-    base, compared = models.pair
+    first = list(models)[:2]
     parts = [
-        f"{what} {_percent(found[f'{view}.{base}'])} → {_percent(found[f'{view}.{compared}'])} {unit}"
+        f"{what} {' → '.join(_percent(found[f'{view}.{model}']) for model in first)} {unit}"
         for view, what, unit in (
             ("full", "full view", "%"),
             ("crop", "crop view", "%"),
             ("gap", "zooming gap", "points"),
         )
-        if f"{view}.{base}" in found and f"{view}.{compared}" in found
+        if first and all(f"{view}.{model}" in found for model in first)
     ]
-    result = [f"{models.titles[base]} → {models.titles[compared].lower()}: {', '.join(parts)}"] if parts else []
+    names = " → ".join([models.titles[model] for model in first[:1]] + [models.titles[m].lower() for m in first[1:]])
+    result = [f"{names}: {', '.join(parts)}"] if parts else []
     return "\n\n".join([*said, *result])
 
 
