@@ -74,8 +74,8 @@ def summary() -> None:
     """Print the funnel, the models side by side, and where the report is."""
     from r2i.core.left_out import LEFT_OUT
     from r2i.core.params import load_params
-    from r2i.report.gather import FUNNEL, read_funnel, read_json
     from r2i.repo.profile import read_run_or_none
+    from r2i.report.gather import FUNNEL, read_funnel, read_json
 
     console = Console()
     with explained():

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from r2i.core import paths
 from r2i.core.errors import R2IError
 from r2i.core.fingerprint import chosen_params
 from r2i.core.params import Params, load_params
@@ -129,7 +130,7 @@ def read_run_of(revision: str) -> Run | None:
 
 def split(lock: Lock, params: Params, known: frozenset[str] | None = None, folder: Path = Path()) -> Run:
     """`known`: the stages that the pipeline has; None: those of the lock. `folder`: of further files of params."""
-    outs = [out for out in lock.outs() if known is None or out.stage in known]
+    outs = [out for out in lock.outs() if out.stage not in lock.frozen and (known is None or out.stage in known)]
     verdicts: dict[str, Leftover | None] = {}
 
     @cache
@@ -141,32 +142,34 @@ def split(lock: Lock, params: Params, known: frozenset[str] | None = None, folde
             return f"{stage}: {key} was {_short(then)}, is {_short(now)}"
         return ""
 
+    def origin(stage: str) -> str:
+        others = [name for name in params.profiles if name != params.profile and not differing(stage, name)]
+        return f"profile {others[0]}" if others else ""
+
     def judge(stage: str) -> Leftover | None:
         if stage not in verdicts:
             verdicts[stage] = None  # a circle in a lock that somebody wrote ends here
-            verdicts[stage] = judge_alone(stage) or judge_inputs(stage)
+            verdicts[stage] = judge_new(stage)
         return verdicts[stage]
 
-    def judge_alone(stage: str) -> Leftover | None:
+    def judge_new(stage: str) -> Leftover | None:
         if known is not None and stage not in known:
             return Leftover(f"{stage} is no stage now", f"no stage of {DAG}")
-        if stage in lock.frozen or not (why := differing(stage, params.profile)):
-            return None
-        others = [name for name in params.profiles if name != params.profile and not differing(stage, name)]
-        return Leftover(why, f"profile {others[0]}" if others else "")
-
-    def judge_inputs(stage: str) -> Leftover | None:
         if stage in lock.frozen:
             return None
-        for dep in lock.deps(stage):
-            for out in outs:
-                if out.stage == stage or not _overlap(dep.path, out.path):
-                    continue
-                if found := judge(out.stage):
-                    return found
-                if dep.path == out.path and dep.md5 != out.md5:
-                    return Leftover(f"{stage} read another {dep.path} than {out.stage} left")
-        return None
+        deps = [dep for dep in lock.deps(stage) if Path(dep.path).parent != paths.CODE]
+        read = [(dep, out) for dep in deps for out in outs if out.stage != stage and _overlap(dep.path, out.path)]
+        before = [found for _, out in read if (found := judge(out.stage))]
+        if foreign := next((found for found in before if found.origin), None):
+            return foreign
+        why = differing(stage, params.profile)
+        torn = next((pair for pair in read if pair[0].path == pair[1].path and pair[0].md5 != pair[1].md5), None)
+        if why:  # a stage that read what is here is of this profile, whatever another one has in common with it
+            return Leftover(why, origin(stage) if torn or not read else "")
+        if torn:
+            dep, out = torn
+            return Leftover(f"{stage} read another {dep.path} than {out.stage} left")
+        return before[0] if before else None
 
     found = {name: one for name in lock.stages if (one := judge(name))}
     return Run(params.profile, lock, _with_origins(found, lock), _writers(lock))
@@ -179,7 +182,8 @@ def _with_origins(found: Mapping[str, Leftover], lock: Lock) -> dict[str, Leftov
     now = {out.path: out.md5 for out in lock.outs()}
     wrote = {out.path: out.stage for out in lock.outs() if out.stage in found}
     reads = {
-        name: [(dep.path, dep.md5) for dep in lock.deps(name) if now.get(dep.path, dep.md5) != dep.md5] for name in found
+        name: [(dep.path, dep.md5) for dep in lock.deps(name) if now.get(dep.path, dep.md5) != dep.md5]
+        for name in found
     }
     while True:
         known = {read: result[name].origin for name in result for read in reads[name] if result[name].origin}

@@ -10,10 +10,10 @@ from r2i.core.disk import new_file
 from r2i.core.errors import R2IError
 from r2i.core.names import VIEWS, ModelNames
 from r2i.core.params import load_params
+from r2i.repo.profile import read_run_or_none
 from r2i.report.benches import Bench, read_results
 from r2i.report.evaluated import evaluation_lines
 from r2i.report.measured import Provenance, join_names, read_provenance, read_run_changes
-from r2i.repo.profile import read_run_or_none
 
 BEGIN, END = "<!-- numbers: written by `make readme` -->", "<!-- end of numbers -->"
 README, PAGE = Path("README.md"), Path("docs/measurements.md")

@@ -61,7 +61,7 @@ def data_card(export: Export | None = None) -> str:
         asked=[(room_of(way.step), way) for way in ways_asked()],
         paid=list(calls_paid(run)),
         tried=params.chosen.overlay.student.model if params.chosen.has("overlay") else "",
-        base=params.chosen.base,
+        base=params.chosen.train.base if params.chosen.has("train") else "",
         judge=params.chosen.vote.judge if params.chosen.has("vote") else "",
         benchmark=_benchmark(run),
         audit=_audit(audit),
@@ -111,9 +111,7 @@ def _licences(params: Params, what: str) -> list[str]:
     """Of the pools; of a benchmark that was not rendered here nobody has stated one."""
     if what == "train":
         return [licence_of(pool) for pool in pools_of(params)]
-    return [
-        own_licence() if source.kind == "rendered" else "not stated" for source in params.chosen.benchmark.sources
-    ]
+    return [own_licence() if source.kind == "rendered" else "not stated" for source in params.chosen.benchmark.sources]
 
 
 def _counts(found: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from typing import Any
 from r2i.core import paths
 from r2i.core.curve import Line, last_mean, read_curve
 from r2i.core.errors import R2IError
-from r2i.core.names import OBJECTIVES, VIEWS, ModelNames
 from r2i.core.left_out import NOT_TRAINED
+from r2i.core.names import OBJECTIVES, VIEWS, ModelNames
 from r2i.core.params import Train, load_params
 from r2i.repo.lock import Lock
 from r2i.repo.profile import read_run_or_none
@@ -46,7 +46,7 @@ def model_card(name: str) -> str:
     models = params.model_names
     evaluated = models.runs.get(run) or name
     locked = _train_params(repo.lock, stage)
-    base = str(locked.get("base") or (params.chosen.base if own else ""))
+    base = str(locked.get("base") or "")
     scores = read_metrics("evaluate", repo) if own else {}
     views = _views(scores, evaluated, models)
     return render(
@@ -76,7 +76,8 @@ def model_card(name: str) -> str:
 def model_left_out(name: str) -> str:
     """A line about what the card leaves out because it is not of the chosen params; "" where that is nothing."""
     repo = read_run_or_none()
-    if repo and (stage := trained_models(repo.lock).get(name)) in repo.leftovers:
+    stage = trained_models(repo.lock).get(name, "") if repo else ""
+    if repo and stage in repo.leftovers:
         return f"left out: profile and evaluation; models/{name} is not of profile {repo.profile}: {repo.told([stage])}"
     return left_out(repo, ["evaluate"])
 
