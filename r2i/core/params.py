@@ -18,6 +18,7 @@ from r2i.core.boxes import BoxUnit
 from r2i.core.credentials import fault_of_address, find_credential, find_in_comment, is_variable_name, names_secret
 from r2i.core.errors import ParamsError
 from r2i.core.names import BASE, OBJECTIVES, RESERVED, SERVER, ModelNames, ObjectiveName, TrainView, ViewName
+from r2i.core.servers import find_address
 from r2i.core.yaml_text import read_yaml, scalars
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -100,7 +101,10 @@ class Endpoint(Section):
     threads: Count = 2
     """local: number of CPU threads. Results depend on it: floating-point sums differ in their last bits."""
     base_url: str | None = None
-    """openai: base URL of the API, e.g. http://host:8000/v1."""
+    """openai: base URL of the API, e.g. http://host:8000/v1. It is a fact of a machine: no output depends on it. An
+    endpoint of `endpoints` that has none takes that of its name (r2i.core.servers)."""
+    name: str | None = None
+    """Filled in: the one in `endpoints`."""
     api_key_env: str | None = None
     """Servers: name of the environment variable with the API key; never the key itself."""
     concurrency: Count = 256
@@ -135,8 +139,8 @@ class Endpoint(Section):
 
     @model_validator(mode="after")
     def _server_has_an_address(self) -> Self:
-        if self.kind == "openai" and not self.base_url:
-            raise ValueError("kind: openai needs base_url")
+        if self.kind == "openai" and not self.base_url and not self.name:
+            raise ValueError("kind: openai needs base_url, or a name in `endpoints` of the profile")
         if self.base_url is not None and (fault := fault_of_address(self.base_url)):
             raise ValueError(f"base_url {fault}")
         return self
@@ -682,6 +686,31 @@ class Execution(Section):
     one."""
 
 
+EndpointName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
+ROLES = frozenset({"teacher", "student", "endpoint"})
+"""Keys below which an endpoint stands, or its name."""
+
+
+def _named(name: str, endpoint: dict[str, Any]) -> dict[str, Any]:
+    """An endpoint as it is written, with its name and, of a server, its address on this machine."""
+    address = find_address(name) if endpoint.get("kind") == "openai" else None
+    return {**endpoint, "name": name, **({"base_url": address} if address else {})}
+
+
+def _with_endpoints(given: Any, known: dict[str, Any], at: str = "") -> Any:
+    """A profile as it is written, each name of an endpoint replaced by that endpoint. Raises ValueError."""
+    if isinstance(given, list):
+        return [_with_endpoints(one, known, at) for one in given]
+    if isinstance(given, dict):
+        inside = {name: "endpoint" if at == "endpoints" else name for name in given}
+        return {name: _with_endpoints(one, known, inside[name]) for name, one in given.items()}
+    if at in ROLES and isinstance(given, str):
+        if given not in known:
+            raise ValueError(f"{at}: no endpoint {given!r} in the profile; its endpoints: {', '.join(known) or 'none'}")
+        return known[given]
+    return given
+
+
 CHAIN = ("sample", "crop", "question", "answer", "vote", "overlay")
 """Stages from images to train rows: each needs the one before it."""
 
@@ -692,6 +721,8 @@ class Profile(WithSections):
     optional: ClassVar[frozenset[str]] = frozenset({*CHAIN, "train", "benchmark", "evaluate"})
 
     execution: Execution = Execution()
+    endpoints: dict[EndpointName, Endpoint] = {}
+    """Models that sections name (`teacher: large`) instead of writing them out."""
     sample: Sample = MISSING
     drawing: Drawing = Drawing()
     crop: Crop = MISSING
@@ -703,6 +734,15 @@ class Profile(WithSections):
     benchmark: Benchmark = MISSING
     evaluate: Evaluate = MISSING
     report: Report = Report()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_endpoints_are_written_out(cls, given: Any) -> Any:
+        known = given.get("endpoints") if isinstance(given, dict) else None
+        if known is not None and not isinstance(known, dict):
+            return given
+        named = {name: _named(name, one) if isinstance(one, dict) else one for name, one in (known or {}).items()}
+        return _with_endpoints(given | {"endpoints": named} if named else given, named)
 
     @model_validator(mode="after")
     def _stages_have_what_they_read(self) -> Self:
