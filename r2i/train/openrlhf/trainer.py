@@ -13,6 +13,7 @@ import json
 import math
 import os
 import runpy
+import sys
 from typing import Any
 
 import ray
@@ -76,6 +77,9 @@ def main() -> None:
     ray.init(runtime_env={"env_vars": for_workers()})
     ppo_trainer.PPOTrainer = ray.remote(Trainer)
     runpy.run_module(OPENRLHF, run_name="__main__", alter_sys=True)
+    ray.shutdown()
+    sys.stdout.flush()
+    os._exit(0)  # all is written; to tear down torch and vLLM takes minutes where processors are scarce
 
 
 if __name__ == "__main__":
