@@ -4,6 +4,8 @@ import re
 import shutil
 from pathlib import Path
 
+import yaml
+
 from r2i.core.disk import new_file
 from r2i.core.errors import ParamsError
 from r2i.core.params import Params, load_params
@@ -29,6 +31,7 @@ def write_profile(file: Path, name: str, photos: str, model: str, benchmark: str
         raise ParamsError(f"{file} has a {taken} {name}", "choose another name, or edit what is there")
     text = file.read_text(encoding="utf-8")
     marks = {"NAME": name, "PHOTOS": photos, "MODEL": model, "BENCHMARK": benchmark or "data/pools/questions.jsonl"}
+    marks = {mark: yaml.safe_dump(value, width=4096).split("\n")[0] for mark, value in marks.items()}
     registered, profile = _fill(marks, commented=benchmark is None)
     fresh = _append(_append(text, "models", registered, file), "profiles", f"\n{profile}", file)
     fresh = re.sub(r"^profile: .*$", f"profile: {name}", fresh, count=1, flags=re.M)
