@@ -69,6 +69,15 @@ def track_run(
             print(one.left_out)
 
 
+@app.command("exps")
+def experiments() -> None:
+    """Print experiments of `dvc exp` side by side: the headline, and the params that differ."""
+    from r2i.tools.track.table import read_experiments, table_text
+
+    with explained():
+        print("\n".join(table_text(read_experiments())))
+
+
 @app.command()
 def summary() -> None:
     """Print the funnel, the models side by side, and where the report is."""
