@@ -10,7 +10,7 @@ from r2i.core.errors import R2IError
 from r2i.core.params import load_params
 from r2i.core.tracking import numbers
 from r2i.repo.commands import ask_dvc
-from r2i.repo.profile import PARAMS, read_run, read_run_of
+from r2i.repo.profile import PARAMS, read_run_of, read_run_or_none
 from r2i.tools.track.finished import chosen_values
 from r2i.tools.track.headline import headline
 
@@ -63,7 +63,7 @@ def _read(row: Mapping[str, Any], name: str, level: int, state: str) -> Experime
     data = row.get("data") or {}
     params = chosen_values((data.get("params", {}).get(str(PARAMS)) or {}).get("data") or {})
     metrics = {path: found.get("data") or {} for path, found in (data.get("metrics") or {}).items()}
-    run = read_run() if row["rev"] == WORKSPACE else read_run_of(row["rev"])
+    run = read_run_or_none() if row["rev"] == WORKSPACE else read_run_of(row["rev"])
     left_out = ""
     if run and (strange := [path for path in READ if path in metrics and run.writers.get(path) in run.leftovers]):
         left_out = f"not of profile {run.profile}: {run.told(run.writers[path] for path in strange)}"
@@ -79,11 +79,11 @@ def _read(row: Mapping[str, Any], name: str, level: int, state: str) -> Experime
 def table_text(rows: Sequence[Experiment]) -> list[str]:
     """The table, and lines on what was left out and on params for which there is no room."""
     states = any(row.state not in ("", "success") for row in rows)
-    names = [
-        name for name in dict.fromkeys(name for row in rows for name in row.numbers) if not name.startswith(HIDDEN)
-    ]
+    fullest = sorted(rows, key=lambda row: -len(row.numbers))
+    found = dict.fromkeys(key for row in fullest for key in row.numbers)
+    names = [name for name in found if not name.startswith(HIDDEN)]
     keys = dict.fromkeys(key for row in rows for key in row.params)
-    differing = [key for key in keys if len({str(row.params.get(key)) for row in rows}) > 1]
+    differing = [key for key in keys if len({str(row.params.get(key)) for row in rows if row.params}) > 1]
     room = max(COLUMNS - 2 - states - len(names), 1)
     table = [["experiment", "created", *["state"] * states, *names, *differing[:room]]]
     for row in rows:
