@@ -56,14 +56,16 @@ MISSING: Any = None
 
 
 def refuse_ignored(section: Section, kind: str, takes: Collection[str]) -> None:
-    """Raise ValueError for a param that this `kind` of section has no use for: it was meant to change something.
+    """Raise ValueError for a param that this kind of section has no use for: it was meant to change something.
 
-    `takes`: names of the params that are read. One that says what holds anyway (null, its default) is let be.
+    `kind`: the name of the param that says it. `takes`: names of the params that are read. One that says what holds
+    anyway (null, its default) is let be.
     """
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
         if name not in takes and value is not None and value != field.get_default(call_default_factory=True):
-            raise ValueError(f"kind: {kind} takes no {name}; it takes {', '.join(sorted(takes))}")
+            said = f"{kind}: {getattr(section, kind)}"
+            raise ValueError(f"{said} takes no {name}; it takes {', '.join(sorted(takes))}")
 
 
 class Sampling(Section):
@@ -200,7 +202,7 @@ class Pool(Section):
             raise ValueError(f"a pool of kind {self.kind} needs path")
         if self.kind == "rendered" and not self.scenes:
             raise ValueError("a pool of kind rendered needs scenes")
-        refuse_ignored(self, self.kind, {"kind", "name", "share", "licence", *_POOL_TAKES[self.kind]})
+        refuse_ignored(self, "kind", {"kind", "name", "share", "licence", *_POOL_TAKES[self.kind]})
         return self
 
 
@@ -216,7 +218,7 @@ class Sample(Section):
     pools: list[Pool]
     images: Count
     """Maximum number of images over all pools."""
-    min_side: Annotated[int, Field(ge=1)]
+    min_side: Annotated[int, Field(ge=1)] = 256
     """Shortest side allowed, pixels (the reference: over 1200)."""
     max_aspect: Annotated[float, Field(ge=1)] = 4.0
     """Longest side / shortest side."""
@@ -273,9 +275,10 @@ class Drawing(Section):
 
 
 class Crop(Section):
-    method: Literal["contours", "sam2", "teacher+sam2"]
-    """contours: for mini's rendered scenes; sam2: every mask on a grid of points; teacher+sam2: the teacher
-    lists objects that appear once, SAM 2 refines their boxes (the paper)."""
+    method: Literal["contours", "sam2", "teacher", "teacher+sam2"]
+    """contours: what stands out from a quiet ground, for rendered scenes; sam2: every mask on a grid of points;
+    teacher: the teacher lists objects that appear once, with their boxes; teacher+sam2: the same, and SAM 2 refines
+    the boxes (the paper)."""
     sam2_model: str = "facebook/sam2.1-hiera-large"
     """SAM 2: hub id of the segmenter, or a local checkpoint file (then sam2_config says its architecture)."""
     sam2_config: str = "configs/sam2.1/sam2.1_hiera_l.yaml"
@@ -288,17 +291,21 @@ class Crop(Section):
     """SAM 2: points or boxes decoded at once; part of the result by last bits alone. At 64 a 12-megapixel image
     takes about 9 GB of mask logits: less on a small GPU."""
     teacher: Endpoint | None = None
-    """teacher+sam2: lists the objects."""
+    """With a teacher: lists the objects."""
     listing: Sampling = Sampling(max_tokens=2048)
-    """teacher+sam2: how it is asked."""
+    """With a teacher: how it is asked."""
     prompts: str = "paper"
-    """teacher+sam2: style of the prompt files."""
+    """With a teacher: style of the prompt files."""
+    max_pixels: Count | None = None
+    """With a teacher: the image is scaled down to so many pixels before it is sent; None: it is sent as it is."""
     coordinates: BoxUnit = "thousandths"
-    """teacher+sam2: of the boxes that the teacher writes: 0-1000 (Qwen3-VL), pixels of the image sent, or 0-1."""
+    """With a teacher: what it is asked to write boxes in, and they are read as: thousandths, 0 to 1000 of width and
+    height (Qwen3-VL); pixels of the image as it is sent (Qwen2.5-VL); shares, 0 to 1 of width and height."""
     min_objects: Annotated[int, Field(ge=0)] = 3
-    """teacher+sam2: images with fewer listed objects are passed over (the reference skips <= 2)."""
+    """With a teacher: images with fewer listed objects are passed over (the reference skips <= 2)."""
     min_score: Share = 0.75
-    """Predicted IoU of the mask; teacher+sam2: times its agreement with the teacher's box (IoU)."""
+    """contours: contrast, 0 none, 0.6 twice, 0.88 four times the ring around it; sam2: predicted IoU of the mask;
+    teacher+sam2: that times the mask's agreement with the teacher's box (IoU). The teacher alone gives no score."""
     min_stability: Share = 0.0
     """SAM 2: stability of the mask under a shifted threshold."""
     max_area_share: Share = 0.10
@@ -312,39 +319,68 @@ class Crop(Section):
     per_image: Count
     """Most regions kept from one image."""
     choose: Literal["score", "diverse"] = "score"
-    """Which ones: the best scores, or the best score first and then whatever differs most in size and place."""
+    """Which ones: the best scores (without scores: those listed first), or the first of these and then whatever differs
+    most in size and place."""
+
+    @property
+    def asks_teacher(self) -> bool:
+        return "teacher" in CROP_TAKES[self.method]
+
+    @property
+    def runs_sam2(self) -> bool:
+        return "sam2_model" in CROP_TAKES[self.method]
 
     @model_validator(mode="after")
     def _method_is_complete(self) -> Self:
-        if self.method == "teacher+sam2" and self.teacher is None:
-            raise ValueError("method: teacher+sam2 needs teacher")
+        if self.asks_teacher and self.teacher is None:
+            raise ValueError(f"method: {self.method} needs teacher")
+        refuse_ignored(self, "method", {*_OF_ALL_METHODS, *CROP_TAKES[self.method]})
         return self
 
 
+_OF_ALL_METHODS = ("method", "max_area_share", "min_side", "max_box_aspect", "max_iou", "per_image", "choose")
+_LISTING = ("teacher", "listing", "prompts", "max_pixels", "coordinates", "min_objects")
+_SAM2 = ("sam2_model", "sam2_config", "sam2_sha256", "points_per_batch", "min_score", "min_stability")
+CROP_TAKES: dict[str, tuple[str, ...]] = {
+    "contours": ("min_score",),
+    "sam2": (*_SAM2, "points_per_side"),
+    "teacher": _LISTING,
+    "teacher+sam2": (*_LISTING, *_SAM2),
+}
+"""What each method of `crop` reads beside what all do."""
+
+
 class Question(Section):
-    prompts: str
+    prompts: str = "paper"
     """Style of the prompt files: mini | paper."""
     teacher: Endpoint
     per_crop: Count = 3
-    write: Sampling
+    write: Sampling = Sampling(temperature=0.9, top_p=0.8, max_tokens=2048)
     validate_: bool = Field(default=True, alias="validate")
     """Check each question on the original and the crop."""
-    check: Sampling
+    check: Sampling = Sampling(temperature=0.3, top_p=0.9, max_tokens=2048)
     max_pixels: Count | None = None
     """Images are scaled down to so many pixels (width x height) before they are sent; None: sent as they are."""
 
 
 class Teacher(Section):
     name: str
-    """Stands on every answer."""
+    """Stands on every answer. Left out: the name of its endpoint."""
     endpoint: Endpoint
     samples: Count = 4
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_called_like_its_endpoint(cls, given: Any) -> Any:
+        endpoint = given.get("endpoint") if isinstance(given, dict) else None
+        name = endpoint.get("name") if isinstance(endpoint, dict) else None
+        return {"name": name} | given if name else given
+
 
 class Answer(Section):
-    prompts: str
-    teachers: list[Teacher]
-    sampling: Sampling
+    prompts: str = "paper"
+    teachers: Annotated[list[Teacher], Field(min_length=1)]
+    sampling: Sampling = Sampling(temperature=0.7, top_p=0.9, max_tokens=4096)
     max_pixels: Count | None = None
     """The crop is scaled down to so many pixels before it is sent, the same for every teacher; None: sent as it is."""
     skip_below: Count | None = None
@@ -379,22 +415,22 @@ class Vote(Section):
 
 
 class Overlay(Section):
-    prompts: str
+    prompts: str = "paper"
     teacher: Endpoint
     """Writes the distractors."""
     distractors: Count = 3
-    write: Sampling
+    write: Sampling = Sampling(temperature=0.8, top_p=0.9, max_tokens=1024)
     student: Endpoint
     """Tries the boxed question, to measure how hard it is."""
     tries: Count = 4
     drop_at: Count = 2
     """Rows that the student gets right so many times, of `tries`, are too easy."""
-    attempt: Sampling
+    attempt: Sampling = Sampling(temperature=1.0, top_p=1.0, max_tokens=2048)
     per_dimension: Count | None = None
     """Most kept questions of one dimension; None: all."""
     max_pixels: Count | None = None
     """The boxed image is scaled down to so many pixels for the student's tries, not in its row; None: it is not."""
-    views: dict[TrainView, Share]
+    views: dict[TrainView, Share] = {"boxed": 1.0}
     """Share of kept questions that become a row of each view (the paper: boxed 1)."""
 
 
@@ -599,6 +635,9 @@ class BenchmarkSource(Section):
     are larger than 1000 pixels: else boxes whose numbers allow two units fail."""
     box_form: Literal["xyxy", "xywh"] = "xyxy"
     """table, cvbench, reference, zoombench."""
+    version: str | None = None
+    """Which files the source must hold, as `r2i benchmark version NAME --write` writes it: `benchmark` stops where it
+    holds others. null: not checked, and `metrics/benchmark.json` says so."""
 
     @model_validator(mode="after")
     def _has_its_source(self) -> Self:
@@ -606,14 +645,14 @@ class BenchmarkSource(Section):
             raise ValueError("kind: rendered needs items")
         if self.kind != "rendered" and not self.path:
             raise ValueError(f"kind: {self.kind} needs path")
-        refuse_ignored(self, self.kind, {"kind", "name", "items", *_SOURCE_TAKES[self.kind]})
+        refuse_ignored(self, "kind", {"kind", "name", "items", *_SOURCE_TAKES[self.kind]})
         return self
 
 
 _SOURCE_TAKES: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(get_args(BenchmarkKind), ("path",)),
-    **dict.fromkeys(("cvbench", "reference", "zoombench"), ("path", "box_unit", "box_form")),
-    "table": ("path", "columns", "box_unit", "box_form"),
+    **dict.fromkeys(get_args(BenchmarkKind), ("path", "version")),
+    **dict.fromkeys(("cvbench", "reference", "zoombench"), ("path", "version", "box_unit", "box_form")),
+    "table": ("path", "version", "columns", "box_unit", "box_form"),
     "rendered": (),
 }
 
@@ -651,7 +690,7 @@ class Zoom(Section):
 
 
 class Evaluate(Section):
-    prompts: str
+    prompts: str = "paper"
     batch: Count = 256
     endpoints: dict[str, Endpoint] = {}
     """By name, the models of the registry that are asked through a server instead of in process."""
@@ -661,7 +700,7 @@ class Evaluate(Section):
     sampled_views: list[ViewName] = ["full"]
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Of the sampled replies."""
-    max_tokens: Count
+    max_tokens: Count = 2048
     zoom: Zoom = Zoom()
     attention: Attention | None = None
     """null: no attention coverage."""
@@ -871,8 +910,6 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _models_can_be_evaluated(self) -> Self:
-        if len(self.models) < 2:
-            raise ValueError("models: name at least two, the base first: there is nothing to compare it with")
         if len({model.title or name for name, model in self.models.items()}) < len(self.models):
             raise ValueError("models: two have the same title")
         for name, model in self.models.items():

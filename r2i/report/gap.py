@@ -16,20 +16,21 @@ Cell = Mapping[str, Any]
 
 
 def gap_picture(scores: Mapping[str, Any], names: ModelNames) -> Markup:
-    """An SVG of the models in columns; the wedge between the first two is the gap that closes.
+    """An SVG of the models in columns; the wedge between the first two is the gap that closes. Empty without a gap.
 
     Its text is made of numbers, constants and titles from params: nothing that came from a model.
     """
-    views = scores["views"]
+    views = scores.get("views") or {"full": {}, "crop": {}}
     models = [m for m in names if all(_known(views[view].get(m)) for view in ("full", "crop"))]
-    if len(models) < 2:
+    if not models:
         return Markup()
     lows = [views[view][m]["ci95"][0] for view in ("full", "crop") for m in models]
     floor = max(0, int(100 * min([*lows, scores["chance"]]) // 10 * 10 - 5)) / 100
-    at = {m: round(LEFT + (RIGHT - LEFT) * n / (len(models) - 1)) for n, m in enumerate(models)}
+    at = {m: round(LEFT + (RIGHT - LEFT) * n / (len(models) - 1)) for n, m in enumerate(models) if len(models) > 1}
+    at = at or {models[0]: (LEFT + RIGHT) // 2}
     pieces = [_grid(floor), _chance(scores["chance"], floor)]
-    if set(names.pair) <= set(models):
-        pieces.append(_wedge(views, names.pair, at, floor))
+    if names.base in at and names.compared in at:
+        pieces.append(_wedge(views, names.base, names.compared, at, floor))
     for model in models:
         pieces.append(_column(names, model, views["full"][model], views["crop"][model], at[model], floor))
     said = "; ".join(
@@ -70,8 +71,7 @@ def _chance(share: float, floor: float) -> str:
     return f'<path class="chance-line" d="M30 {y}H{end}"/><text class="tick" x="{end}" y="{y - 5}">chance</text>'
 
 
-def _wedge(views: Mapping[str, Any], pair: tuple[str, str], at: Mapping[str, int], floor: float) -> str:
-    base, compared = pair
+def _wedge(views: Mapping[str, Any], base: str, compared: str, at: Mapping[str, int], floor: float) -> str:
     corners = [
         (at[model], _y(views[view][model]["accuracy"], floor))
         for view, model in (("crop", base), ("crop", compared), ("full", compared), ("full", base))

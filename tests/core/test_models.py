@@ -59,13 +59,6 @@ def test_what_is_wrong_in_the_registry_is_named(old: str, new: str, named: str, 
         load_params(tmp_path / "params.yaml")
 
 
-def test_one_model_alone_is_refused(tmp_path: Path) -> None:
-    write_params(tmp_path)
-    change_params(tmp_path, {}, ("distilled", "sft"))
-    with pytest.raises(ParamsError, match="at least two"):
-        load_params(tmp_path / "params.yaml")
-
-
 def test_a_model_that_is_not_registered_is_not_evaluated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -76,7 +69,10 @@ def test_a_model_that_is_not_registered_is_not_evaluated(
     assert "no model 'huge' is registered" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("more", "gone"), [({"zwz-8b": ZWZ}, ()), ({}, ("sft",)), ({"zwz-8b": ZWZ}, ("distilled",))])
+@pytest.mark.parametrize(
+    ("more", "gone"),
+    [({"zwz-8b": ZWZ}, ()), ({}, ("sft",)), ({"zwz-8b": ZWZ}, ("distilled",)), ({}, ("distilled", "sft"))],
+)
 def test_score_report_and_summary_go_over_the_registry(
     more: dict[str, Any], gone: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

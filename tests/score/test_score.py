@@ -119,11 +119,11 @@ def test_p_values_by_dimension_are_corrected_for_their_number() -> None:
     scores = _scores(
         _greedy(full=base), _greedy(full=distilled), 10, dimension=["a"] * 6 + ["b"] * 4, source=["x", "y"] * 5
     )
-    found = corrected(scores, "dimension")
+    found = corrected(scores, "distilled", "dimension")
     assert found["a"]["gain"] == 1.0 and found["b"]["gain"] == 0.0
     assert found["a"]["p_mcnemar"] == pytest.approx({"raw": 1 / 32, "holm": 1 / 16, "bh": 1 / 16})
     assert found["b"]["p_mcnemar"] == {"raw": 1.0, "holm": 1.0, "bh": 1.0}
-    by_source = corrected(scores, "source")
+    by_source = corrected(scores, "distilled", "source")
     assert set(by_source) == {"x", "y"}
     assert by_source["x"]["p_mcnemar"]["raw"] == mcnemar_p(3, 0)
     assert compare(scores)["by_source"]["x"]["full"]["base"]["n"] == 5

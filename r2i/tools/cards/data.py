@@ -6,7 +6,7 @@ from typing import Any
 from r2i.core import paths
 from r2i.core.catalogue import BENCHMARK, TABLES
 from r2i.core.errors import TableError
-from r2i.core.params import Params, load_params
+from r2i.core.params import CROP_TAKES, Params, load_params
 from r2i.repo.profile import Run, read_run_or_none
 from r2i.tools.cards.facts import (
     STAGES,
@@ -124,13 +124,13 @@ def _filters(params: Params) -> dict[str, dict[str, Any]]:
     found = {}
     for stage, names in DECIDING.items():
         section = chosen[stage] or {}
-        if section.get("method") == "contours":
-            names = tuple(name for name in names if name not in SEGMENTER)
+        if stage == "crop" and section:  # what the method doesn't read decides nothing
+            ignored = {name for takes in CROP_TAKES.values() for name in takes} - set(CROP_TAKES[section["method"]])
+            names = tuple(name for name in names if name not in ignored)
         found[stage] = {name: section[name] for name in names if section.get(name) is not None}
     return found
 
 
-SEGMENTER = ("min_stability", "min_objects", "sam2_model")  # decide where there is one
 DECIDING = {
     "sample": ("images", "min_side", "max_aspect", "near_duplicate_bits"),
     "crop": ("method", "min_score", "min_stability", "max_area_share", "min_side", "max_iou", "per_image", "margin",

@@ -115,7 +115,7 @@ def _views(scores: Mapping[str, Any], name: str, names: ModelNames) -> Views:
     """Accuracies of the base and of this model in each view that has them."""
     found = []
     for view, models in (scores.get("views") or {}).items():
-        cells = {model: (models or {}).get(model) or {} for model in (names.base, name)}
+        cells = {model: (models or {}).get(model) or {} for model in (*names.leading[:1], name)}
         if cells[name].get("accuracy") is not None:
             found.append((view, cells))
     order: list[str] = list(VIEWS)
