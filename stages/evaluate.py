@@ -49,7 +49,9 @@ def main(
     judged: dict[str, Any] | None = None
     if cfg.judge:
         with connect(cfg.judge.endpoint) as judge:
-            rows, judged = judge_rows(rows, judge, cfg.judge, run.seed, ledger)
+            rows, judged = judge_rows(rows, judge, cfg.judge, run.seed, asked := Ledger())
+        asked.require_replies(f"evaluate@{model}", len(rows))
+        ledger.include(asked)
     write_table(paths.PREDICTIONS / model, rows, PREDICTIONS)
     write_table(paths.ATTENTION / model, looks, ATTENTION)
     found = {**summarise(rows), "judge": judged, "attention": summarise_looks(looks), "calls": ledger.metrics()}

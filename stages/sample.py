@@ -21,8 +21,8 @@ def main(file: Annotated[Path, typer.Option("--params")] = Path("params.yaml")) 
     """Choose images from the pools; the truth of rendered ones goes to a table of its own."""
     from r2i.core.shards import cut_shards
     from r2i.core.spool import TarSpool
+    from r2i.importing.hash_cache import HashCache
     from r2i.sample.choose import choose_images, summarise
-    from r2i.sample.hash_cache import HashCache
     from r2i.sample.pools import list_offers
     from r2i.sample.version import require_versions
 

@@ -14,6 +14,7 @@ from r2i.cli.cost import estimate
 from r2i.cli.evaluate import app as evaluate_app
 from r2i.cli.explore import explore
 from r2i.cli.export import app as export_app
+from r2i.cli.init import init
 from r2i.cli.labs import app as labs_app
 from r2i.cli.lineage import app as lineage_app
 from r2i.cli.pool import app as pool_app
@@ -36,6 +37,7 @@ app.add_typer(pool_app, name="pool")
 app.add_typer(review_app, name="review")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(benchmark_app, name="benchmark")
+app.command()(init)
 app.command()(compare)
 app.command()(explore)
 app.command()(estimate)
@@ -65,28 +67,36 @@ def track_run(
             return
     for one in tracked:
         print(f"{'tracked' if one.new else 'already tracked'} {one.name} as run {one.run_id} in {one.uri}")
+        if one.left_out:
+            print(one.left_out)
 
 
 @app.command()
 def summary() -> None:
     """Print the funnel, the models side by side, and where the report is."""
     from r2i.core.params import load_params
-    from r2i.report.gather import read_funnel, read_metrics
+    from r2i.repo.profile import read_run_or_none
+    from r2i.report.gather import FUNNEL, read_funnel, read_metrics
 
     console = Console()
     with explained():
-        steps, scores = read_funnel(), read_metrics("evaluate")
-        if not steps and not scores:
-            raise R2IError("nothing has been made or scored here", "run `make repro`")
-        models = load_params().model_names
+        run, models = read_run_or_none(), load_params().model_names
+        metrics = {stage: paths.metrics(stage) for stage in (*FUNNEL, "evaluate")}
+        own = {stage for stage, path in metrics.items() if run is None or run.owns(path)}
+        steps = [step for step in read_funnel() if step.stage in own]
+        scores = read_metrics("evaluate") if "evaluate" in own else {}
         if steps:
             console.print(funnel_table(steps))
         if scores:
             console.print(score_table(scores, models))
             console.print(gap_line(scores, models), soft_wrap=True)
-        else:
+        elif steps:
             console.print("no model was measured")
-    if paths.REPORT.is_file():
+        if line := run.left_out(metrics.values()) if run else "":
+            console.print(line, soft_wrap=True, highlight=False, markup=False)
+        if not steps and not scores:
+            raise R2IError("there are no numbers of the chosen profile here", "run `make repro`")
+    if paths.REPORT.is_file() and (run is None or run.owns(paths.REPORT)):
         console.print(f"report: {paths.REPORT.resolve()}", soft_wrap=True, highlight=False)
         console.print("every row: `r2i explore`, after `source .venv/bin/activate`; what to try next: README.md")
 

@@ -10,6 +10,7 @@ from r2i.core.disk import new_file
 from r2i.core.errors import R2IError
 from r2i.core.names import VIEWS, ModelNames
 from r2i.core.params import load_params
+from r2i.repo.profile import read_run_or_none
 from r2i.report.benches import Bench, read_results
 from r2i.report.evaluated import evaluation_lines
 from r2i.report.measured import Provenance, join_names, read_provenance, read_run_changes
@@ -39,6 +40,10 @@ def update_readme(older: bool = False) -> list[Path]:
     missing, and where a figure is of older code, naming each: its file, what changed since, the command to run.
     """
     scores, audit = (_read(path, "run `make repro`") for path in METRICS)
+    if run := read_run_or_none():
+        for path in METRICS:
+            if run.writers.get(path.as_posix()) in run.foreign:
+                run.require(path)
     changed = read_run_changes(METRICS)
     results = [(bench, values, read_provenance(values)) for bench, values in read_results()]
     if not older and (stale := _list_stale(changed, results)):

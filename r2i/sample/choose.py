@@ -18,7 +18,7 @@ from r2i.core.progress import track
 from r2i.core.records import FAILED, OK, REJECTED
 from r2i.core.spool import TarSpool
 from r2i.core.tables import Row
-from r2i.sample.hash_cache import HashCache
+from r2i.importing.hash_cache import HashCache
 from r2i.sample.inspection import Inspection, InspectionTask
 from r2i.sample.near import NearDuplicates
 from r2i.sample.pools import Offer

@@ -58,14 +58,14 @@ def _write_lock() -> None:
     written = ("rollout_prompts", "train_prompts", "max_prompt", "max_response")
     params = {
         "seed": 0,
-        "profiles.smoke.train.base": "models/mini",
-        "profiles.smoke.train.engine": "trl",
-        "profiles.smoke.train.dapo": {"lr": 0.0007, **{name: getattr(dapo, name) for name in written}},
+        "train.base": "models/mini",
+        "train.engine": "trl",
+        "train.dapo": {"lr": 0.0007, **{name: getattr(dapo, name) for name in written}},
     }
     stage = {
         "cmd": "python stages/train.py --run dapo",
         "deps": [{"path": "data/overlay/train", "hash": "md5", "md5": "feed.dir", "size": 1, "nfiles": 1}],
-        "params": {"params.yaml": params},
+        "params": {"data/code/params.yaml": params},
         "outs": [{"path": "models/distilled", "hash": "md5", "md5": "cafe.dir", "size": 9, "nfiles": 2}],
     }
     Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {"train@dapo": stage}}))

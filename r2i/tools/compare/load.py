@@ -68,7 +68,7 @@ def _choose(
     name: str, prefer: str | None, there: Sequence[str], read: Callable[[str], list[Row]]
 ) -> tuple[str, list[Row]]:
     """A model, with its rows, where nobody told one; ("", []) where none has any."""
-    if prefer in there and (rows := read(prefer)):
+    if prefer is not None and prefer in there and (rows := read(prefer)):
         return prefer, rows
     found = {model: rows for model in there if model != prefer and (rows := read(model))}
     if len(found) > 1:
