@@ -91,6 +91,11 @@ class ModelNames:
         """Whose numbers stand for the run where one model is meant: the compared one, else the only one."""
         return self.leading[-1] if self.titles else None
 
+    @property
+    def trained(self) -> bool:
+        """Whether the compared model is what a run of `train` gave: the comparison then tells what training did."""
+        return self.compared is not None and self.compared in self.runs.values()
+
     def role(self, model: str) -> Literal["base", "compared", "other"]:
         """What a model is in a comparison: its colour in pages."""
         return "base" if model == self.base else "compared" if model == self.compared else "other"

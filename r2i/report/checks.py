@@ -82,7 +82,7 @@ def _contamination_card(cell: Mapping[str, Any] | None) -> dict[str, Any] | None
         (f"nearly the same (≤ {cell['bits']} of 64 bits)", f"{cell['near']:,}"),
         ("in all", f"{charts.percent(cell['share'])} of {cell['checked']:,}"),
     ]
-    note = f"Items whose image is among the {cell['images']:,} images that were trained on."
+    note = f"Items whose image is among the {cell['images']:,} images of the training rows."
     return {"title": "Contamination", "note": note, "head": [], "lines": lines}
 
 

@@ -12,6 +12,8 @@ WIDTH, TOP, BOTTOM = 400, 24, 244  # of the view box; text below it
 LEFT, RIGHT = 62, 350  # of the first and the last column
 CAP = 5  # half the width of an interval's ends
 ROOM = 44  # height of a gap that its number fits beside
+SIDE = 70  # width of that number
+TITLE = 16  # characters of a title, of several models
 Cell = Mapping[str, Any]
 
 
@@ -88,16 +90,20 @@ def _column(names: ModelNames, model: str, full: Cell, crop: Cell, x: int, floor
     """Both views of a model with their intervals; the gap in points beside the bar between them."""
     low, high = _y(full["accuracy"], floor), _y(crop["accuracy"], floor)
     gap = points(crop["accuracy"] - full["accuracy"]).lstrip("+")
-    below, above = (20, -10) if low >= high else (-12, 20)  # of the full view's number and the crop view's
+    ends = [(_y(cell["ci95"][0], floor) + 17, _y(cell["ci95"][1], floor) - 8) for cell in (full, crop)]
+    below, above = (ends[0][0], ends[1][1]) if low >= high else (ends[0][1], ends[1][0])  # numbers of full and crop
     wide = low - high > ROOM
-    place = (x + 8, (low + high) / 2 + 5, "start") if wide else (x, max(low, high) + 38, "middle")
+    beside = (x + 8, "start") if x + SIDE < WIDTH else (x - 8, "end")
+    place = (beside[0], (low + high) / 2 + 5, beside[1]) if wide else (x, max(low, high) + 38, "middle")
+    title = names.titles[model]
+    short = title if len(names) == 1 or len(title) <= TITLE else f"{title[:TITLE]}…"
     return (
         f'<g class="{names.role(model)}"><path class="gap-bar" d="M{x} {low}V{high}"/>'
         + _spot(full, x, floor, "full") + _spot(crop, x, floor, "crop")
-        + f'<text class="value" x="{x}" y="{low + below:.1f}">{100 * full["accuracy"]:.1f}</text>'
-        + f'<text class="value" x="{x}" y="{high + above:.1f}">{100 * crop["accuracy"]:.1f}</text>'
+        + f'<text class="value" x="{x}" y="{below:.1f}">{100 * full["accuracy"]:.1f}</text>'
+        + f'<text class="value" x="{x}" y="{above:.1f}">{100 * crop["accuracy"]:.1f}</text>'
         + f'<text class="points" x="{place[0]}" y="{place[1]:.1f}" text-anchor="{place[2]}">gap {gap}</text>'
-        + f'<text class="model" x="{x}" y="{BOTTOM + 22}">{escape(names.titles[model])}</text></g>'
+        + f'<text class="model" x="{x}" y="{BOTTOM + 22}">{escape(short)}</text></g>'
     )  # fmt: skip
 
 

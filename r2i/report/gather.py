@@ -77,7 +77,7 @@ def gather(seed: int, count: int, models: ModelNames, student: str = "") -> Stor
     models = models if scores else ModelNames({}, dict.fromkeys(models.runs, ""))
     replies = {model: read_replies(model, model in models.leading) for model in models}
     leading = [replies[model] for model in models.leading]
-    examples, totals = pick_examples(seed, count, models.leading, items_by_kind(leading))
+    examples, totals = pick_examples(seed, count, models.leading, items_by_kind(leading, models.trained))
     latency = read_json(LATENCY)
     return Story(
         models=models,

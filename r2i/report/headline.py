@@ -15,7 +15,7 @@ def headline(story: Story) -> str:
         return _of_data(story.funnel)
     if models.compared is None:
         return _of_one(scores, models.base, models.titles[models.base])
-    if models.compared in models.runs.values():
+    if models.trained:
         rows_made = any(step.stage == "overlay" for step in story.funnel)
         return _of_training("Distillation" if rows_made else "Training", scores, models.base)
     return _of_two(scores, models, models.base, models.compared)
@@ -58,3 +58,11 @@ def way(funnel: list[Step]) -> str:
     """`From images to training rows`, as far as the run went."""
     units = [step.unit for step in funnel] or ["images", "training rows"]
     return f"From {units[0]} to {units[-1]}" if len(units) > 1 else units[0].capitalize()
+
+
+def kind_titles(models: ModelNames) -> dict[str, str]:
+    """Headings of the galleries of items, by kind, where the kind's own name does not say it."""
+    if len(models.leading) < 2:
+        return {}
+    first, second = (models.titles[model] for model in models.leading)
+    return {"second alone": f"Right with {second} alone", "first alone": f"Right with {first} alone"}

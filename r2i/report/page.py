@@ -14,7 +14,7 @@ from r2i.report.checks import audit_cards, check_cards
 from r2i.report.curves import CURVES, curve, curve_table
 from r2i.report.gap import gap_picture
 from r2i.report.gather import Step, Story
-from r2i.report.headline import headline, way
+from r2i.report.headline import headline, kind_titles, way
 from r2i.report.looks import coverage_tiles, look_card
 from r2i.report.pictures import LIMIT
 from r2i.report.published import published_beside
@@ -54,6 +54,7 @@ def render_page(story: Story, profile: str) -> str:
 
 def sections(story: Story, parts: Mapping[str, Any]) -> dict[str, str]:
     """Ids of the page's sections and their names in its contents: those that have something to show, in order."""
+    named = kind_titles(story.models)
     spread = ("areas", "crop_sides", "image_sides", "letters", "duplicates")
     there = {
         "result": ("Result", story.scores),
@@ -68,8 +69,9 @@ def sections(story: Story, parts: Mapping[str, Any]) -> dict[str, str]:
         "spread": ("Data", parts["kinds"][1] or parts["chosen"][1] or any(parts[name] for name in spread)),
         "training": ("Training", parts["runs"]),
         "rows": ("Rows", parts["train"]),
-        **{kind.replace(" ", "-"): (kind.capitalize(), cards) for kind, cards in parts["examples"].items()},
-    }
+        **{kind.replace(" ", "-"): (named.get(kind, kind.capitalize()), cards)
+           for kind, cards in parts["examples"].items()},
+    }  # fmt: skip
     return {name: title for name, (title, content) in there.items() if content}
 
 
@@ -93,7 +95,7 @@ def _result(story: Story) -> dict[str, Any]:
         "zoom_given": story.zoom_given,
         "costs": charts.cost_rows(story.scores, story.models),
         "latency": story.latency,
-        "trained": story.models.compared in story.models.runs.values(),
+        "trained": story.models.trained,
         "checks": check_cards(story.scores, story.models),
     }
 

@@ -16,7 +16,8 @@ from r2i.report.pick import batches, there
 COLUMNS = ("item_id", "view", "sample", "label", "predicted", "correct", "zoom_box", "status")
 _OUTCOME = pa.schema([("item_id", pa.string()), ("right", pa.bool_())])
 _ZOOM = pa.schema([("item_id", pa.string()), ("zoom_box", PREDICTIONS.field("zoom_box").type)])
-COMPARED = {"fixed": (False, True), "broken": (True, False), "still wrong": (False, False)}  # right before, right after
+TRAINED = {"fixed": (False, True), "broken": (True, False), "still wrong": (False, False)}  # right before, right after
+COMPARED = {"second alone": (False, True), "first alone": (True, False), "wrong with both": (False, False)}
 ALONE = {"read in the crop alone": (False, True), "wrong in both views": (False, False)}  # right in full view, in crop
 
 
@@ -66,17 +67,17 @@ def _count_letters(letters: Counter[str], full: pa.Table) -> None:
             letters[entry["values"]] += entry["counts"]
 
 
-def items_by_kind(replies: Sequence[Replies]) -> dict[str, list[str]]:
+def items_by_kind(replies: Sequence[Replies], trained: bool = True) -> dict[str, list[str]]:
     """Ids of the items that are worth a look, by what became of them; kinds that no item is of are left out.
 
-    Of two models: what the second makes of what the first got right or wrong in the full view. Of one: what it misses
+    Of two models: which is right in the full view (`trained`: the second came of the first). Of one: what it misses
     in the full view, by whether it reads it in the crop; where no item has a crop, all that it gets wrong.
     """
     if not replies:
         return {}
     first = replies[0]
     if len(replies) > 1:
-        kinds, second = COMPARED, replies[1].outcomes
+        kinds, second = TRAINED if trained else COMPARED, replies[1].outcomes
     elif first.crops.num_rows:
         kinds, second = ALONE, first.crops
     else:
