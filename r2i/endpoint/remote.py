@@ -17,6 +17,7 @@ from r2i.core.errors import EndpointError, ImageError
 from r2i.core.ids import seed_of, unit_of
 from r2i.core.params import Endpoint
 from r2i.core.records import FAILED, OK
+from r2i.core.servers import variable
 from r2i.endpoint.base import Reply, Request, ServedModel, sample_key
 from r2i.endpoint.chat import Completion, chat_body, encode
 from r2i.endpoint.client import ChatClient
@@ -298,7 +299,12 @@ class RemoteModel(ServedModel):
                 base_url = self.params.base_url
                 if self.server:
                     base_url = await asyncio.to_thread(self.server.start)
-                self.client = ChatClient(self.params, base_url or "")
+                if not base_url:
+                    raise EndpointError(
+                        f"the address of the server {self.params.name!r} is not known here",
+                        f"export {variable(self.params.name or '')}=http://host:8000/v1, or write it into servers.yaml",
+                    )
+                self.client = ChatClient(self.params, base_url)
                 self.log.start(self.limit)
 
     def _replies(self, completion: Completion, key: str, samples: Sequence[int]) -> dict[int, Reply]:
