@@ -4,7 +4,6 @@ from pathlib import Path
 
 from r2i.core import paths
 from r2i.core.metrics import write_metrics
-from r2i.core.params import load_params
 from r2i.core.stage import run_stage
 
 PARAMS = ()
@@ -12,10 +11,10 @@ PARAMS = ()
 
 def main(params: Path = Path("params.yaml")) -> None:
     """Compare every table with the renderer's truth, after the fact; nothing trains on this."""
-    from r2i.audit.load import audit_run
+    from r2i.audit.work import AuditWork, summarise
+    from r2i.core.shards import make_table
 
-    load_params(params)
-    write_metrics(paths.metrics("audit"), audit_run())
+    write_metrics(paths.metrics("audit"), summarise(make_table(AuditWork, params)))
 
 
 if __name__ == "__main__":

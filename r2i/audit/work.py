@@ -1,0 +1,69 @@
+"""The audit of each shard, kept as counts, and the metrics that all of them give."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from r2i.audit.measure import (
+    as_shares,
+    audit_answers,
+    audit_questions,
+    audit_regions,
+    audit_train,
+    audit_votes,
+    find_contamination,
+)
+from r2i.audit.oracle import Oracle
+from r2i.core.catalogue import ANSWERS, BENCHMARK, IMAGES, QUESTIONS, REGIONS, TRAIN, TRUTH, VOTES, Listed
+from r2i.core.records import OK
+from r2i.core.shards import Counts, MadeShard, Shard, ShardWork
+from r2i.core.tables import Row
+
+COLUMNS = {
+    REGIONS: "region_id image_id box status",
+    QUESTIONS: "question_id region_id image_id question checks status",
+    ANSWERS: "answer_id question_id image_id teacher answer status",
+    VOTES: "question_id region_id image_id question answer agree status",
+    TRAIN: "row_id question_id region_id image_id question answer dimension status reason",
+}
+
+
+class AuditWork(ShardWork):
+    """All tables from images to train rows → counts of what is true in them."""
+
+    stage, inputs, needed, output = "audit", (TRUTH, *COLUMNS), None, None
+
+    def run(self, shards: Iterable[Shard], done: Callable[[Shard, MadeShard], None]) -> None:
+        for shard in shards:
+            truth = shard.rows(TRUTH)
+            done(shard, MadeShard((), count_true(truth, shard) if truth else {}))
+
+
+def count_true(truth: list[Row], shard: Shard) -> Counts:
+    """What is true of the rows about rendered images, whose `truth` it is."""
+    rendered = {row["image_id"] for row in truth}
+
+    def read(table: Listed) -> list[Row]:
+        return [row for row in shard.rows(table, COLUMNS[table].split()) if row["image_id"] in rendered]
+
+    regions, questions = read(REGIONS), read(QUESTIONS)
+    oracle = Oracle(truth, regions)
+    return {
+        "regions": audit_regions(oracle, regions),
+        "questions": audit_questions(oracle, questions),
+        "answers": audit_answers(oracle, read(ANSWERS), {row["question_id"]: row for row in questions}),
+        "votes": audit_votes(oracle, read(VOTES)),
+        "train": audit_train(oracle, read(TRAIN)),
+    }
+
+
+def summarise(counts: Counts) -> dict[str, Any]:
+    """The metrics of the stage; without rendered images only those of contamination."""
+    contamination = find_contamination(_hashes(IMAGES), _hashes(BENCHMARK))
+    return {"available": bool(counts), "contamination": contamination, **as_shares(counts)}
+
+
+def _hashes(table: Listed) -> dict[str, str | None]:
+    """Perceptual hashes by image_id, of rows that are ok."""
+    batches = table.batches(["image_id", "phash", "status"])
+    rows = (row for batch in batches for row in zip(*(column.to_pylist() for column in batch.columns), strict=True))
+    return {image_id: phash for image_id, phash, status in rows if status == OK}
