@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from r2i.core import paths, records
+from r2i.core.left_out import leave_out
 from r2i.core.metrics import require_ok, write_metrics
 from r2i.core.params import load_params
 from r2i.core.stage import run_stage
@@ -20,6 +21,8 @@ def main(params: Path = Path("params.yaml")) -> None:
     from r2i.review.decisions import read_and_warn
 
     loaded = load_params(params)
+    if leave_out(loaded, "benchmark"):
+        return
     cfg, drawing = loaded.chosen.benchmark, loaded.chosen.drawing
     with open_items(cfg, drawing, loaded.seed) as items:
         for warning in items.warnings:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from r2i.core import paths
+from r2i.core.left_out import leave_out
 from r2i.core.metrics import write_metrics
 from r2i.core.params import load_params
 from r2i.core.stage import run_stage
@@ -15,7 +16,10 @@ def main(params: Path = Path("params.yaml")) -> None:
     from r2i.core.shards import make_table
     from r2i.crop.run import CropWork, require_regions, summarise
 
-    work = CropWork(load_params(params))
+    loaded = load_params(params)
+    if leave_out(loaded, "crop"):
+        return
+    work = CropWork(loaded)
     counts = make_table(CropWork, params, require_regions)
     calls = work.call_metrics(counts)
     write_metrics(paths.metrics("crop"), {**summarise(counts), **({"calls": calls} if work.endpoints() else {})})

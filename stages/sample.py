@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from r2i.core import paths, records
+from r2i.core.left_out import leave_out
 from r2i.core.metrics import count_statuses, require_ok, write_metrics
 from r2i.core.params import load_params
 from r2i.core.progress import track
@@ -26,6 +27,8 @@ def main(file: Annotated[Path, typer.Option("--params")] = Path("params.yaml")) 
     from r2i.sample.version import require_versions
 
     loaded = load_params(file)
+    if leave_out(loaded, "sample"):
+        return
     params, seed = loaded.chosen.sample, loaded.seed
     with HashCache(paths.pool_hashes()) as cache, TarSpool(paths.IMAGES.parent) as spool:
         by_pool = {

@@ -45,6 +45,8 @@ OBJECTIVES: dict[ObjectiveName, Objective] = {
 
 BASE = "base"
 """`from: base` in the registry of models: the base of the chosen profile, `train.base`."""
+SERVER = "server"
+"""`from: server`: a model that is asked through the endpoint of its name in `evaluate.endpoints` alone."""
 RESERVED = frozenset(
     "views gap full_gain crop_change by_dimension by_source corrected power chance items images clusters failed "
     "unscored rules pass_at_k sampled cost coverage contamination seeds zoom_over_full change closed_share n se ci95 "

@@ -1,13 +1,15 @@
 """Typed params: every key known, every unit stated, unknown keys refused.
 
-`params.yaml` holds `seed`, `profile`, the registries `runs` and `models`, and `profiles: {mini, smoke, paper}`. A stage
-reads the section of its own name from the chosen profile; DVC tracks just that section.
+`params.yaml` holds `seed`, `profile`, the registries `runs` and `models`, and `profiles`. A stage reads the section of
+its own name from the chosen profile; DVC tracks just that section (`data/code/params.yaml`). A stage whose section is
+missing is left out (r2i.core.left_out).
 """
 
 import re
 from collections.abc import Collection
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -15,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from r2i.core.boxes import BoxUnit
 from r2i.core.credentials import fault_of_address, find_credential, find_in_comment, is_variable_name, names_secret
 from r2i.core.errors import ParamsError
-from r2i.core.names import BASE, OBJECTIVES, RESERVED, ModelNames, ObjectiveName, TrainView, ViewName
+from r2i.core.names import BASE, OBJECTIVES, RESERVED, SERVER, ModelNames, ObjectiveName, TrainView, ViewName
 from r2i.core.yaml_text import read_yaml, scalars
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -25,6 +27,31 @@ Quality = Annotated[int, Field(ge=1, le=100)]
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class WithSections(Section):
+    """Some of its sections may be missing. `has` asks; to read a missing one raises ParamsError."""
+
+    optional: ClassVar[frozenset[str]] = frozenset()
+    place: ClassVar[str] = ""
+
+    def has(self, name: str) -> bool:
+        return self.__dict__.get(name) is not None
+
+    if not TYPE_CHECKING:
+
+        def __getattribute__(self, name: str) -> Any:
+            value = super().__getattribute__(name)
+            if value is None and name in type(self).optional:
+                raise ParamsError(
+                    f"params.yaml: the chosen profile has no section {type(self).place}{name}",
+                    "add it (`r2i init` writes a profile with comments), or choose another profile",
+                )
+            return value
+
+
+MISSING: Any = None
+"""Default of a section that may be missing; its type is that of the section, which is never read as None."""
 
 
 def refuse_ignored(section: Section, kind: str, takes: Collection[str]) -> None:
@@ -517,15 +544,22 @@ class Rows(Section):
     """Digest of the table (r2i.importing.digest.table_sha256): a changed table is an error, not a silent change."""
 
 
-class Train(Section):
+class Train(WithSections):
+    """Each run of `train` has a section of its name here; a run that has none is left out."""
+
+    optional: ClassVar[frozenset[str]] = frozenset(OBJECTIVES)
+    place: ClassVar[str] = "train."
+
     engine: Literal["trl", "openrlhf"]
     """trl: in this process, on a CPU or one GPU; openrlhf: on a GPU or a cluster."""
     base: str
     """Folder or hub id of the student."""
     rows: Rows | None = None
     """null: the rows of `overlay`."""
-    dapo: Dapo
-    sft: Sft
+    prompts: str | None = None
+    """Style of the form that replies are taught; null: that of `overlay`."""
+    dapo: Dapo = MISSING
+    sft: Sft = MISSING
     threads: Count = 2
     """CPU threads of engine trl. The result depends on it: sums are split over threads."""
     save_every: Count = 25
@@ -648,24 +682,51 @@ class Execution(Section):
     one."""
 
 
-class Profile(Section):
-    """One scale of the pipeline."""
+CHAIN = ("sample", "crop", "question", "answer", "vote", "overlay")
+"""Stages from images to train rows: each needs the one before it."""
+
+
+class Profile(WithSections):
+    """One scale of the pipeline. A stage whose section is missing is left out."""
+
+    optional: ClassVar[frozenset[str]] = frozenset({*CHAIN, "train", "benchmark", "evaluate"})
 
     execution: Execution = Execution()
-    sample: Sample
-    drawing: Drawing
-    crop: Crop
-    question: Question
-    answer: Answer
-    vote: Vote
-    overlay: Overlay
-    train: Train
-    benchmark: Benchmark
-    evaluate: Evaluate
-    report: Report
+    sample: Sample = MISSING
+    drawing: Drawing = Drawing()
+    crop: Crop = MISSING
+    question: Question = MISSING
+    answer: Answer = MISSING
+    vote: Vote = MISSING
+    overlay: Overlay = MISSING
+    train: Train = MISSING
+    benchmark: Benchmark = MISSING
+    evaluate: Evaluate = MISSING
+    report: Report = Report()
+
+    @model_validator(mode="after")
+    def _stages_have_what_they_read(self) -> Self:
+        for before, name in pairwise(CHAIN):
+            if self.has(name) and not self.has(before):
+                raise ValueError(f"{name} needs the section {before}: there would be nothing to read")
+        if self.has("train") and self.train.rows is None and not self.has("overlay"):
+            raise ValueError("train needs rows: those of the section overlay, or train.rows (`r2i rows import`)")
+        if self.has("train") and self.train.prompts is None and not self.has("overlay"):
+            raise ValueError("train needs prompts: there is no section overlay whose style it could take")
+        if self.has("evaluate") and not self.has("benchmark"):
+            raise ValueError("evaluate needs the section benchmark: there would be nothing to ask")
+        if not any(self.has(name) for name in self.optional):
+            raise ValueError("no section of any stage: there is nothing to run")
+        return self
+
+    def runs(self) -> list[ObjectiveName]:
+        """Of `train`: those that the profile has."""
+        return [run for run in OBJECTIVES if self.has("train") and self.train.has(run)]
 
     @model_validator(mode="after")
     def _no_vote_is_skipped(self) -> Self:
+        if not self.has("vote"):
+            return self
         skip, needed = self.answer.skip_below, self.vote.min_agreement
         if skip is not None and skip > needed:
             raise ValueError(
@@ -688,21 +749,22 @@ class RegisteredModel(Section):
     """A model that is evaluated."""
 
     from_: str = Field(alias="from")
-    """`base`: the profile's train.base; a run of `train`; a hub id; or a folder."""
+    """`base`: the profile's train.base; a run of `train`; `server`: the profile's evaluate.endpoints.<name>; a hub id;
+    or a folder. A model is evaluated where the chosen profile has what it comes from."""
     needs: str
-    """What DVC waits for, and evaluates the model anew for: its folder. A hub id has none: data/benchmark/items, which
-    every evaluation needs."""
+    """What DVC waits for, and evaluates the model anew for: its folder. A hub id or a server has none:
+    data/benchmark/items, which every evaluation needs."""
     title: str | None = None
     """As readers see it; null: its name."""
 
     @model_validator(mode="after")
     def _comes_from_somewhere(self) -> Self:
         source = self.from_
-        if source == BASE or source in OBJECTIVES:
+        if source in (BASE, SERVER) or source in OBJECTIVES:
             return self
         if not re.fullmatch(r"[^\s/]*(/[^\s/]+)+/?", source):
             raise ValueError(
-                f"from: {source!r} is neither {BASE}, a run of train ({', '.join(OBJECTIVES)}), a hub id "
+                f"from: {source!r} is neither {BASE}, {SERVER}, a run of train ({', '.join(OBJECTIVES)}), a hub id "
                 "(OWNER/NAME) nor a folder (write ./NAME)"
             )
         return self
@@ -718,8 +780,8 @@ class Params(Section):
     runs: dict[ObjectiveName, Run]
     """The trainings that the pipeline runs."""
     models: dict[ModelName, RegisteredModel]
-    """All models that are evaluated. The first is the base that the others are compared with, the second the one that
-    headlines are about."""
+    """All models that any profile evaluates. Of those that the chosen one does, the first is the base that the others
+    are compared with, the second the one that headlines are about."""
     profiles: dict[str, Profile]
 
     @property
@@ -727,11 +789,37 @@ class Params(Section):
         return self.profiles[self.profile]
 
     @property
+    def evaluated(self) -> dict[str, RegisteredModel]:
+        """The registered models that the chosen profile evaluates: it has what they come from."""
+        return {name: model for name, model in self.models.items() if self._is_evaluated(name, model)}
+
+    def _is_evaluated(self, name: str, model: RegisteredModel) -> bool:
+        profile = self.chosen
+        if not profile.has("evaluate"):
+            return False
+        match model.from_:
+            case "base":
+                return profile.has("train")
+            case "server":
+                return name in profile.evaluate.endpoints
+            case source:
+                return source not in OBJECTIVES or source in profile.runs()
+
+    @property
     def model_names(self) -> ModelNames:
+        """Of the models that the chosen profile evaluates, and of the runs that it trains."""
+        models = self.evaluated
+        runs = [run for run in self.runs if run in self.chosen.runs()]
         return ModelNames(
-            titles={name: model.title or name for name, model in self.models.items()},
-            runs={run: next((name for name, m in self.models.items() if m.from_ == run), "") for run in self.runs},
+            titles={name: model.title or name for name, model in models.items()},
+            runs={run: next((name for name, m in models.items() if m.from_ == run), "") for run in runs},
         )
+
+    @model_validator(mode="after")
+    def _profile_exists(self) -> Self:
+        if self.profile not in self.profiles:
+            raise ValueError(f"no profile {self.profile!r}; there are: {', '.join(self.profiles)}")
+        return self
 
     @model_validator(mode="after")
     def _runs_are_those_of_the_code(self) -> Self:
@@ -745,7 +833,7 @@ class Params(Section):
     def _models_can_be_evaluated(self) -> Self:
         if len(self.models) < 2:
             raise ValueError("models: name at least two, the base first: there is nothing to compare it with")
-        if len(set(self.model_names.titles.values())) < len(self.models):
+        if len({model.title or name for name, model in self.models.items()}) < len(self.models):
             raise ValueError("models: two have the same title")
         for name, model in self.models.items():
             if name in RESERVED:
@@ -762,16 +850,10 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _servers_are_of_registered_models(self) -> Self:
-        if self.profile in self.profiles:
+        if self.chosen.has("evaluate"):
             for name in self.chosen.evaluate.endpoints:
                 if name not in self.models:
                     raise ValueError(f"evaluate.endpoints.{name}: no such model; registered: {', '.join(self.models)}")
-        return self
-
-    @model_validator(mode="after")
-    def _profile_exists(self) -> Self:
-        if self.profile not in self.profiles:
-            raise ValueError(f"no profile {self.profile!r}; there are: {', '.join(self.profiles)}")
         return self
 
 

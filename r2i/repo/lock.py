@@ -18,6 +18,8 @@ from pathspec import GitIgnoreSpec
 
 from r2i.core import paths
 from r2i.core.errors import R2IError
+from r2i.core.fingerprint import CHOSEN_PARAMS, chosen_params
+from r2i.core.params import load_params
 from r2i.core.yaml_text import read_yaml
 from r2i.repo.git import ask_git, list_files
 
@@ -123,12 +125,19 @@ def changed_params(lock: Lock, stage: str) -> Iterator[tuple[str, str, Any, Any]
     """
     for file, values in lock.stages[stage].get("params", {}).items():
         try:
-            params = read_yaml(Path(file).read_text(encoding="utf-8")) if Path(file).is_file() else {}
+            params = _params_now(Path(file))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise R2IError(f"{file} can't be read ({error})", "correct it, or `git checkout` it") from error
         for key, value in values.items():
             if (now := _value(params, key)) != value:
                 yield file, key, value, now
+
+
+def _params_now(file: Path) -> Any:
+    """Of a params file; the chosen profile's are those of params.yaml, whatever `dvc repro code` last wrote."""
+    if file == paths.CODE / CHOSEN_PARAMS and Path(CHOSEN_PARAMS).is_file():
+        return chosen_params(load_params())
+    return read_yaml(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def _value(params: Any, key: str) -> Any:

@@ -80,7 +80,7 @@ def test_a_number_that_is_not_finite_is_refused(key: str, value: str, tmp_path: 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="min_agreement stands twice"):
-        load_params(write(tmp_path, "{min_agreement: 6,", "{min_agreement: 6, min_agreement: 2,"))
+        load_params(write(tmp_path, "      min_agreement: 6\n", "      min_agreement: 6\n      min_agreement: 2\n"))
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1"])

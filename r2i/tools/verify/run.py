@@ -91,6 +91,6 @@ def _check_replies(verdict: Verdict) -> None:
 def _min_agreement(lock: Lock) -> int | None:
     """What the vote was run with; None where the lock does not say."""
     for key, value in lock.params("vote").items():
-        if key.endswith(".vote") and isinstance(value, dict):
+        if key.rpartition(".")[2] == "vote" and isinstance(value, dict):
             return value.get("min_agreement")
     return None
