@@ -107,9 +107,7 @@ def audit_train(oracle: Oracle, rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def find_contamination(
-    sampled: Mapping[str, str | None], benchmark: Mapping[str, str | None]
-) -> dict[str, int]:
+def find_contamination(sampled: Mapping[str, str | None], benchmark: Mapping[str, str | None]) -> dict[str, int]:
     """Benchmark images that are also sampled images: by id, and by perceptual hash.
 
     Both: hashes by image_id (None: a plain picture, like no other).

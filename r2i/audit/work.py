@@ -14,6 +14,7 @@ from r2i.audit.measure import (
 )
 from r2i.audit.oracle import Oracle
 from r2i.core.catalogue import ANSWERS, BENCHMARK, IMAGES, QUESTIONS, REGIONS, TRAIN, TRUTH, VOTES, Listed
+from r2i.core.params import Params
 from r2i.core.records import OK
 from r2i.core.shards import Counts, MadeShard, Shard, ShardWork
 from r2i.core.tables import Row
@@ -30,11 +31,15 @@ COLUMNS = {
 class AuditWork(ShardWork):
     """All tables from images to train rows → counts of what is true in them."""
 
-    stage, inputs, needed, output = "audit", (TRUTH, *COLUMNS), None, None
+    stage, needed, output = "audit", None, None
+
+    def __init__(self, params: Params, workers: int = 1) -> None:
+        super().__init__(params, workers)
+        self.inputs = (TRUTH, *(table for table in COLUMNS if params.chosen.has(table.stage)))
 
     def run(self, shards: Iterable[Shard], done: Callable[[Shard, MadeShard], None]) -> None:
         for shard in shards:
-            truth = shard.rows(TRUTH)
+            truth = shard.rows(TRUTH) if REGIONS in self.inputs else []
             done(shard, MadeShard((), count_true(truth, shard) if truth else {}))
 
 
@@ -43,6 +48,8 @@ def count_true(truth: list[Row], shard: Shard) -> Counts:
     rendered = {row["image_id"] for row in truth}
 
     def read(table: Listed) -> list[Row]:
+        if table.name not in shard.files:  # its stage is left out
+            return []
         return [row for row in shard.rows(table, COLUMNS[table].split()) if row["image_id"] in rendered]
 
     regions, questions = read(REGIONS), read(QUESTIONS)

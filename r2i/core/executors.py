@@ -91,9 +91,7 @@ def list_gpus() -> list[str]:
     return named[:there] if given is not None else [str(number) for number in range(there)]
 
 
-def _work(
-    task: Task, items: Sequence[Any], workers: int, gpu: str | None, answer: Connection, parent: int
-) -> None:
+def _work(task: Task, items: Sequence[Any], workers: int, gpu: str | None, answer: Connection, parent: int) -> None:
     """In a process of its own: its share of the items, on its GPU; an error goes to the parent."""
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
     if gpu is not None:

@@ -16,7 +16,7 @@ import shutil
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,17 @@ from r2i.core.ids import make_id
 from r2i.core.images import file_sha256, sha256
 from r2i.core.params import Params, load_params
 from r2i.core.records import OK
-from r2i.core.tables import Row, no_ok_row, no_rows, part_name, part_path, read_table, sort_rows, table_parts, write_part
+from r2i.core.tables import (
+    Row,
+    no_ok_row,
+    no_rows,
+    part_name,
+    part_path,
+    read_table,
+    sort_rows,
+    table_parts,
+    write_part,
+)
 
 LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "pyarrow", "torch", "transformers")
 NAME_DIGITS = 12
@@ -102,15 +112,12 @@ class ShardWork(ABC):
     """The one of `inputs` without whose ok rows there is nothing to do; None: its work is done on any rows."""
     output: Listed | None
     """None: the counts are all that comes of it."""
+    which = ""
+    """The run or the model, in a stage that has several."""
 
     def __init__(self, params: Params, workers: int = 1) -> None:
         """`workers`: processes that share the work, and thereby the limits of servers."""
         self.params, self.workers = params, workers
-
-    @property
-    def code(self) -> str:
-        """Name of the file in `data/code` that says what the work's code means."""
-        return self.stage
 
     @abstractmethod
     def run(self, shards: Iterable[Shard], done: Callable[[Shard, MadeShard], None]) -> None:
@@ -211,7 +218,7 @@ def require_ok_rows(table: Listed) -> None:
 def _keys(work: ShardWork, shards: Iterable[Shard]) -> dict[str, str]:
     """By the shard's name, the digest of all that decides about its rows."""
     columns = work.output.schema.to_string() if work.output else ""
-    common = [code_text(work.code, work.params), library_versions(LIBRARIES), columns]
+    common = [code_text(work.stage, work.params, work.which), library_versions(LIBRARIES), columns]
     return {shard.name: _digest([*common, _digests(shard), work.depends_on(shard)]) for shard in shards}
 
 
@@ -257,7 +264,8 @@ class KeptShards:
         try:
             own, _, text = note.read_text(encoding="utf-8").partition("\n")
             about = json.loads(text) if own == sha256(text.encode()) else {}
-            if (about["settled"] or not settled) and about["sha256"] in (None, file_sha256(table)):
+            usable = about["settled"] or not settled
+            if usable and (about["sha256"] is None or file_sha256(table) == about["sha256"]):
                 os.utime(note)  # in use; the table's own time is DVC's
                 return dict(about["counts"])
         except (OSError, ValueError, KeyError, TypeError):
