@@ -17,7 +17,7 @@ SHARD_IMAGES = 64  # of a shard of items, in the mean: what a killed evaluation 
 def main(params: Path = Path("params.yaml")) -> None:
     """Render held-out scenes, import published benchmarks, or both, and apply what people decided about them."""
     from r2i.benchmark.reviewed import review_items
-    from r2i.benchmark.sources import open_items
+    from r2i.benchmark.sources import REMEDIES, open_items
     from r2i.benchmark.views import describe
     from r2i.core.shards import cut_shards
     from r2i.review.decisions import read_and_warn
@@ -30,7 +30,7 @@ def main(params: Path = Path("params.yaml")) -> None:
         for warning in items.warnings:
             print(f"warning: {warning}", file=sys.stderr)
         rows, review = review_items(items.rows, read_and_warn(paths.REVIEWED_ITEMS), drawing)
-        require_ok(rows, "item", "look at the benchmark section of the profile in params.yaml")
+        require_ok(rows, "item", REMEDIES)
         cut = cut_shards(dict.fromkeys(row["image_id"] for row in rows), SHARD_IMAGES)
         write_table(paths.BENCHMARK, rows, records.BENCHMARK, cut)
         metrics = {**describe(rows), "sources": items.sources}

@@ -43,7 +43,10 @@ def main(
         total = sum_counts(counts.values())
         require_replies(total)
         ledger = work.ledger(total)
-        judged = judge_table(folder, cfg.judge, run.seed, ledger) if cfg.judge else None
+        if cfg.judge:
+            judged = judge_table(folder, cfg.judge, run.seed, asked := Ledger())
+            asked.require_replies(f"evaluate@{model}", total["rows"])
+            ledger.include(asked)
 
     make_table(partial(EvaluateWork, model), params, judge)
     rows = read_table(paths.PREDICTIONS / model, PREDICTIONS, f"evaluate@{model}")

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from pyarrow.parquet import ParquetFile
+
 from r2i.audit.measure import (
     as_shares,
     audit_answers,
@@ -29,38 +31,45 @@ COLUMNS = {
 
 
 class AuditWork(ShardWork):
-    """All tables from images to train rows → counts of what is true in them."""
+    """All tables from regions to train rows → counts of what is true in them.
+
+    A table without rows, of a stage that was left out, is not audited: nothing is said of it.
+    """
 
     stage, needed, output = "audit", None, None
 
     def __init__(self, params: Params, workers: int = 1) -> None:
         super().__init__(params, workers)
-        self.inputs = (TRUTH, *(table for table in COLUMNS if params.chosen.has(table.stage)))
+        self.inputs = tuple(table for table in (TRUTH, *COLUMNS) if _has_rows(table) or table == TRUTH)
 
     def run(self, shards: Iterable[Shard], done: Callable[[Shard, MadeShard], None]) -> None:
         for shard in shards:
-            truth = shard.rows(TRUTH) if REGIONS in self.inputs else []
+            truth = shard.rows(TRUTH)
             done(shard, MadeShard((), count_true(truth, shard) if truth else {}))
 
 
+def _has_rows(table: Listed) -> bool:
+    return any(ParquetFile(path).metadata.num_rows for path in table.parts())
+
+
 def count_true(truth: list[Row], shard: Shard) -> Counts:
-    """What is true of the rows about rendered images, whose `truth` it is."""
+    """What is true of the rows about rendered images, whose `truth` it is. Of a table that is left out: nothing."""
     rendered = {row["image_id"] for row in truth}
 
     def read(table: Listed) -> list[Row]:
-        if table.name not in shard.files:  # its stage is left out
-            return []
-        return [row for row in shard.rows(table, COLUMNS[table].split()) if row["image_id"] in rendered]
+        rows = shard.rows(table, COLUMNS[table].split()) if table.name in shard.files else []
+        return [row for row in rows if row["image_id"] in rendered]
 
     regions, questions = read(REGIONS), read(QUESTIONS)
     oracle = Oracle(truth, regions)
-    return {
-        "regions": audit_regions(oracle, regions),
-        "questions": audit_questions(oracle, questions),
-        "answers": audit_answers(oracle, read(ANSWERS), {row["question_id"]: row for row in questions}),
-        "votes": audit_votes(oracle, read(VOTES)),
-        "train": audit_train(oracle, read(TRAIN)),
+    audits = {
+        REGIONS: lambda: audit_regions(oracle, regions),
+        QUESTIONS: lambda: audit_questions(oracle, questions),
+        ANSWERS: lambda: audit_answers(oracle, read(ANSWERS), {row["question_id"]: row for row in questions}),
+        VOTES: lambda: audit_votes(oracle, read(VOTES)),
+        TRAIN: lambda: audit_train(oracle, read(TRAIN)),
     }
+    return {table.folder.name: audit() for table, audit in audits.items() if table.name in shard.files}
 
 
 def summarise(counts: Counts) -> dict[str, Any]:

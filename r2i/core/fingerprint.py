@@ -276,7 +276,18 @@ def _values(params: Any, exclude_unset: bool = False) -> dict[str, Any]:
     whole = params.model_dump(mode="json", by_alias=True, exclude_unset=exclude_unset)
     models = {name: model if name in params.evaluated else {"from": None} for name, model in whole["models"].items()}
     chosen = whole.pop("profiles")[whole["profile"]]
-    return {**chosen, **whole, "models": models}
+    values: dict[str, Any] = _without_addresses({**chosen, **whole, "models": models})
+    return values
+
+
+def _without_addresses(value: Any) -> Any:
+    """A server's address is a fact of a machine: no output depends on it."""
+    if isinstance(value, list):
+        return [_without_addresses(one) for one in value]
+    if isinstance(value, dict):
+        dropped = {"base_url", "name"} if "model" in value else set()  # of an endpoint
+        return {key: _without_addresses(one) for key, one in value.items() if key not in dropped}
+    return value
 
 
 def _keys_of(script: Path, values: Mapping[str, Any]) -> dict[str, list[str]]:

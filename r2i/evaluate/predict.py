@@ -96,10 +96,12 @@ def predict(
     `cut`: how the zoom view shows a region. `kind`: of the model's endpoint. `scratch`: folder that holds the pictures
     meanwhile: memory does not. Raises TableError where there is no ok item, or where every call failed.
     """
+    ledger = ledger if ledger is not None else Ledger()
     with Shelf(scratch) as shelf:
         asks = list_asks(items, shelf, cfg, seed)
         found = run_jobs(ask_jobs(asks, model, kind, cfg, cut), ledger, len(asks))
     rows = [row for given in found for row in given]
+    ledger.require_replies("evaluate", sum(row["status"] == OK for row in rows))
     require_ok(rows, "reply", REMEDY)
     return rows
 
