@@ -60,7 +60,8 @@ def load_revision(name: str, model: str | None, view: str, root: Path = Path(), 
             if chosen
             else f"{name} has no predictions"
         )
-        raise CompareError(cause, f"there are: {', '.join(m for m in there if m != chosen) or 'none'}; or run `dvc repro evaluate` there")
+        others = ", ".join(model for model in there if model != chosen) or "none"
+        raise CompareError(cause, f"there are: {others}; or run `dvc repro evaluate` there")
     greedy = {r["item_id"]: r for r in rows if r["view"] == view and r["sample"] == 0 and r["status"] != REJECTED}
     if not greedy:
         found = ", ".join(sorted({row["view"] for row in rows}))
