@@ -142,15 +142,8 @@ def page_commands() -> list[list[str]]:
 
 def execute(folder: Path, commands: list[str], env: dict[str, str]) -> str:
     """Run commands in one shell; raises RuntimeError with what they said where one fails."""
-    done = subprocess.run(
-        ["bash", "-ec", "\n".join(commands)],
-        cwd=folder,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
+    shell = ["bash", "-ec", "\n".join(commands)]
+    done = subprocess.run(shell, cwd=folder, env=env, capture_output=True, text=True, timeout=900, check=False)
     said = done.stdout + done.stderr
     if done.returncode:
         raise RuntimeError(f"{commands} ended with {done.returncode}:\n{said[-6000:]}")
@@ -190,10 +183,17 @@ def walk(folder: Path) -> dict[str, Any]:
     scores = json.loads((second / "metrics" / "evaluate.json").read_text())
     rows = json.loads((second / "metrics" / "overlay.json").read_text())["status"]["ok"]
     return {
-        "seconds": round(time.monotonic() - began, 1), "requests": asked, "asked_by_the_second": reader.requests - asked,
-        "wasted": sum(reader.wasted.values()), "wasted_by_option": dict(reader.wasted), "rows": rows,
-        "gap": scores["gap"]["photos"], "gap_ci95": scores["gap"]["ci95_of"]["photos"], "commands": count, "said": said,
-    }  # fmt: skip
+        "seconds": round(time.monotonic() - began, 1),
+        "requests": asked,
+        "asked_by_the_second": reader.requests - asked,
+        "wasted": sum(reader.wasted.values()),
+        "wasted_by_option": dict(reader.wasted),
+        "rows": rows,
+        "gap": scores["gap"]["photos"],
+        "gap_ci95": scores["gaps"]["photos"]["ci95"],
+        "commands": count,
+        "said": said,
+    }
 
 
 def main() -> None:

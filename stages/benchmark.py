@@ -16,7 +16,7 @@ PARAMS = ("seed", "benchmark", "drawing")
 def main(params: Path = Path("params.yaml")) -> None:
     """Render held-out scenes, import published benchmarks, or both, and apply what people decided about them."""
     from r2i.benchmark.reviewed import review_items
-    from r2i.benchmark.sources import open_items
+    from r2i.benchmark.sources import REMEDIES, open_items
     from r2i.benchmark.views import describe
     from r2i.review.decisions import read_and_warn
 
@@ -28,7 +28,7 @@ def main(params: Path = Path("params.yaml")) -> None:
         for warning in items.warnings:
             print(f"warning: {warning}", file=sys.stderr)
         rows, review = review_items(items.rows, read_and_warn(paths.REVIEWED_ITEMS), drawing)
-        require_ok(rows, "item", "look at the benchmark section of the profile in params.yaml")
+        require_ok(rows, "item", REMEDIES)
         write_table(paths.BENCHMARK, rows, records.BENCHMARK)
         metrics = {**describe(rows), "sources": items.sources}
         write_metrics(paths.metrics("benchmark"), metrics | ({"review": review} if review else {}))

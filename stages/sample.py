@@ -22,7 +22,7 @@ def main(file: Annotated[Path, typer.Option("--params")] = Path("params.yaml")) 
     from r2i.core.shards import cut_shards
     from r2i.core.spool import TarSpool
     from r2i.importing.hash_cache import HashCache
-    from r2i.sample.choose import choose_images, summarise
+    from r2i.sample.choose import REMEDIES, choose_images, summarise
     from r2i.sample.pools import list_offers
     from r2i.sample.version import require_versions
 
@@ -37,9 +37,7 @@ def main(file: Annotated[Path, typer.Option("--params")] = Path("params.yaml")) 
         versions = require_versions(params.pools, by_pool)
         offers = list(chain.from_iterable(by_pool.values()))
         selection = choose_images(offers, params, seed, spool, cache)
-        require_ok(
-            selection.rows, "image", "put other images into the pools or loosen the sample section in params.yaml"
-        )
+        require_ok(selection.rows, "image", REMEDIES)
         ordered = sorted(selection.rows, key=lambda row: row["source"])
         cut = cut_shards((row["image_id"] for row in ordered), params.shard_images)
         write_table(paths.IMAGES, selection.rows, records.IMAGES, cut)

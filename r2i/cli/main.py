@@ -71,6 +71,15 @@ def track_run(
             print(one.left_out)
 
 
+@app.command("exps")
+def experiments() -> None:
+    """Print experiments of `dvc exp` side by side: the headline, and the params that differ."""
+    from r2i.tools.track.table import read_experiments, table_text
+
+    with explained():
+        print("\n".join(table_text(read_experiments())))
+
+
 @app.command()
 def summary() -> None:
     """Print the funnel, the models side by side, and where the report is."""
@@ -80,22 +89,24 @@ def summary() -> None:
 
     console = Console()
     with explained():
-        run, models = read_run_or_none(), load_params().model_names
+        run = read_run_or_none()
         metrics = {stage: paths.metrics(stage) for stage in (*FUNNEL, "evaluate")}
         own = {stage for stage, path in metrics.items() if run is None or run.owns(path)}
         steps = [step for step in read_funnel() if step.stage in own]
         scores = read_metrics("evaluate") if "evaluate" in own else {}
+        line = run.left_out(metrics.values()) if run else ""
+        if not steps and not scores:
+            raise R2IError(line or "nothing has been run or scored here", "`make repro` runs the chosen profile")
         if steps:
             console.print(funnel_table(steps))
         if scores:
+            models = load_params().model_names
             console.print(score_table(scores, models))
             console.print(gap_line(scores, models), soft_wrap=True)
-        elif steps:
+        elif "evaluate" in own:
             console.print("no model was measured")
-        if line := run.left_out(metrics.values()) if run else "":
+        if line:
             console.print(line, soft_wrap=True, highlight=False, markup=False)
-        if not steps and not scores:
-            raise R2IError("there are no numbers of the chosen profile here", "run `make repro`")
     if paths.REPORT.is_file() and (run is None or run.owns(paths.REPORT)):
         console.print(f"report: {paths.REPORT.resolve()}", soft_wrap=True, highlight=False)
         console.print("every row: `r2i explore`, after `source .venv/bin/activate`; what to try next: README.md")

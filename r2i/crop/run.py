@@ -16,7 +16,7 @@ from r2i.core import paths
 from r2i.core.catalogue import IMAGES, REGIONS
 from r2i.core.fingerprint import library_versions, machine
 from r2i.core.images import file_sha256
-from r2i.core.metrics import count_statuses, require_ok_counts
+from r2i.core.metrics import count_statuses, remedy_for, require_ok_counts
 from r2i.core.params import Crop, Endpoint, Params
 from r2i.core.photos import Photos
 from r2i.core.progress import track
@@ -155,34 +155,34 @@ def count_tries(image_id: str) -> Iterator[int]:
 
 def require_regions(folder: Path, counts: Mapping[str, Counts], params: Crop) -> None:
     """Raise TableError where there is no region at all. `counts`: of each shard."""
-    total = sum_counts(counts.values())
-    require_ok_counts(total, "region", remedy_of(total, params))
+    require_ok_counts(sum_counts(counts.values()), "region", remedies_of(params))
 
 
-def remedy_of(counts: Counts, params: Crop) -> str:
-    """What helps against the most common reason for which there is no region. `counts`: of `finish`."""
-    reasons = {name.partition(": ")[2]: count for name, count in counts["reason"].items()}
-    if not reasons:
-        return "look at metrics/sample.json: there was no image"
-    first = min(reasons, key=lambda name: (-reasons[name], name))
-    if params.method == "contours" and first in ("no_region", "low_score", "too_large"):
-        return f"{_REMEDIES[first]}; crop.method contours is for rendered scenes: photographs want teacher or SAM 2"
-    if first.startswith("listing_"):
-        return "the teacher's calls failed: see that its server runs, and `calls` in metrics/crop.json"
-    return _REMEDIES.get(first, "loosen the crop section of the profile in params.yaml")
+def remedies_of(params: Crop) -> dict[str, str]:
+    """What helps where a reason leaves images without a region."""
+    if params.method != "contours":
+        return _REMEDIES
+    quiet = "; contours are for rendered scenes, photographs want another crop.method (docs/photographs.md)"
+    return {
+        name: text + quiet * (name in ("", "no_region", "low_score", "too_large")) for name, text in _REMEDIES.items()
+    }
 
 
 _UNIT = "name in crop.coordinates the unit in which the teacher writes boxes (docs/photographs.md)"
 _REMEDIES = {
-    "no_region": "nothing was found",
+    "": "look at the crop section of the profile in params.yaml",
+    "no_region": "nothing stands out in these images",
     "low_score": "lower crop.min_score",
     "low_stability": "lower crop.min_stability",
     "too_large": "raise crop.max_area_share",
     "too_small": "lower crop.min_side",
     "extreme_aspect": "raise crop.max_box_aspect",
     "too_few_objects": "lower crop.min_objects, or take a stronger teacher",
+    "listing_": "the teacher's calls failed: see that its server runs, and what it said (`calls` in metrics/crop.json)",
+    "listing_unparsable": "the teacher doesn't write the JSON that it is asked for: take another one",
+    "listing_truncated": "raise crop.listing.max_tokens",
     **dict.fromkeys((*OTHER_UNIT, "unit_in_doubt"), _UNIT),
-    **dict.fromkeys((SEGMENTER_ERROR, DIED), "see the errors above: a GPU without memory wants less points_per_batch"),
+    **dict.fromkeys((SEGMENTER_ERROR, DIED), "see the errors above: less crop.points_per_batch takes less memory"),
 }
 
 
@@ -191,7 +191,9 @@ def warnings_of(counts: Counts, params: Crop) -> list[str]:
     told = []
     images, lost = counts["images"], counts["images"] - counts["with_region"]
     if lost > FEW * images:
-        told.append(f"{lost:,} of {images:,} images have no region: {remedy_of(counts, params)}")
+        told.append(
+            f"{lost:,} of {images:,} images have no region: {remedy_for(counts['reason'], remedies_of(params))}"
+        )
     doubted = sum(counts["reason"].get(f"{REJECTED}: {name}", 0) for name in (*OTHER_UNIT, "unit_in_doubt"))
     if doubted > DOUBT * counts["rows"]:
         told.append(

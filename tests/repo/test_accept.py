@@ -51,6 +51,7 @@ def made(made_lab: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         Path("stages").mkdir()
         Path("stages/vote.py").write_text('PARAMS = ("seed", "vote")\nfrom r2i.vote import limit\n')
         Path("stages/train.py").write_text('PARAMS = ("train.{run}",)\nfrom r2i.vote import limit\n')
+        Path("stages/others.py").write_text(f"PARAMS = {tuple(TABLES)}\n")
         Path("models").mkdir()
         Path("models/dapo").write_text("weights")
         shutil.copy(ROOT / ".gitattributes", ".gitattributes")

@@ -42,7 +42,7 @@ def model_card(name: str) -> str:
         raise R2IError(f"dvc.lock names no training of models/{name}", f"run `dvc repro`; trained here: {known}")
     stage = trained[name]
     run = stage.partition("@")[2]
-    own = stage not in repo.leftovers
+    own = stage not in repo.foreign
     models = params.model_names
     evaluated = models.runs.get(run) or name
     locked = _train_params(repo.lock, stage)
@@ -77,7 +77,7 @@ def model_left_out(name: str) -> str:
     """A line about what the card leaves out because it is not of the chosen params; "" where that is nothing."""
     repo = read_run_or_none()
     stage = trained_models(repo.lock).get(name, "") if repo else ""
-    if repo and stage in repo.leftovers:
+    if repo and stage in repo.foreign:
         return f"left out: profile and evaluation; models/{name} is not of profile {repo.profile}: {repo.told([stage])}"
     return left_out(repo, ["evaluate"])
 

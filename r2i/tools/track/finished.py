@@ -143,7 +143,14 @@ def _compare(before: str, after: str) -> dict[str, str]:
 def _chosen(text: str) -> dict[str, Any]:
     """The params file `text` as flat names, its chosen profile alone; {} where it is none."""
     try:
-        raw = read_yaml(text)
+        return chosen_values(read_yaml(text))
+    except yaml.YAMLError:
+        return {}
+
+
+def chosen_values(raw: Any) -> dict[str, Any]:
+    """What a params file holds, as flat names, its chosen profile alone; {} where it is none."""
+    try:
         return flatten({name: raw[name] for name in SHARED if name in raw} | raw["profiles"][raw["profile"]])
-    except (yaml.YAMLError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return {}

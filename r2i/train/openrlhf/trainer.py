@@ -58,6 +58,8 @@ class WholeSteps(SamplesGenerator):
 class Trainer(ppo_trainer.PPOTrainer.__ray_metadata__.modified_class.__ray_actor_class__):  # type: ignore[misc]
     """PPOTrainer whose batches are whole."""
 
+    samples_generator: SamplesGenerator
+
     def __init__(self, *args: Any, **given: Any) -> None:
         super().__init__(*args, **given)
         made: Any = self.samples_generator  # type: ignore[has-type]
