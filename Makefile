@@ -170,11 +170,8 @@ $(MLFLOW)/%: | $(UV)
 	$(UV) pip install --quiet --python $(MLFLOW)/bin/python mlflow==$*
 	@touch $@
 
-# What changed, and what came of it. A column that neither pattern names is one of some 900 others.
-EXPS := --drop '^(?!Experiment$$|Created$$|State$$|(params.yaml:)?(seed|profile)\b|(profiles|models|runs)\.)' \
-  --keep '^views\.full\.[^.]+\.accuracy$$|^views\.crop\.distilled\.accuracy$$|^gap\.(base|distilled)$$'
 exps: setup ## experiments of `dvc exp`: the headline, and the params that differ
-	@$(DVC) exp show --only-changed --sort-by gap.distilled $(EXPS)
+	@$(PY) -m r2i.cli.main exps
 
 twins: setup ## two clones in unlike places run the DAG of PROFILE (smoke): are all outs the same bytes?
 	@$(PY) tests/twins.py $(PROFILE)

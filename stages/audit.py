@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from r2i.core import paths
+from r2i.core.left_out import leave_out
 from r2i.core.metrics import write_metrics
 from r2i.core.params import load_params
 from r2i.core.stage import run_stage
@@ -14,7 +15,8 @@ def main(params: Path = Path("params.yaml")) -> None:
     """Compare every table with the renderer's truth, after the fact; nothing trains on this."""
     from r2i.audit.load import audit_run
 
-    load_params(params)
+    if leave_out(load_params(params), "audit"):
+        return
     write_metrics(paths.metrics("audit"), audit_run())
 
 

@@ -8,6 +8,7 @@ import typer
 
 from r2i.core import paths
 from r2i.core.errors import ParamsError
+from r2i.core.left_out import leave_out
 from r2i.core.metrics import write_metrics
 from r2i.core.params import Evaluate, load_params
 from r2i.core.records import ATTENTION, BENCHMARK, PREDICTIONS
@@ -33,11 +34,14 @@ def main(
     from r2i.grading.judged import judge_rows
 
     run = load_params(params)
-    cfg, ledger = run.chosen.evaluate, Ledger()
     if model not in run.models:
         known = ", ".join(run.models)
         raise ParamsError(f"no model {model!r} is registered", f"add it to `models` in {params}; there are: {known}")
-    endpoint = choose_endpoint(model, run.models[model], cfg, run.chosen.train.base)
+    if leave_out(run, f"evaluate@{model}"):
+        return
+    cfg, ledger = run.chosen.evaluate, Ledger()
+    base = run.chosen.train.base if run.chosen.has("train") else ""
+    endpoint = choose_endpoint(model, run.models[model], cfg, base)
     items = iter_rows(paths.BENCHMARK, BENCHMARK, "benchmark")
     with connect(endpoint) as student:
         rows = predict(student, items, cfg, run.chosen.drawing.cut, run.seed, ledger, endpoint.kind)
@@ -45,7 +49,9 @@ def main(
     judged: dict[str, Any] | None = None
     if cfg.judge:
         with connect(cfg.judge.endpoint) as judge:
-            rows, judged = judge_rows(rows, judge, cfg.judge, run.seed, ledger)
+            rows, judged = judge_rows(rows, judge, cfg.judge, run.seed, asked := Ledger())
+        asked.require_replies(f"evaluate@{model}", len(rows))
+        ledger.include(asked)
     write_table(paths.PREDICTIONS / model, rows, PREDICTIONS)
     write_table(paths.ATTENTION / model, looks, ATTENTION)
     found = {**summarise(rows), "judge": judged, "attention": summarise_looks(looks), "calls": ledger.metrics()}

@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from r2i.core import paths
+from r2i.core.left_out import leave_out
 from r2i.core.metrics import write_metrics
 from r2i.core.params import load_params
 from r2i.core.stage import run_stage
@@ -20,6 +21,8 @@ def main(params: Path = Path("params.yaml")) -> None:
     from r2i.review.decisions import read_and_warn
 
     loaded = load_params(params)
+    if leave_out(loaded, "overlay"):
+        return
     cfg, decisions = loaded.chosen.overlay, read_and_warn(paths.REVIEWED_QUESTIONS)
     limit = partial(limit_dimensions, most=cfg.per_dimension, tries=cfg.tries, seed=loaded.seed)
     counts = make_table(OverlayWork, params, limit)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from r2i.core import paths
+from r2i.core.left_out import leave_out
 from r2i.core.metrics import write_metrics
 from r2i.core.params import load_params
 from r2i.core.stage import run_stage
@@ -18,7 +19,10 @@ def main(file: Annotated[Path, typer.Option("--params")] = Path("params.yaml")) 
     from r2i.core.shards import make_table
     from r2i.question.ask import QuestionWork
 
-    work = QuestionWork(load_params(file))
+    loaded = load_params(file)
+    if leave_out(loaded, "question"):
+        return
+    work = QuestionWork(loaded)
     counts = make_table(QuestionWork, file)
     write_metrics(paths.metrics("question"), {**counts, "calls": work.call_metrics(counts)})
 

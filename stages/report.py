@@ -16,7 +16,8 @@ def main(params: Path = Path("params.yaml")) -> None:
 
     run = load_params(params)
     profile = run.chosen
-    story = gather(run.seed, profile.report.gallery, run.model_names, profile.train.base)
+    base = profile.train.base if profile.has("train") else ""
+    story = gather(run.seed, profile.report.gallery, run.model_names, base)
     write_report(paths.REPORT, story, run.profile)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from r2i.core import paths
+from r2i.core.left_out import leave_out
 from r2i.core.metrics import write_metrics
 from r2i.core.params import load_params
 from r2i.core.records import ATTENTION, BENCHMARK, PREDICTIONS
@@ -34,6 +35,8 @@ def main(params: Path = Path("params.yaml")) -> None:
     from r2i.score.scores import collect_scores
 
     run = load_params(params)
+    if leave_out(run, "score"):
+        return
     draws = run.chosen.evaluate.bootstrap
     items = read_table(paths.BENCHMARK, BENCHMARK, "benchmark", ITEM)
     predictions = {
@@ -42,11 +45,12 @@ def main(params: Path = Path("params.yaml")) -> None:
     }
     scores = collect_scores(items, predictions, draws, run.seed)
     bits = run.chosen.benchmark.contamination_bits
+    with_rows = run.chosen.has("overlay") and paths.IMAGES.is_dir() and paths.TRAIN.is_dir()
     found = {
         **compare(scores),
         **describe_replies(predictions),
-        "coverage": compare_coverage(read_attention(run.model_names.pair), draws, run.seed),
-        "contamination": contamination(run, bits) if paths.IMAGES.is_dir() and paths.TRAIN.is_dir() else None,
+        "coverage": compare_coverage(read_attention(run.model_names.leading), draws, run.seed),
+        "contamination": contamination(run, bits) if with_rows else None,
         "seeds": {"run": run.seed, "bootstrap_draws": draws},
     }
     write_metrics(paths.metrics("evaluate"), found)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from r2i.core import paths
+from r2i.core.left_out import leave_out
 from r2i.core.metrics import write_metrics
 from r2i.core.names import OBJECTIVES, ObjectiveName
 from r2i.core.params import load_params
@@ -16,6 +17,7 @@ PARAMS = (
     "train.engine",
     "train.base",
     "train.rows",
+    "train.prompts",
     "train.threads",
     "train.{run}",
     "overlay.prompts",
@@ -28,6 +30,8 @@ def main(
 ) -> None:
     """Train the base on the kept rows; save the student as one Hugging Face folder."""
     settings = load_params(params)
+    if leave_out(settings, f"train@{run}"):
+        return
     profile = settings.chosen
     from r2i.importing.digest import checked_folder
     from r2i.train.run import train_run
@@ -35,7 +39,8 @@ def main(
     table = checked_folder(profile.train.rows) if profile.train.rows else paths.TRAIN
     out = paths.MODELS / OBJECTIVES[run].folder
     log = paths.TRAIN_LOGS / f"{run}.json"
-    summary = train_run(run, profile.train, profile.overlay.prompts, table, settings.seed, log, out)
+    prompts = profile.train.prompts or profile.overlay.prompts
+    summary = train_run(run, profile.train, prompts, table, settings.seed, log, out)
     write_metrics(paths.metrics(f"train-{run}"), summary)
 
 

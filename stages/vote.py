@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from r2i.core import paths
+from r2i.core.left_out import leave_out
 from r2i.core.metrics import write_metrics
 from r2i.core.params import load_params
 from r2i.core.stage import run_stage
@@ -18,7 +19,10 @@ def main(file: Annotated[Path, typer.Option("--params")] = Path("params.yaml")) 
     from r2i.core.shards import make_table
     from r2i.vote.collect import VoteWork, summarise
 
-    work = VoteWork(params := load_params(file))
+    params = load_params(file)
+    if leave_out(params, "vote"):
+        return
+    work = VoteWork(params)
     counts = make_table(VoteWork, file)
     metrics = summarise(counts, params.chosen.vote.min_agreement)
     write_metrics(paths.metrics("vote"), {**metrics, "calls": work.call_metrics(counts)})

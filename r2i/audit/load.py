@@ -1,6 +1,9 @@
 """The tables that the audit reads, shard by shard and without the pictures, and what it makes of them."""
 
+from collections.abc import Collection
 from typing import Any
+
+from pyarrow.parquet import ParquetFile
 
 from r2i.audit.measure import (
     audit_answers,
@@ -29,34 +32,44 @@ COLUMNS = {
 
 
 def audit_run() -> dict[str, Any]:
-    """All audits of the run in `data/`; without rendered images only the one for contamination."""
+    """All audits of the run in `data/`; without rendered images only the one for contamination.
+
+    A table without rows, of a stage that was left out, is not audited: nothing is said of it.
+    """
     found: dict[str, Any] = {}
     images: list[Row] = []
-    for shard in track(list_shards((IMAGES, TRUTH, *COLUMNS)), "audit"):
+    made = [table for table in (IMAGES, TRUTH, *COLUMNS) if _has_rows(table) or table not in COLUMNS]
+    for shard in track(list_shards(made), "audit"):
         rows = shard.ok_rows(IMAGES, ["image_id", "phash", "status"])
         images += [{"image_id": row["image_id"], "phash": row["phash"]} for row in rows]
         if truth := shard.rows(TRUTH):
-            audited = _compare_with(truth, shard)
+            audited = _compare_with(truth, shard, made)
             found = pool_shares(found, audited) if found else audited
     contamination = find_contamination(images, _benchmark_hashes())
     return {"available": bool(found), "contamination": contamination, **found}
 
 
-def _compare_with(truth: list[Row], shard: Shard) -> dict[str, Any]:
+def _has_rows(table: Listed) -> bool:
+    return any(ParquetFile(path).metadata.num_rows for path in table.parts())
+
+
+def _compare_with(truth: list[Row], shard: Shard, made: Collection[Listed]) -> dict[str, Any]:
     rendered = {row["image_id"] for row in truth}
 
     def read(table: Listed) -> list[Row]:
-        return [row for row in shard.rows(table, COLUMNS[table].split()) if row["image_id"] in rendered]
+        rows = shard.rows(table, COLUMNS[table].split()) if table in made else []
+        return [row for row in rows if row["image_id"] in rendered]
 
     regions, questions = read(REGIONS), read(QUESTIONS)
     oracle = Oracle(truth, regions)
-    return {
-        "regions": audit_regions(oracle, regions),
-        "questions": audit_questions(oracle, questions),
-        "answers": audit_answers(oracle, read(ANSWERS), {row["question_id"]: row for row in questions}),
-        "votes": audit_votes(oracle, read(VOTES)),
-        "train": audit_train(oracle, read(TRAIN)),
+    audits = {
+        REGIONS: lambda: audit_regions(oracle, regions),
+        QUESTIONS: lambda: audit_questions(oracle, questions),
+        ANSWERS: lambda: audit_answers(oracle, read(ANSWERS), {row["question_id"]: row for row in questions}),
+        VOTES: lambda: audit_votes(oracle, read(VOTES)),
+        TRAIN: lambda: audit_train(oracle, read(TRAIN)),
     }
+    return {table.folder.name: audit() for table, audit in audits.items() if table in made}
 
 
 def _benchmark_hashes() -> list[Row]:

@@ -32,6 +32,20 @@ LEFT_OUT = {  # why a question is no item, in the order in which it is looked at
     "over_limit": "beyond --per-dimension; which ones follows from a hash",
 }
 
+_REVIEW = "`r2i review questions --of untrained`, then build again; or --unreviewed to take what nobody looked at"
+REMEDIES = {  # where no question is left
+    "": _REVIEW,
+    "few_agree": "lower --min-agree",
+    "trained": "make more questions than train rows (overlay.per_dimension limits these), or take them: --trained",
+    "trained_image": "leave --unseen-images out, or sample more images",
+    "not_reviewed": _REVIEW,
+    "review_": "people decided so: `r2i review check`, `r2i review questions`",
+    "bad_fix": "mend the fixes: `r2i review questions`",
+    "no_options": "--open keeps them as open questions",
+    "not_measured": "leave --max-right out, or evaluate the model of --hard-for on them first",
+    "too_easy": "raise --max-right",
+}
+
 
 @dataclass(frozen=True)
 class Rules:

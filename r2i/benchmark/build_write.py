@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from r2i.benchmark.build import Asked, Known, Picked, Rules, asked_of, pick, query_of
+from r2i.benchmark.build import REMEDIES, Asked, Known, Picked, Rules, asked_of, pick, query_of
 from r2i.benchmark.build_card import card
 from r2i.core import paths, records
 from r2i.core.boxes import Box
@@ -21,7 +21,7 @@ from r2i.core.disk import new_folder
 from r2i.core.drawing import make_boxed, make_crop
 from r2i.core.errors import R2IError
 from r2i.core.images import read_image
-from r2i.core.metrics import histogram, write_metrics
+from r2i.core.metrics import histogram, remedy_for, write_metrics
 from r2i.core.params import Drawing, Params
 from r2i.core.photos import Photos
 from r2i.core.records import OK
@@ -56,7 +56,9 @@ def build(name: str, params: Params, rules: Rules, folder: Path = paths.BENCHMAR
         why = ", ".join(f"{count:,} {reason}" for reason, count in picked.left_out.items())
         raise R2IError(
             f"none of {picked.considered:,} questions is left ({why})",
-            "`r2i review questions --of untrained`, then build again; or --unreviewed to take what nobody looked at",
+            remedy_for(picked.left_out, REMEDIES)
+            if picked.considered
+            else "there is no voted question: `dvc repro vote`",
         )
     with new_folder(target) as part:
         _write(part, name, picked, params, rules)

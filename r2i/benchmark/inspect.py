@@ -1,5 +1,6 @@
 """What a benchmark is made of: sizes, regions, answers, the bias of its letters, duplicates, seen images."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -33,7 +34,16 @@ def inspect_benchmark(folder: Path, run: Params | None = None) -> dict[str, Any]
     overlap = None
     if run and folder == paths.BENCHMARK and paths.TRAIN.is_dir() and paths.IMAGES.is_dir():
         overlap = contamination(run, run.chosen.benchmark.contamination_bits)
-    return {**found, "contamination": overlap}
+    return {**found, "unused_columns": _unused_columns(folder), "contamination": overlap}
+
+
+def _unused_columns(folder: Path) -> dict[str, list[str]]:
+    """By source, the columns that nothing was read from, as the stage noted them; of another table nobody knows."""
+    file = paths.metrics("benchmark")
+    if folder != paths.BENCHMARK or not file.is_file():
+        return {}
+    sources = json.loads(file.read_text(encoding="utf-8")).get("sources", {})
+    return {name: columns for name, of in sources.items() if (columns := of.get("unused_columns"))}
 
 
 def describe_items(rows: Iterable[Row]) -> dict[str, Any]:

@@ -134,13 +134,8 @@ class RowMaker:
 
     def _folder(self, draft: Draft) -> PictureFolder:
         if draft.folder not in self.folders:
-            self.folders[draft.folder] = PictureFolder(draft.folder, self._within(draft.folder))
+            self.folders[draft.folder] = picture_folder(self.source, draft.folder)
         return self.folders[draft.folder]
-
-    def _within(self, folder: Path) -> Path:
-        """The source's folder where it is one, and `folder` lies in it."""
-        path = paths.here_or_main(Path(self.source.path or ""))
-        return path if path.is_dir() and folder.resolve().is_relative_to(path.resolve()) else folder
 
     def _choose(self, drafts: Iterable[Draft]) -> set[str]:
         ids = {self._identify(draft, number)[1]["item_id"] for number, draft in enumerate(drafts)}
@@ -208,6 +203,18 @@ class RowMaker:
     def _given_view(self, cell: Any, draft: Draft) -> View:
         data = self._folder(draft).read(cell)
         return self.spool.keep(stored_jpeg(data, read_image(data)))
+
+
+def source_path(source: BenchmarkSource) -> Path:
+    """Where a source lies; relative to the main workspace where `dvc exp run --temp` runs in another."""
+    return paths.here_or_main(Path(source.path or ""))
+
+
+def picture_folder(source: BenchmarkSource, folder: Path) -> PictureFolder:
+    """The pictures that records in `folder` name: in the source's folder where it is one, and `folder` lies in it."""
+    path = source_path(source)
+    inside = path.is_dir() and folder.resolve().is_relative_to(path.resolve())
+    return PictureFolder(folder, path if inside else folder)
 
 
 def _repeated(row: Row, first: Row) -> Row:

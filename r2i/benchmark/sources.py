@@ -9,7 +9,9 @@ from typing import Any
 
 from r2i.benchmark.importers import Importer, importer_of
 from r2i.benchmark.rendered import render_items
-from r2i.benchmark.rows import RowMaker
+from r2i.benchmark.rows import RowMaker, source_path
+from r2i.benchmark.table import column_help
+from r2i.benchmark.version import list_source, pinned_source
 from r2i.benchmark.views import describe
 from r2i.core import paths
 from r2i.core.errors import ParamsError
@@ -17,6 +19,20 @@ from r2i.core.ids import make_id
 from r2i.core.params import Benchmark, BenchmarkSource, Drawing
 from r2i.core.spool import Spool
 from r2i.core.tables import Row
+from r2i.importing.hash_cache import HashCache
+from r2i.importing.records import ColumnUse
+from r2i.importing.version import require_version
+
+_FILES = "pictures are looked for beside the file that names them and in the source's folder (docs/benchmarks.md)"
+REMEDIES = {  # where no item is left
+    "": "docs/benchmarks.md says what each reason means, and what a record must hold",
+    **dict.fromkeys(("missing_image", "outside_folder", "ambiguous_image", "image_is_a_url"), _FILES),
+    **dict.fromkeys(("bad_box", "box_unit_unclear"), "say what the boxes are: box_unit, box_form of the source"),
+    "no_gold_option": "`answer` must be the letter or the text of one of the options",
+    "no_options": 'options are a list of texts, or several columns: `columns: {options: "A,B,C,D"}`',
+    "no_question_or_answer": "name the columns of question and answer in `columns`",
+    "review_rejected": "people rejected them: look at data/review/items.jsonl",
+}
 
 
 @dataclass(frozen=True)
@@ -28,12 +44,15 @@ class Items:
 
     @property
     def warnings(self) -> list[str]:
-        """Where what is there is not what was published."""
-        return [
-            f"{name}: {_counts(found['found'])}, published: {' or '.join(map(_counts, found['expected']))}"
-            for name, found in self.sources.items()
-            if found.get("complete") is False
-        ]
+        """Where what is there is not what was published, or a table has columns that nobody reads."""
+        told = []
+        for name, found in self.sources.items():
+            if found.get("complete") is False:
+                expected = " or ".join(map(_counts, found["expected"]))
+                told.append(f"{name}: {_counts(found['found'])}, published: {expected}")
+            if found["kind"] == "table" and found["unused_columns"]:
+                told.append(f"{name}: nothing reads {', '.join(found['unused_columns'])}: {column_help()}")
+        return told
 
 
 @contextmanager
@@ -42,7 +61,8 @@ def open_items(cfg: Benchmark, drawing: Drawing, seed: int, scratch: Path = path
 
     An item's id names its source, so that two sources may hold the same question; only rendered items, and items
     of a table with an id of their own, have ids without it, and get another where a source before has the same.
-    Raises TableError for a source that can't be read, ParamsError for two of one name.
+    Raises TableError for a source that can't be read, R2IError for one that is not as params pin it, ParamsError for
+    two of one name.
     """
     names = [source.name or source.kind for source in cfg.sources]
     if len(set(names)) < len(names):
@@ -65,9 +85,13 @@ def _read(source: BenchmarkSource, drawing: Drawing, seed: int, spool: Spool) ->
     if source.kind == "rendered":
         rows = render_items(source.items or 0, drawing, seed, source.name or source.kind)
         return rows, {"kind": source.kind, **describe(rows)}
-    importer, path = importer_of(source), source_path(source)
-    rows, counts = RowMaker(source, drawing, spool).rows(lambda: importer.read(path, source))
-    return rows, {"kind": source.kind, **describe(rows), **_compare(importer, counts)}
+    importer, path, use = importer_of(source), source_path(source), ColumnUse()
+    with HashCache(paths.pool_hashes()) as cache:
+        listing = list_source(source, cache)
+    require_version(pinned_source(source), listing)
+    rows, counts = RowMaker(source, drawing, spool).rows(lambda: importer.read(path, source, use))
+    files = {"version": listing.version, "pinned": source.version is not None, "unused_columns": use.unused}
+    return rows, {"kind": source.kind, **files, **describe(rows), **_compare(importer, counts)}
 
 
 def _compare(importer: Importer, counts: dict[str, int]) -> dict[str, Any]:
@@ -81,8 +105,3 @@ def _compare(importer: Importer, counts: dict[str, int]) -> dict[str, Any]:
 def _counts(counts: dict[str, int]) -> str:
     kinds = Counter({"multiple choice": counts["multiple_choice"], "open": counts["open"]})
     return f"{counts['rows']:,} rows ({', '.join(f'{count:,} {kind}' for kind, count in kinds.items())})"
-
-
-def source_path(source: BenchmarkSource) -> Path:
-    """Where a source lies; relative to the main workspace where `dvc exp run --temp` runs in another."""
-    return paths.here_or_main(Path(source.path or ""))

@@ -29,15 +29,21 @@ def column_names(source: BenchmarkSource) -> dict[str, str]:
     return {name: source.columns.get(name, name) for name in COLUMNS}
 
 
+def column_help() -> str:
+    """Which columns a table has, for messages."""
+    others = ", ".join(name for name in COLUMNS if name not in NEEDED)
+    return f"a table has {', '.join(NEEDED)} and may have {others}; `columns: {{image: NAME}}` names the file's own"
+
+
 def read_named(path: Path, source: BenchmarkSource) -> Iterator[Record]:
     """All records. Raises TableError as `read_records` does, and for a column that params name and no record has."""
     names = column_names(source)
     missing = {part.strip() for name in source.columns.values() for part in name.split(",")}
-    for record in read_records(path, tuple((names[name],) for name in NEEDED)):
+    for record in read_records(path, tuple((names[name],) for name in NEEDED), remedy=column_help()):
         missing -= record.values.keys()
         yield record
     if missing:
-        raise TableError(f"no record of {path} has a column {min(missing)!r}", "look at the source's columns in params")
+        raise TableError(f"no record of {path} has a column {min(missing)!r}", column_help())
 
 
 def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,6 +38,40 @@ def inspect(
         print(json.dumps(rounded(found), indent=2, sort_keys=True, ensure_ascii=False))
     else:
         Console().print(report(found))
+
+
+@app.command()
+def version(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Sources of the chosen profile; all that are files unless told.")
+    ] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Put it into params.yaml; `benchmark` runs again then.")
+    ] = False,
+    params: Path = Path("params.yaml"),
+) -> None:
+    """Print the version of a source: a digest of its files' places, sizes and contents. Unchanged files aren't read."""
+    from r2i.benchmark.version import list_source, pinned_source
+    from r2i.core.errors import R2IError
+    from r2i.core.params import load_params
+    from r2i.importing.hash_cache import HashCache
+    from r2i.importing.pin import pin_version
+    from r2i.importing.version import tell_version
+
+    with explained(), HashCache(paths.pool_hashes()) as known:
+        loaded = load_params(params)
+        sources = {
+            pinned_source(source).name: source
+            for source in loaded.chosen.benchmark.sources
+            if source.kind != "rendered"
+        }
+        if unknown := set(names or ()) - sources.keys():
+            raise R2IError(f"no source of files {min(unknown)!r}", f"there are: {', '.join(sources) or 'none'}")
+        for name in names or sources:
+            found, part = list_source(sources[name], known), pinned_source(sources[name])
+            print(tell_version(part, found, partial(pin_version, params, loaded.profile, part) if write else None))
+        if not sources:
+            print(f"profile {loaded.profile} has no benchmark of files: rendered ones need no version")
 
 
 @app.command()
@@ -87,9 +122,14 @@ def build(
 def report(found: dict[str, Any]) -> Group:
     """Tables of r2i.benchmark.inspect's findings."""
     kept = found["status"].get("ok", 0)
-    counts = [_counts("source", found["source"], kept), _counts("dimension", found["dimension"], kept)]
+    counts: list[Table | str] = [
+        _counts("source", found["source"], kept),
+        _counts("dimension", found["dimension"], kept),
+    ]
     counts += [_counts("options", found["options"], kept), _counts("right letter", found["letters"]["counts"], kept)]
     counts.append(_counts("right answer", found["answers"]["common"], kept))
+    for name, columns in found["unused_columns"].items():
+        counts.append(f"{name}: nothing reads the columns {', '.join(columns)}")
     if found["reason"]:
         counts.append(_counts("not asked", found["reason"], found["rows"]))
     return Group(_overview(found, kept), *counts)

@@ -37,15 +37,22 @@ def clip(box: Box, width: int, height: int) -> Box:
 
 
 def place_box(
-    sides: Sequence[float], unit: BoxUnit, width: int, height: int, rule: BoxRule = "exact"
+    sides: Sequence[float],
+    unit: BoxUnit,
+    width: int,
+    height: int,
+    rule: BoxRule = "exact",
+    shown: tuple[int, int] | None = None,
 ) -> tuple[Box | None, str]:
     """The box of `sides` (xyxy, in `unit`) on an image of `width` x `height` pixels, and its fault: one of the two.
+
+    `shown`: width and height at which the image was looked at, where pixels are of these; None: its own.
 
     Faults: `out_of_image` (further than `rule` allows, or not a number), `other_unit` (none above 1, where pixels
     or thousandths were asked for: shares, as far as anybody can tell), `reversed`, `degenerate` (no pixel wide
     or high). Sides are rounded to whole pixels; none are swapped.
     """
-    scale = {"pixels": (width, height), "shares": (1, 1), "thousandths": (1000, 1000)}[unit]
+    scale = {"pixels": shown or (width, height), "shares": (1, 1), "thousandths": (1000, 1000)}[unit]
     pixels = []
     for side, full, size in zip(sides, scale * 2, (width, height) * 2, strict=True):
         slack = max(_SLACK[rule][0] * full / size, _SLACK[rule][1] * full)

@@ -4,6 +4,9 @@ The stage `code` writes `data/code/<stage>.txt`; the stage of that name depends 
 line for each file that the stage's script imports, with a digest of what the file *means*: comments, docstrings,
 layout, and annotations that nothing reads don't count. Prompts and templates count by their bytes. What the stage
 reads of params.yaml stands there with its defaults, in place of the module that declares them.
+
+Beside them lies `params.yaml`: the chosen profile's params as they are written, for DVC. Its keys are there in every
+profile, null where the profile lacks them: DVC stops where a param is missing.
 """
 
 import ast
@@ -18,6 +21,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from r2i.core.errors import R2IError
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +31,7 @@ DECLARES_PARAMS = ROOT / PACKAGE / "core" / "params.py"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 IGNORED_FIELDS = frozenset({"ctx", "kind", "type_comment", "type_ignores", "type_params"})
 """Fields of syntax nodes that repeat what others say, or that not every Python has."""
+CHOSEN_PARAMS = "params.yaml"
 DIGITS = 32  # of a digest, hexadecimal
 WIDTHS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")  # instructions that libraries choose kernels by
 
@@ -235,34 +241,70 @@ def machine() -> dict[str, str]:
 
 
 def code_files(params: Any) -> dict[str, str]:
-    """Name and text of the file of each stage script. `params`: r2i.core.params.Params.
+    """Name and text of the file of each stage script, and of CHOSEN_PARAMS. `params`: r2i.core.params.Params.
 
     A script's PARAMS are the keys of its part of params.yaml, without the profile. One with `{run}` in it gives a file
     for each of `runs`, one with `{model}` for each of `models`: `train-dapo.txt`, `evaluate-base.txt`.
     """
-    found: dict[str, str] = {}
-    for script in sorted((ROOT / "stages").glob("*.py")):
-        if declared_params(script) is not None:
-            found |= _files_of(script, params)
-    return found
+    values = _values(params)
+    found = {name: text for script in _scripts() for name, text in _files_of(script, values).items()}
+    return found | {CHOSEN_PARAMS: yaml.safe_dump(chosen_params(params), sort_keys=True, allow_unicode=True)}
+
+
+def chosen_params(params: Any) -> dict[str, Any]:
+    """What CHOSEN_PARAMS holds: every key that a stage reads, as it is written, null where it isn't."""
+    written = _values(params, exclude_unset=True)
+    read = {key for script in _scripts() for keys in _keys_of(script, written).values() for key in keys}
+    chosen: dict[str, Any] = {}
+    for key in sorted(read, key=lambda key: key.count(".")):
+        _put(chosen, key.split("."), _look_up(written, key))
+    return chosen
+
+
+def _scripts() -> list[Path]:
+    """Those of the stages whose code and params count."""
+    return [path for path in sorted((ROOT / "stages").glob("*.py")) if declared_params(path) is not None]
 
 
 def code_text(stage: str, params: Any) -> str:
     """The text of `data/code/<stage>.txt`. `stage`: one that has a single file."""
-    return _files_of(ROOT / "stages" / f"{stage}.py", params)[f"{stage}.txt"]
+    return _files_of(ROOT / "stages" / f"{stage}.py", _values(params))[f"{stage}.txt"]
 
 
-def _files_of(script: Path, params: Any) -> dict[str, str]:
-    whole = params.model_dump(mode="json", by_alias=True)
-    values = whole["profiles"][whole["profile"]] | {key: whole[key] for key in whole if key != "profiles"}
-    many = {"{run}": whole["runs"], "{model}": whole["models"]}
+def _values(params: Any, exclude_unset: bool = False) -> dict[str, Any]:
+    """The chosen profile's sections, and what stands beside `profiles`; of a model that it doesn't evaluate nothing."""
+    whole = params.model_dump(mode="json", by_alias=True, exclude_unset=exclude_unset)
+    models = {name: model if name in params.evaluated else {"from": None} for name, model in whole["models"].items()}
+    chosen = whole.pop("profiles")[whole["profile"]]
+    values: dict[str, Any] = _without_addresses({**chosen, **whole, "models": models})
+    return values
+
+
+def _without_addresses(value: Any) -> Any:
+    """A server's address is a fact of a machine: no output depends on it."""
+    if isinstance(value, list):
+        return [_without_addresses(one) for one in value]
+    if isinstance(value, dict):
+        dropped = {"base_url", "name"} if "model" in value else set()  # of an endpoint
+        return {key: _without_addresses(one) for key, one in value.items() if key not in dropped}
+    return value
+
+
+def _keys_of(script: Path, values: Mapping[str, Any]) -> dict[str, list[str]]:
+    """By the name of each of its runs or models ("": it has none), the keys that a stage script reads."""
     keys = declared_params(script) or []
+    marks = {"{run}": values["runs"], "{model}": values["models"]}
+    mark = next((mark for mark in marks if any(mark in key for key in keys)), None)
+    if mark is None:
+        return {"": keys}
+    return {name: [key.replace(mark, name) for key in keys] for name in marks[mark]}
+
+
+def _files_of(script: Path, values: Mapping[str, Any]) -> dict[str, str]:
     code = [f"{path} {digest}" for path, digest in code_digests(script).items()]
-    mark = next((mark for mark in many if any(mark in key for key in keys)), "")
     found = {}
-    for name in many.get(mark, [""]):
-        own = [key.replace(mark, name) if mark else key for key in keys]
-        lines = [line for key in own for line in _param_lines(key, values)]
+    for name, keys in _keys_of(script, values).items():
+        lines = [line for key in keys for line in _leaves(key, _look_up(values, key))]
         found[f"{script.stem}-{name}.txt" if name else f"{script.stem}.txt"] = "\n".join(code + lines) + "\n"
     return found
 
@@ -283,11 +325,20 @@ def declared_params(script: Path) -> list[str] | None:
     return None
 
 
-def _param_lines(key: str, values: Any) -> Iterator[str]:
-    """A line for each value below `key`, defaults in place."""
+def _look_up(values: Any, key: str) -> Any:
+    """What stands below a dotted key; None where there is nothing."""
     for part in key.split("."):
-        values = values[part]
-    yield from _leaves(key, values)
+        values = values.get(part) if isinstance(values, Mapping) else None
+    return values
+
+
+def _put(tree: dict[str, Any], parts: list[str], value: Any) -> None:
+    first, *rest = parts
+    if rest:
+        tree[first] = tree.get(first) or {}
+        _put(tree[first], rest, value)
+    else:
+        tree[first] = value
 
 
 def _leaves(key: str, value: Any) -> Iterator[str]:

@@ -194,12 +194,18 @@ def shrink(data: bytes, max_pixels: int) -> bytes:
     Raises ImageError.
     """
     image = read_image(data)
-    width, height = image.size
-    if width * height <= max_pixels:
+    size = shrunk_size(*image.size, max_pixels)
+    if size == image.size:
         return data
-    factor = (max_pixels / (width * height)) ** 0.5
-    size = (max(1, int(width * factor)), max(1, int(height * factor)))
     return jpeg_bytes(image.resize(size, Image.Resampling.LANCZOS), SENT_QUALITY)
+
+
+def shrunk_size(width: int, height: int, max_pixels: int | None) -> tuple[int, int]:
+    """Width and height of an image that `shrink` has scaled down; None: it is not."""
+    if max_pixels is None or width * height <= max_pixels:
+        return width, height
+    factor = (max_pixels / (width * height)) ** 0.5
+    return max(1, int(width * factor)), max(1, int(height * factor))
 
 
 def sha256(data: bytes) -> str:

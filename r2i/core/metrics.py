@@ -44,13 +44,28 @@ def histogram(values: Iterable[Any]) -> dict[str, int]:
     return {str(value): count for value, count in sorted(Counter(values).items())}
 
 
-def require_ok(rows: Sequence[Mapping[str, Any]], what: str, remedy: str) -> None:
+def require_ok(rows: Sequence[Mapping[str, Any]], what: str, remedies: Mapping[str, str] | str) -> None:
     """Raise TableError, with what became of all rows, where none is ok: the next stage would have nothing."""
-    require_ok_counts(count_statuses(rows), what, remedy)
+    require_ok_counts(count_statuses(rows), what, remedies)
 
 
-def require_ok_counts(funnel: Mapping[str, Any], what: str, remedy: str) -> None:
-    """As `require_ok`, of what `count_statuses` gave."""
+def require_ok_counts(funnel: Mapping[str, Any], what: str, remedies: Mapping[str, str] | str) -> None:
+    """As `require_ok`, of what `count_statuses` gave. `remedies`: see remedy_for; a text alone helps always."""
     if not funnel["status"].get("ok"):
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(funnel["reason"].items()))
+        remedy = remedies if isinstance(remedies, str) else remedy_for(funnel["reason"], remedies)
         raise TableError(f"no {what} is left ({reasons or 'there was none'})", remedy)
+
+
+def remedy_for(counts: Mapping[str, int], remedies: Mapping[str, str]) -> str:
+    """What helps against the most common reason that has a remedy; else the remedy of no reason, "".
+
+    `counts`: by reason, or by `status: reason`. `remedies`: by reason; one that ends with _ stands for all that begin
+    so.
+    """
+    for name in sorted(counts, key=lambda name: (-counts[name], name)):
+        reason = name.rpartition(": ")[2]
+        begun = (start for start in remedies if start.endswith("_") and reason.startswith(start))
+        if counts[name] and (found := reason if reason in remedies else next(begun, "")):
+            return remedies[found]
+    return remedies[""]

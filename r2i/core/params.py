@@ -1,13 +1,15 @@
 """Typed params: every key known, every unit stated, unknown keys refused.
 
-`params.yaml` holds `seed`, `profile`, the registries `runs` and `models`, and `profiles: {mini, smoke, paper}`. A stage
-reads the section of its own name from the chosen profile; DVC tracks just that section.
+`params.yaml` holds `seed`, `profile`, the registries `runs` and `models`, and `profiles`. A stage reads the section of
+its own name from the chosen profile; DVC tracks just that section (`data/code/params.yaml`). A stage whose section is
+missing is left out (r2i.core.left_out).
 """
 
 import re
 from collections.abc import Collection
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -15,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from r2i.core.boxes import BoxUnit
 from r2i.core.credentials import fault_of_address, find_credential, find_in_comment, is_variable_name, names_secret
 from r2i.core.errors import ParamsError
-from r2i.core.names import BASE, OBJECTIVES, RESERVED, ModelNames, ObjectiveName, TrainView, ViewName
+from r2i.core.names import BASE, OBJECTIVES, RESERVED, SERVER, ModelNames, ObjectiveName, TrainView, ViewName
+from r2i.core.servers import find_address
 from r2i.core.yaml_text import read_yaml, scalars
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -27,15 +30,42 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def refuse_ignored(section: Section, kind: str, takes: Collection[str]) -> None:
-    """Raise ValueError for a param that this `kind` of section has no use for: it was meant to change something.
+class WithSections(Section):
+    """Some of its sections may be missing. `has` asks; to read a missing one raises ParamsError."""
 
-    `takes`: names of the params that are read. One that says what holds anyway (null, its default) is let be.
+    optional: ClassVar[frozenset[str]] = frozenset()
+    place: ClassVar[str] = ""
+
+    def has(self, name: str) -> bool:
+        return self.__dict__.get(name) is not None
+
+    if not TYPE_CHECKING:
+
+        def __getattribute__(self, name: str) -> Any:
+            value = super().__getattribute__(name)
+            if value is None and name in type(self).optional:
+                raise ParamsError(
+                    f"params.yaml: the chosen profile has no section {type(self).place}{name}",
+                    "add it (`r2i init` writes a profile with comments), or choose another profile",
+                )
+            return value
+
+
+MISSING: Any = None
+"""Default of a section that may be missing; its type is that of the section, which is never read as None."""
+
+
+def refuse_ignored(section: Section, kind: str, takes: Collection[str]) -> None:
+    """Raise ValueError for a param that this kind of section has no use for: it was meant to change something.
+
+    `kind`: the name of the param that says it. `takes`: names of the params that are read. One that says what holds
+    anyway (null, its default) is let be.
     """
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
         if name not in takes and value is not None and value != field.get_default(call_default_factory=True):
-            raise ValueError(f"kind: {kind} takes no {name}; it takes {', '.join(sorted(takes))}")
+            said = f"{kind}: {getattr(section, kind)}"
+            raise ValueError(f"{said} takes no {name}; it takes {', '.join(sorted(takes))}")
 
 
 class Sampling(Section):
@@ -73,7 +103,10 @@ class Endpoint(Section):
     threads: Count = 2
     """local: number of CPU threads. Results depend on it: floating-point sums differ in their last bits."""
     base_url: str | None = None
-    """openai: base URL of the API, e.g. http://host:8000/v1."""
+    """openai: base URL of the API, e.g. http://host:8000/v1. It is a fact of a machine: no output depends on it. An
+    endpoint of `endpoints` that has none takes that of its name (r2i.core.servers)."""
+    name: str | None = None
+    """Filled in: the one in `endpoints`."""
     api_key_env: str | None = None
     """Servers: name of the environment variable with the API key; never the key itself."""
     concurrency: Count = 256
@@ -108,8 +141,8 @@ class Endpoint(Section):
 
     @model_validator(mode="after")
     def _server_has_an_address(self) -> Self:
-        if self.kind == "openai" and not self.base_url:
-            raise ValueError("kind: openai needs base_url")
+        if self.kind == "openai" and not self.base_url and not self.name:
+            raise ValueError("kind: openai needs base_url, or a name in `endpoints` of the profile")
         if self.base_url is not None and (fault := fault_of_address(self.base_url)):
             raise ValueError(f"base_url {fault}")
         return self
@@ -169,7 +202,7 @@ class Pool(Section):
             raise ValueError(f"a pool of kind {self.kind} needs path")
         if self.kind == "rendered" and not self.scenes:
             raise ValueError("a pool of kind rendered needs scenes")
-        refuse_ignored(self, self.kind, {"kind", "name", "share", "licence", *_POOL_TAKES[self.kind]})
+        refuse_ignored(self, "kind", {"kind", "name", "share", "licence", *_POOL_TAKES[self.kind]})
         return self
 
 
@@ -185,7 +218,7 @@ class Sample(Section):
     pools: list[Pool]
     images: Count
     """Maximum number of images over all pools."""
-    min_side: Annotated[int, Field(ge=1)]
+    min_side: Annotated[int, Field(ge=1)] = 256
     """Shortest side allowed, pixels (the reference: over 1200)."""
     max_aspect: Annotated[float, Field(ge=1)] = 4.0
     """Longest side / shortest side."""
@@ -242,9 +275,10 @@ class Drawing(Section):
 
 
 class Crop(Section):
-    method: Literal["contours", "sam2", "teacher+sam2"]
-    """contours: for mini's rendered scenes; sam2: every mask on a grid of points; teacher+sam2: the teacher
-    lists objects that appear once, SAM 2 refines their boxes (the paper)."""
+    method: Literal["contours", "sam2", "teacher", "teacher+sam2"]
+    """contours: what stands out from a quiet ground, for rendered scenes; sam2: every mask on a grid of points;
+    teacher: the teacher lists objects that appear once, with their boxes; teacher+sam2: the same, and SAM 2 refines
+    the boxes (the paper)."""
     sam2_model: str = "facebook/sam2.1-hiera-large"
     """SAM 2: hub id of the segmenter, or a local checkpoint file (then sam2_config says its architecture)."""
     sam2_config: str = "configs/sam2.1/sam2.1_hiera_l.yaml"
@@ -257,63 +291,96 @@ class Crop(Section):
     """SAM 2: points or boxes decoded at once; part of the result by last bits alone. At 64 a 12-megapixel image
     takes about 9 GB of mask logits: less on a small GPU."""
     teacher: Endpoint | None = None
-    """teacher+sam2: lists the objects."""
+    """With a teacher: lists the objects."""
     listing: Sampling = Sampling(max_tokens=2048)
-    """teacher+sam2: how it is asked."""
+    """With a teacher: how it is asked."""
     prompts: str = "paper"
-    """teacher+sam2: style of the prompt files."""
+    """With a teacher: style of the prompt files."""
+    max_pixels: Count | None = None
+    """With a teacher: the image is scaled down to so many pixels before it is sent; None: it is sent as it is."""
     coordinates: BoxUnit = "thousandths"
-    """teacher+sam2: of the boxes that the teacher writes: 0-1000 (Qwen3-VL), pixels of the image sent, or 0-1."""
+    """With a teacher: what it is asked to write boxes in, and they are read as: thousandths, 0 to 1000 of width and
+    height (Qwen3-VL); pixels of the image as it is sent (Qwen2.5-VL); shares, 0 to 1 of width and height."""
     min_objects: Annotated[int, Field(ge=0)] = 3
-    """teacher+sam2: images with fewer listed objects are passed over (the reference skips <= 2)."""
+    """With a teacher: images with fewer listed objects are passed over (the reference skips <= 2)."""
     min_score: Share = 0.75
-    """Predicted IoU of the mask; teacher+sam2: times its agreement with the teacher's box (IoU)."""
+    """contours: contrast, 0 none, 0.6 twice, 0.88 four times the ring around it; sam2: predicted IoU of the mask;
+    teacher+sam2: that times the mask's agreement with the teacher's box (IoU). The teacher alone gives no score."""
     min_stability: Share = 0.0
     """SAM 2: stability of the mask under a shifted threshold."""
     max_area_share: Share = 0.10
     """Boxes of this share of the image or a larger one are dropped, as in the reference; 1: none is."""
-    min_side: Count
+    min_side: Count = 32
     """Shortest side of a box, pixels of the full image."""
     max_box_aspect: Annotated[float, Field(ge=1)] | None = None
     """Longest side / shortest side of a box; None: any."""
     max_iou: Share = 0.3
     """Boxes that overlap a better one by more are dropped."""
-    per_image: Count
+    per_image: Count = 3
     """Most regions kept from one image."""
     choose: Literal["score", "diverse"] = "score"
-    """Which ones: the best scores, or the best score first and then whatever differs most in size and place."""
+    """Which ones: the best scores (without scores: those listed first), or the first of these and then whatever differs
+    most in size and place."""
+
+    @property
+    def asks_teacher(self) -> bool:
+        return "teacher" in CROP_TAKES[self.method]
+
+    @property
+    def runs_sam2(self) -> bool:
+        return "sam2_model" in CROP_TAKES[self.method]
 
     @model_validator(mode="after")
     def _method_is_complete(self) -> Self:
-        if self.method == "teacher+sam2" and self.teacher is None:
-            raise ValueError("method: teacher+sam2 needs teacher")
+        if self.asks_teacher and self.teacher is None:
+            raise ValueError(f"method: {self.method} needs teacher")
+        refuse_ignored(self, "method", {*_OF_ALL_METHODS, *CROP_TAKES[self.method]})
         return self
 
 
+_OF_ALL_METHODS = ("method", "max_area_share", "min_side", "max_box_aspect", "max_iou", "per_image", "choose")
+_LISTING = ("teacher", "listing", "prompts", "max_pixels", "coordinates", "min_objects")
+_SAM2 = ("sam2_model", "sam2_config", "sam2_sha256", "points_per_batch", "min_score", "min_stability")
+CROP_TAKES: dict[str, tuple[str, ...]] = {
+    "contours": ("min_score",),
+    "sam2": (*_SAM2, "points_per_side"),
+    "teacher": _LISTING,
+    "teacher+sam2": (*_LISTING, *_SAM2),
+}
+"""What each method of `crop` reads beside what all do."""
+
+
 class Question(Section):
-    prompts: str
+    prompts: str = "paper"
     """Style of the prompt files: mini | paper."""
     teacher: Endpoint
     per_crop: Count = 3
-    write: Sampling
+    write: Sampling = Sampling(temperature=0.9, top_p=0.8, max_tokens=2048)
     validate_: bool = Field(default=True, alias="validate")
     """Check each question on the original and the crop."""
-    check: Sampling
+    check: Sampling = Sampling(temperature=0.3, top_p=0.9, max_tokens=2048)
     max_pixels: Count | None = None
     """Images are scaled down to so many pixels (width x height) before they are sent; None: sent as they are."""
 
 
 class Teacher(Section):
     name: str
-    """Stands on every answer."""
+    """Stands on every answer. Left out: the name of its endpoint."""
     endpoint: Endpoint
     samples: Count = 4
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_called_like_its_endpoint(cls, given: Any) -> Any:
+        endpoint = given.get("endpoint") if isinstance(given, dict) else None
+        name = endpoint.get("name") if isinstance(endpoint, dict) else None
+        return {"name": name} | given if name else given
+
 
 class Answer(Section):
-    prompts: str
-    teachers: list[Teacher]
-    sampling: Sampling
+    prompts: str = "paper"
+    teachers: Annotated[list[Teacher], Field(min_length=1)]
+    sampling: Sampling = Sampling(temperature=0.7, top_p=0.9, max_tokens=4096)
     max_pixels: Count | None = None
     """The crop is scaled down to so many pixels before it is sent, the same for every teacher; None: sent as it is."""
     skip_below: Count | None = None
@@ -348,22 +415,22 @@ class Vote(Section):
 
 
 class Overlay(Section):
-    prompts: str
+    prompts: str = "paper"
     teacher: Endpoint
     """Writes the distractors."""
     distractors: Count = 3
-    write: Sampling
+    write: Sampling = Sampling(temperature=0.8, top_p=0.9, max_tokens=1024)
     student: Endpoint
     """Tries the boxed question, to measure how hard it is."""
     tries: Count = 4
     drop_at: Count = 2
     """Rows that the student gets right so many times, of `tries`, are too easy."""
-    attempt: Sampling
+    attempt: Sampling = Sampling(temperature=1.0, top_p=1.0, max_tokens=2048)
     per_dimension: Count | None = None
     """Most kept questions of one dimension; None: all."""
     max_pixels: Count | None = None
     """The boxed image is scaled down to so many pixels for the student's tries, not in its row; None: it is not."""
-    views: dict[TrainView, Share]
+    views: dict[TrainView, Share] = {"boxed": 1.0}
     """Share of kept questions that become a row of each view (the paper: boxed 1)."""
 
 
@@ -517,15 +584,22 @@ class Rows(Section):
     """Digest of the table (r2i.importing.digest.table_sha256): a changed table is an error, not a silent change."""
 
 
-class Train(Section):
+class Train(WithSections):
+    """Each run of `train` has a section of its name here; a run that has none is left out."""
+
+    optional: ClassVar[frozenset[str]] = frozenset(OBJECTIVES)
+    place: ClassVar[str] = "train."
+
     engine: Literal["trl", "openrlhf"]
     """trl: in this process, on a CPU or one GPU; openrlhf: on a GPU or a cluster."""
     base: str
     """Folder or hub id of the student."""
     rows: Rows | None = None
     """null: the rows of `overlay`."""
-    dapo: Dapo
-    sft: Sft
+    prompts: str | None = None
+    """Style of the form that replies are taught; null: that of `overlay`."""
+    dapo: Dapo = MISSING
+    sft: Sft = MISSING
     threads: Count = 2
     """CPU threads of engine trl. The result depends on it: sums are split over threads."""
     save_every: Count = 25
@@ -561,6 +635,9 @@ class BenchmarkSource(Section):
     are larger than 1000 pixels: else boxes whose numbers allow two units fail."""
     box_form: Literal["xyxy", "xywh"] = "xyxy"
     """table, cvbench, reference, zoombench."""
+    version: str | None = None
+    """Which files the source must hold, as `r2i benchmark version NAME --write` writes it: `benchmark` stops where it
+    holds others. null: not checked, and `metrics/benchmark.json` says so."""
 
     @model_validator(mode="after")
     def _has_its_source(self) -> Self:
@@ -568,14 +645,14 @@ class BenchmarkSource(Section):
             raise ValueError("kind: rendered needs items")
         if self.kind != "rendered" and not self.path:
             raise ValueError(f"kind: {self.kind} needs path")
-        refuse_ignored(self, self.kind, {"kind", "name", "items", *_SOURCE_TAKES[self.kind]})
+        refuse_ignored(self, "kind", {"kind", "name", "items", *_SOURCE_TAKES[self.kind]})
         return self
 
 
 _SOURCE_TAKES: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(get_args(BenchmarkKind), ("path",)),
-    **dict.fromkeys(("cvbench", "reference", "zoombench"), ("path", "box_unit", "box_form")),
-    "table": ("path", "columns", "box_unit", "box_form"),
+    **dict.fromkeys(get_args(BenchmarkKind), ("path", "version")),
+    **dict.fromkeys(("cvbench", "reference", "zoombench"), ("path", "version", "box_unit", "box_form")),
+    "table": ("path", "version", "columns", "box_unit", "box_form"),
     "rendered": (),
 }
 
@@ -613,7 +690,7 @@ class Zoom(Section):
 
 
 class Evaluate(Section):
-    prompts: str
+    prompts: str = "paper"
     batch: Count = 256
     endpoints: dict[str, Endpoint] = {}
     """By name, the models of the registry that are asked through a server instead of in process."""
@@ -623,7 +700,7 @@ class Evaluate(Section):
     sampled_views: list[ViewName] = ["full"]
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Of the sampled replies."""
-    max_tokens: Count
+    max_tokens: Count = 2048
     zoom: Zoom = Zoom()
     attention: Attention | None = None
     """null: no attention coverage."""
@@ -648,24 +725,87 @@ class Execution(Section):
     one."""
 
 
-class Profile(Section):
-    """One scale of the pipeline."""
+EndpointName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
+ROLES = frozenset({"teacher", "student", "endpoint"})
+"""Keys below which an endpoint stands, or its name."""
+
+
+def _named(name: str, endpoint: dict[str, Any]) -> dict[str, Any]:
+    """An endpoint as it is written, with its name and, of a server, its address on this machine."""
+    address = find_address(name) if endpoint.get("kind") == "openai" else None
+    return {**endpoint, "name": name, **({"base_url": address} if address else {})}
+
+
+def _with_endpoints(given: Any, known: dict[str, Any], at: str = "") -> Any:
+    """A profile as it is written, each name of an endpoint replaced by that endpoint. Raises ValueError."""
+    if isinstance(given, list):
+        return [_with_endpoints(one, known, at) for one in given]
+    if isinstance(given, dict):
+        inside = {name: "endpoint" if at == "endpoints" else name for name in given}
+        return {name: _with_endpoints(one, known, inside[name]) for name, one in given.items()}
+    if at in ROLES and isinstance(given, str):
+        if given not in known:
+            raise ValueError(f"{at}: no endpoint {given!r} in the profile; its endpoints: {', '.join(known) or 'none'}")
+        return known[given]
+    return given
+
+
+CHAIN = ("sample", "crop", "question", "answer", "vote", "overlay")
+"""Stages from images to train rows: each needs the one before it."""
+
+
+class Profile(WithSections):
+    """One scale of the pipeline. A stage whose section is missing is left out."""
+
+    optional: ClassVar[frozenset[str]] = frozenset({*CHAIN, "train", "benchmark", "evaluate"})
 
     execution: Execution = Execution()
-    sample: Sample
-    drawing: Drawing
-    crop: Crop
-    question: Question
-    answer: Answer
-    vote: Vote
-    overlay: Overlay
-    train: Train
-    benchmark: Benchmark
-    evaluate: Evaluate
-    report: Report
+    endpoints: dict[EndpointName, Endpoint] = {}
+    """Models that sections name (`teacher: large`) instead of writing them out."""
+    sample: Sample = MISSING
+    drawing: Drawing = Drawing()
+    crop: Crop = MISSING
+    question: Question = MISSING
+    answer: Answer = MISSING
+    vote: Vote = MISSING
+    overlay: Overlay = MISSING
+    train: Train = MISSING
+    benchmark: Benchmark = MISSING
+    evaluate: Evaluate = MISSING
+    report: Report = Report()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_endpoints_are_written_out(cls, given: Any) -> Any:
+        known = given.get("endpoints") if isinstance(given, dict) else None
+        if known is not None and not isinstance(known, dict):
+            return given
+        named = {name: _named(name, one) if isinstance(one, dict) else one for name, one in (known or {}).items()}
+        return _with_endpoints(given | {"endpoints": named} if named else given, named)
+
+    @model_validator(mode="after")
+    def _stages_have_what_they_read(self) -> Self:
+        for before, name in pairwise(CHAIN):
+            if self.has(name) and not self.has(before):
+                raise ValueError(f"{name} needs the section {before}: there would be nothing to read")
+        if self.has("train") and self.train.rows is None and not self.has("overlay"):
+            raise ValueError("train needs rows: those of the section overlay, or train.rows (`r2i rows import`)")
+        if self.has("train") and self.train.prompts is None and not self.has("overlay"):
+            raise ValueError("train needs prompts: there is no section overlay whose style it could take")
+        if self.has("evaluate") and not self.has("benchmark"):
+            raise ValueError("evaluate needs the section benchmark: there would be nothing to ask")
+        if not any(self.has(name) for name in self.optional):
+            raise ValueError("no section of any stage: there is nothing to run")
+        return self
+
+    def runs(self) -> list[ObjectiveName]:
+        """Of `train`: those that the profile has."""
+        return [run for run in OBJECTIVES if self.has("train") and self.train.has(run)]
 
     @model_validator(mode="after")
     def _no_vote_is_skipped(self) -> Self:
+        if not self.has("vote"):
+            return self
         skip, needed = self.answer.skip_below, self.vote.min_agreement
         if skip is not None and skip > needed:
             raise ValueError(
@@ -688,21 +828,22 @@ class RegisteredModel(Section):
     """A model that is evaluated."""
 
     from_: str = Field(alias="from")
-    """`base`: the profile's train.base; a run of `train`; a hub id; or a folder."""
+    """`base`: the profile's train.base; a run of `train`; `server`: the profile's evaluate.endpoints.<name>; a hub id;
+    or a folder. A model is evaluated where the chosen profile has what it comes from."""
     needs: str
-    """What DVC waits for, and evaluates the model anew for: its folder. A hub id has none: data/benchmark/items, which
-    every evaluation needs."""
+    """What DVC waits for, and evaluates the model anew for: its folder. A hub id or a server has none:
+    data/benchmark/items, which every evaluation needs."""
     title: str | None = None
     """As readers see it; null: its name."""
 
     @model_validator(mode="after")
     def _comes_from_somewhere(self) -> Self:
         source = self.from_
-        if source == BASE or source in OBJECTIVES:
+        if source in (BASE, SERVER) or source in OBJECTIVES:
             return self
         if not re.fullmatch(r"[^\s/]*(/[^\s/]+)+/?", source):
             raise ValueError(
-                f"from: {source!r} is neither {BASE}, a run of train ({', '.join(OBJECTIVES)}), a hub id "
+                f"from: {source!r} is neither {BASE}, {SERVER}, a run of train ({', '.join(OBJECTIVES)}), a hub id "
                 "(OWNER/NAME) nor a folder (write ./NAME)"
             )
         return self
@@ -718,8 +859,8 @@ class Params(Section):
     runs: dict[ObjectiveName, Run]
     """The trainings that the pipeline runs."""
     models: dict[ModelName, RegisteredModel]
-    """All models that are evaluated. The first is the base that the others are compared with, the second the one that
-    headlines are about."""
+    """All models that any profile evaluates. Of those that the chosen one does, the first is the base that the others
+    are compared with, the second the one that headlines are about."""
     profiles: dict[str, Profile]
 
     @property
@@ -727,11 +868,37 @@ class Params(Section):
         return self.profiles[self.profile]
 
     @property
+    def evaluated(self) -> dict[str, RegisteredModel]:
+        """The registered models that the chosen profile evaluates: it has what they come from."""
+        return {name: model for name, model in self.models.items() if self._is_evaluated(name, model)}
+
+    def _is_evaluated(self, name: str, model: RegisteredModel) -> bool:
+        profile = self.chosen
+        if not profile.has("evaluate"):
+            return False
+        match model.from_:
+            case "base":
+                return profile.has("train")
+            case "server":
+                return name in profile.evaluate.endpoints
+            case source:
+                return source not in OBJECTIVES or source in profile.runs()
+
+    @property
     def model_names(self) -> ModelNames:
+        """Of the models that the chosen profile evaluates, and of the runs that it trains."""
+        models = self.evaluated
+        runs = [run for run in self.runs if run in self.chosen.runs()]
         return ModelNames(
-            titles={name: model.title or name for name, model in self.models.items()},
-            runs={run: next((name for name, m in self.models.items() if m.from_ == run), "") for run in self.runs},
+            titles={name: model.title or name for name, model in models.items()},
+            runs={run: next((name for name, m in models.items() if m.from_ == run), "") for run in runs},
         )
+
+    @model_validator(mode="after")
+    def _profile_exists(self) -> Self:
+        if self.profile not in self.profiles:
+            raise ValueError(f"no profile {self.profile!r}; there are: {', '.join(self.profiles)}")
+        return self
 
     @model_validator(mode="after")
     def _runs_are_those_of_the_code(self) -> Self:
@@ -743,9 +910,7 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _models_can_be_evaluated(self) -> Self:
-        if len(self.models) < 2:
-            raise ValueError("models: name at least two, the base first: there is nothing to compare it with")
-        if len(set(self.model_names.titles.values())) < len(self.models):
+        if len({model.title or name for name, model in self.models.items()}) < len(self.models):
             raise ValueError("models: two have the same title")
         for name, model in self.models.items():
             if name in RESERVED:
@@ -762,16 +927,10 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _servers_are_of_registered_models(self) -> Self:
-        if self.profile in self.profiles:
+        if self.chosen.has("evaluate"):
             for name in self.chosen.evaluate.endpoints:
                 if name not in self.models:
                     raise ValueError(f"evaluate.endpoints.{name}: no such model; registered: {', '.join(self.models)}")
-        return self
-
-    @model_validator(mode="after")
-    def _profile_exists(self) -> Self:
-        if self.profile not in self.profiles:
-            raise ValueError(f"no profile {self.profile!r}; there are: {', '.join(self.profiles)}")
         return self
 
 

@@ -71,12 +71,12 @@ def reply_archive() -> Path:
 
 
 def pool_hashes() -> Path:
-    """What the pools' files hold (r2i.sample.hash_cache)."""
+    """What the files of pools and benchmarks hold (r2i.importing.hash_cache)."""
     return state_folder() / "pools.sqlite"
 
 
 def pool_listings() -> Path:
-    """What pools held when they were pinned (r2i.sample.version)."""
+    """What pools and benchmarks held when they were pinned (r2i.importing.version)."""
     return state_folder() / "pools"
 
 

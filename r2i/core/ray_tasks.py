@@ -14,6 +14,7 @@ from typing import Any
 import r2i
 from r2i.core.errors import R2IError
 from r2i.core.executors import RAY_TASKS, RETRIES, Task
+from r2i.core.servers import ADDRESSES
 
 STORE_BYTES = 2**30  # of a Ray that is started here
 PASSED_ON = (
@@ -63,7 +64,8 @@ def connected_ray() -> Iterator[Any]:
     )
     code = str(Path(r2i.__file__ or "").parent.parent)
     path = os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH")]))
-    env = {"PYTHONPATH": path} | {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    passed = {name for name in os.environ if name in PASSED_ON or name.startswith(ADDRESSES)}
+    env = {"PYTHONPATH": path} | {name: os.environ[name] for name in passed}
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     try:
         ray.init(

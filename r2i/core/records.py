@@ -56,7 +56,7 @@ REGIONS = pa.schema([
     _f("region_id", _S, "hash of image_id and box"),
     _f("image_id", _S),
     _f("box", _BOX, _BOX_DOC),
-    _f("score", _F, "0 to 1, confidence that the box holds one object"),
+    _f("score", _F, "0 to 1, confidence that the box holds one object; null: not known"),
     _f("area_share", _F, "box area / image area"),
     _f("crop", _B, "JPEG bytes of the box, upscaled; null unless ok"),
     _f("name", _S, "what the teacher called the object; empty where no teacher listed it"),

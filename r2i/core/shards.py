@@ -110,6 +110,9 @@ class ShardWork(ABC):
     def run(self, shards: Iterable[Shard], done: Callable[[Shard, MadeShard], None]) -> None:
         """Make each shard and hand it to `done`, which writes it. `shards` is taken from lazily."""
 
+    def require_made(self, counts: Counts) -> None:  # noqa: B027 - most work makes something or raises
+        """Raise R2IError where nothing came of the work. `counts`: the sum over all shards of the table."""
+
     def depends_on(self, shard: Shard) -> Any:
         """What else decides about this shard's rows, as JSON: beside its inputs, the params and the code."""
         return None
@@ -145,6 +148,7 @@ def make_table(work_type: type[ShardWork], file: Path, amend: Amend | None = Non
     of_each = {name: found for name, found in counts.items() if found is not None}
     if len(of_each) < len(shards):
         raise R2IError(f"{work.stage}: a shard that was made is gone from {kept.root}", "run again")
+    work.require_made(sum_counts(of_each.values()))
     with new_folder(work.output.folder) as folder:
         for name in of_each:
             kept.link(keys[name], part_path(folder, name))

@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from r2i.core.boxes import BoxUnit, place_box
+from r2i.core.boxes import place_box
 from r2i.core.ids import seed_of
+from r2i.core.images import shrunk_size
 from r2i.core.params import Crop
 from r2i.core.parse import ReplyError
 from r2i.core.prompts import load_prompt
@@ -17,6 +18,8 @@ from r2i.crop.reply import EXAMPLES, OBJECTS_FORM, UNIT_TEXTS, ListedObject, par
 from r2i.endpoint.base import Model, Picture, Reply, Request
 from r2i.endpoint.flow import Job
 
+OTHER_UNIT = {"out_of_image", "other_unit"}  # faults of a box that say: not written in `coordinates`
+
 
 def listing_job(image: Row, picture: Picture, teacher: Model, params: Crop, seed: int) -> Job[Listing]:
     """The listing of one image, by one call."""
@@ -26,9 +29,10 @@ def listing_job(image: Row, picture: Picture, teacher: Model, params: Crop, seed
 
 
 def ask_objects(image: Row, picture: Picture, params: Crop, seed: int) -> Request:
-    """What is asked about one image (a row of IMAGES)."""
+    """What is asked about one image (a row of IMAGES). `picture`: as it is sent, within params.max_pixels."""
     prompt = load_prompt("crop", "list", params.prompts)
-    scale = UNIT_TEXTS[params.coordinates].format(width=image["width"], height=image["height"])
+    width, height = shrunk_size(image["width"], image["height"], params.max_pixels)
+    scale = UNIT_TEXTS[params.coordinates].format(width=width, height=height)
     example = ", ".join(str(x) for x in EXAMPLES[params.coordinates])
     return Request(
         prompt=prompt.fill(scale=scale, example=example), images=(picture,), sampling=params.listing,
@@ -37,23 +41,31 @@ def ask_objects(image: Row, picture: Picture, params: Crop, seed: int) -> Reques
 
 
 def read_listing(image: Row, request: Request, reply: Reply, params: Crop) -> Listing:
-    """A failed or unreadable reply is `failed`: it says nothing about the image."""
+    """A failed or unreadable reply is `failed`: it says nothing about the image.
+
+    Where nothing but the teacher looks at the boxes (method `teacher`), one that can't be in the unit that was asked
+    for leaves the image's others `unit_in_doubt`.
+    """
     kind = params.teacher.kind if params.teacher else ""
-    call = call_of(kind, request, reply)
+    call = call_of(kind, request, reply, params.max_pixels)
     if reply.status != OK:
         return Listing((), (), FAILED, f"listing_{reply.reason}", call)
     try:
         listed, repaired = parse_objects(reply.text)
     except ReplyError:
         return Listing((), (), FAILED, "listing_unparsable", call)
-    objects, refused = sort_out(listed, params.coordinates, image["width"], image["height"])
+    objects, refused = sort_out(listed, params, image["width"], image["height"])
     if len(objects) < params.min_objects:
-        return Listing((), (), REJECTED, "too_few_objects", call, repaired)
+        refused += tuple(Refused(*item, "too_few_objects") for item in objects)
+        return Listing((), refused, REJECTED, "too_few_objects", call, repaired)
+    if params.method == "teacher" and any(item.reason in OTHER_UNIT for item in refused):
+        refused += tuple(Refused(*item, "unit_in_doubt") for item in objects)
+        objects = ()
     return Listing(objects, refused, OK, "", call, repaired)
 
 
 def sort_out(
-    listed: Sequence[ListedObject], unit: BoxUnit, width: int, height: int
+    listed: Sequence[ListedObject], params: Crop, width: int, height: int
 ) -> tuple[tuple[Named, ...], tuple[Refused, ...]]:
     """Objects that can be used, and the others: `no_name`, `not_unique`, or the fault of the box.
 
@@ -61,9 +73,10 @@ def sort_out(
     there twice contradicts itself: the object does not appear once, so none of them is used.
     """
     names = Counter(normalise(item.label) for item in listed)
+    shown = shrunk_size(width, height, params.max_pixels)
     objects, refused = [], []
     for item in listed:
-        box, reason = place_box(item.box, unit, width, height)
+        box, reason = place_box(item.box, params.coordinates, width, height, shown=shown)
         name = normalise(item.label)
         if not name:
             reason = "no_name"

@@ -1,6 +1,6 @@
 """From what a finder says about an image to the rows of the region table.
 
-A finder (`contours`, `sam2`, `teacher+sam2`) proposes tight boxes with a score. Each box first gets its context
+A finder (`crop.method`) proposes tight boxes, with a score where it can judge them. Each box first gets its context
 (`drawing.cut`), then passes the rules: the box that is checked is the box that is cropped.
 """
 
@@ -83,9 +83,9 @@ def judge_candidates(
 ) -> list[tuple[Candidate, str]]:
     """Give each candidate its context, then a reason to drop it, or "" to keep it.
 
-    Best score first, ties by position; candidates that end up with one and the same box count once.
-    Rules, in order: `low_score`, `low_stability`, `too_large`, `too_small`, `extreme_aspect`, `overlap` (with a
-    better box that passed the rules before), `over_limit`.
+    Best score first, then the order of the teacher's list, then position; candidates that end up with one and the
+    same box count once. Rules, in order: `low_score`, `low_stability`, `too_large`, `too_small`, `extreme_aspect`,
+    `overlap` (with a better box that passed the rules before), `over_limit`.
     """
     framed = [c._replace(box=frame_box(c.box, cut, width, height)) for c in candidates]
     faults = sorted(((find_fault(c, params, width, height), c) for c in framed), key=lambda pair: _rank(pair[1]))
@@ -107,16 +107,16 @@ def judge_candidates(
     return [(candidate, "over_limit" if candidate.box in over else fault) for candidate, fault in judged]
 
 
-def _rank(candidate: Candidate) -> tuple[float, Box, str]:
-    """Best score first, ties by position, whatever the order of arrival."""
-    return -candidate.score, candidate.box, candidate.name
+def _rank(candidate: Candidate) -> tuple[float, int, Box, str]:
+    """Best score first, ties by the place in the teacher's list, then by position: whatever the order of arrival."""
+    return -(candidate.score or 0.0), candidate.place, candidate.box, candidate.name
 
 
 def find_fault(candidate: Candidate, params: Crop, width: int, height: int) -> str:
     """What is wrong with one framed box by itself; "" where nothing is."""
     left, top, right, bottom = candidate.box
     sides = sorted((right - left, bottom - top))
-    if candidate.score < params.min_score:
+    if candidate.score is not None and candidate.score < params.min_score:
         return "low_score"
     if candidate.stability < params.min_stability:
         return "low_stability"

@@ -16,16 +16,16 @@ from r2i.core import paths
 from r2i.core.catalogue import IMAGES, REGIONS
 from r2i.core.fingerprint import library_versions, machine
 from r2i.core.images import file_sha256
-from r2i.core.metrics import count_statuses, require_ok_counts
-from r2i.core.params import Endpoint, Params
+from r2i.core.metrics import count_statuses, remedy_for, require_ok_counts
+from r2i.core.params import Crop, Endpoint, Params
 from r2i.core.photos import Photos
 from r2i.core.progress import track
-from r2i.core.records import FAILED, OK
+from r2i.core.records import FAILED, OK, REJECTED
 from r2i.core.shards import Counts, Shard, sum_counts
 from r2i.core.spool import Spool
 from r2i.core.tables import Row
 from r2i.crop.finders import Finding, Listing, make_finder
-from r2i.crop.grounding import listing_job
+from r2i.crop.grounding import OTHER_UNIT, listing_job
 from r2i.crop.regions import SEGMENTER_ERROR, find_regions_of, row_without_box
 from r2i.endpoint.base import Picture
 from r2i.endpoint.flow import Job
@@ -34,6 +34,8 @@ from r2i.endpoint.shard_jobs import JobWork
 
 LIBRARIES = ("pycocotools", "sam2", "torchvision")  # beside those of all shards
 SIZE = ["image_id", "width", "height", "status"]
+FEW = 1 / 3  # of the images without a region: a warning
+DOUBT = 1 / 20  # of the boxes in another unit than asked for: a warning
 NOTES = 5  # failures that are told on stderr; the table has them all
 STRIKES = 3  # processes that die over one image before it is given up
 DIED = "segmenter_died"  # reason of an image that repeatedly killed its process
@@ -61,29 +63,33 @@ class CropWork(JobWork[Listing]):
 
     def endpoints(self) -> dict[str, Endpoint]:
         params = self.params.chosen.crop
-        return {"teacher": params.teacher} if params.method == "teacher+sam2" and params.teacher else {}
+        return {"teacher": params.teacher} if params.asks_teacher and params.teacher else {}
 
     def depends_on(self, shard: Shard) -> Any:
         """The segmenter, too: names of local files stand for their content, and its sums differ by machine."""
         params = self.params.chosen.crop
-        if params.method == "contours":
+        if not params.runs_sam2:
             return super().depends_on(shard)
         files = [Path(params.sam2_model), Path(params.sam2_config)]
         found = [file_sha256(path) if path.is_file() else "" for path in files]
         return [super().depends_on(shard), found, library_versions(LIBRARIES), machine()]
 
     def gpus(self) -> int:
-        return int(self.params.chosen.crop.method != "contours") or super().gpus()
+        return int(self.params.chosen.crop.runs_sam2) or super().gpus()
 
     def start(self, shard: Shard) -> Iterable[Job[Listing]]:
+        """Raises R2IError where the finder can't be made: before a call is paid for whose reply nobody could use."""
         params, seed = self.params.chosen.crop, self.params.seed
+        if self.finder is None:
+            self.finder = make_finder(params, self.params.chosen.drawing.cut, self.listings)
         images = shard.ok_rows(IMAGES, SIZE)
         names = [image["image_id"] for image in images]
         pictures = read_images(Photos.of(self.params), names, folder=shard.files[IMAGES.name])
         images = sort_by_picture(images, pictures, lambda image: image["image_id"])
         self.begun[shard.name] = BegunCrop(images, pictures, Spool(paths.REGIONS.parent))
         if teacher := self.models.get("teacher"):
-            return (listing_job(image, pictures[image["image_id"]], teacher, params, seed) for image in images)
+            sent = ((image, pictures[image["image_id"]].within(params.max_pixels)) for image in images)
+            return (listing_job(image, picture, teacher, params, seed) for image, picture in sent)
         return ()
 
     def finish(self, shard: Shard, results: Sequence[Listing]) -> tuple[list[Row], Counts]:
@@ -91,10 +97,13 @@ class CropWork(JobWork[Listing]):
         self.listings.clear()
         self.listings.update(zip((image["image_id"] for image in images), results, strict=False))
         rows: list[Row] = []
+        with_region = 0
         for image in track(images, f"crop {shard.name}"):
-            for row in self._regions_of(image["image_id"], pictures):
+            found = self._regions_of(image["image_id"], pictures)
+            with_region += any(row["status"] == OK for row in found)
+            for row in found:
                 rows.append(row if row["crop"] is None else row | {"crop": spool.keep(row["crop"])})
-        return rows, {**count_statuses(rows), "images": len(images)}
+        return rows, {**count_statuses(rows), "images": len(images), "with_region": with_region}
 
     def is_settled(self, rows: Sequence[Mapping[str, Any]]) -> bool:
         """A GPU that was full may have room the next time."""
@@ -110,22 +119,9 @@ class CropWork(JobWork[Listing]):
             if tries > STRIKES:
                 self._note(f"{image_id}: {STRIKES} processes died over it")
                 return [row_without_box(image_id, FAILED, DIED)]
-            if self.finder is None:
-                self.finder = self._make_finder()
             return find_regions_of(
                 image_id, pictures[image_id].load(), self._find, self.params.chosen.crop, self.params.chosen.drawing.cut
             )
-
-    def _make_finder(self) -> Any:
-        params, cut = self.params.chosen.crop, self.params.chosen.drawing.cut
-        finder = make_finder(params, cut, self.listings)
-        if params.method != "contours":
-            import torch
-
-            # sums depend on the number of threads in their last bits: one, so that every executor gives the same
-            # bytes. GPUs don't care; on CPUs several workers use the cores, an image on each
-            torch.set_num_threads(1)
-        return finder
 
     def _find(self, image_id: str, image: Image.Image) -> Finding:
         try:
@@ -157,14 +153,57 @@ def count_tries(image_id: str) -> Iterator[int]:
         file.unlink(missing_ok=True)
 
 
-def require_regions(folder: Path, counts: Mapping[str, Counts]) -> None:
+def require_regions(folder: Path, counts: Mapping[str, Counts], params: Crop) -> None:
     """Raise TableError where there is no region at all. `counts`: of each shard."""
-    total = sum_counts(counts.values())
-    require_ok_counts(total, "region", "loosen the crop section of the profile in params.yaml")
+    require_ok_counts(sum_counts(counts.values()), "region", remedies_of(params))
+
+
+def remedies_of(params: Crop) -> dict[str, str]:
+    """What helps where a reason leaves images without a region."""
+    if params.method != "contours":
+        return _REMEDIES
+    quiet = "; contours are for rendered scenes, photographs want another crop.method (docs/photographs.md)"
+    return {
+        name: text + quiet * (name in ("", "no_region", "low_score", "too_large")) for name, text in _REMEDIES.items()
+    }
+
+
+_UNIT = "name in crop.coordinates the unit in which the teacher writes boxes (docs/photographs.md)"
+_REMEDIES = {
+    "": "look at the crop section of the profile in params.yaml",
+    "no_region": "nothing stands out in these images",
+    "low_score": "lower crop.min_score",
+    "low_stability": "lower crop.min_stability",
+    "too_large": "raise crop.max_area_share",
+    "too_small": "lower crop.min_side",
+    "extreme_aspect": "raise crop.max_box_aspect",
+    "too_few_objects": "lower crop.min_objects, or take a stronger teacher",
+    "listing_": "the teacher's calls failed: see that its server runs, and what it said (`calls` in metrics/crop.json)",
+    "listing_unparsable": "the teacher doesn't write the JSON that it is asked for: take another one",
+    "listing_truncated": "raise crop.listing.max_tokens",
+    **dict.fromkeys((*OTHER_UNIT, "unit_in_doubt"), _UNIT),
+    **dict.fromkeys((SEGMENTER_ERROR, DIED), "see the errors above: less crop.points_per_batch takes less memory"),
+}
+
+
+def warnings_of(counts: Counts, params: Crop) -> list[str]:
+    """What a reader of the rows should know. `counts`: of all shards."""
+    told = []
+    images, lost = counts["images"], counts["images"] - counts["with_region"]
+    if lost > FEW * images:
+        told.append(
+            f"{lost:,} of {images:,} images have no region: {remedy_for(counts['reason'], remedies_of(params))}"
+        )
+    doubted = sum(counts["reason"].get(f"{REJECTED}: {name}", 0) for name in (*OTHER_UNIT, "unit_in_doubt"))
+    if doubted > DOUBT * counts["rows"]:
+        told.append(
+            f"{doubted:,} of {counts['rows']:,} boxes are not in {params.coordinates}, as far as one can see: {_UNIT}"
+        )
+    return told
 
 
 def summarise(counts: Counts, folder: Path = REGIONS.folder) -> dict[str, Any]:
-    """The metrics of the stage: the funnel, images seen, regions kept of each on average, and their median area.
+    """The metrics of the stage: the funnel, images seen and with a region, regions kept of each, their median area.
 
     `folder`: the table, for the areas.
     """

@@ -1,6 +1,7 @@
 """Regions by SAM 2: every mask on a grid of points, or a teacher's boxes refined to masks.
 
-The image is encoded once, whatever is asked about it.
+The image is encoded once, whatever is asked about it. The model is loaded before the first call of a teacher is made,
+and goes to the GPU with the first image.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,12 +12,10 @@ from PIL import Image
 
 from r2i.core.boxes import Box, area, iou
 from r2i.core.drawing import frame_box
-from r2i.core.errors import R2IError
 from r2i.core.params import Crop, Cut
-from r2i.core.records import OK
-from r2i.crop.finders import Candidate, Finder, Finding, Listing, Mask, Named, Refused
+from r2i.crop.finders import Candidate, Finder, Finding, Listing, Mask, Named, Refused, listing_of
 from r2i.crop.regions import find_fault
-from r2i.crop.segmenter import fit_predictor, load_segmenter, precision
+from r2i.crop.segmenter import at_work, fit_predictor, load_segmenter
 
 LEAST_SCORE = 0.5  # of masks that are worth a row; `crop.min_score` decides what is kept
 SAME_IOU = 0.7  # masks of neighbouring points whose tight boxes overlap by more are one object found again
@@ -38,7 +37,7 @@ def load_sam2(params: Crop, cut: Cut) -> Finder:
     fit_predictor(masks.predictor)
 
     def find(image_id: str, image: Image.Image) -> Finding:
-        with precision(model):
+        with at_work(model):
             found = masks.generate(np.array(image))
         return Finding(candidates_of(found, params, cut, *image.size))
 
@@ -53,19 +52,15 @@ def load_refiner(params: Crop, listings: Mapping[str, Listing]) -> Finder:
     predictor = fit_predictor(SAM2ImagePredictor(model))
 
     def find(image_id: str, image: Image.Image) -> Finding:
-        if image_id not in listings:
-            raise R2IError(f"no listing of image {image_id}", "this is a defect in the stage")
-        listing = listings[image_id]
-        if listing.status != OK:
-            return Finding([], (), listing.status, listing.reason, listing.call)
+        listing = listing_of(listings, image_id)
         candidates: list[Candidate] = []
         refused = list(listing.refused)
         if listing.objects:
-            with precision(model):
+            with at_work(model):
                 predictor.set_image(np.array(image))
             for start in range(0, len(listing.objects), params.points_per_batch):
                 part = listing.objects[start : start + params.points_per_batch]
-                with precision(model):
+                with at_work(model):
                     logits, scores, _ = predictor.predict(
                         box=np.array([item.box for item in part], np.float32),
                         multimask_output=False, return_logits=True,
@@ -75,7 +70,7 @@ def load_refiner(params: Crop, listings: Mapping[str, Listing]) -> Finder:
                 candidates += kept
                 refused += lost
         predictor.reset_predictor()
-        return Finding(candidates, tuple(refused), listing=listing.call)
+        return listing.finding(candidates, refused)
 
     return find
 
@@ -135,7 +130,7 @@ def merge_duplicates(candidates: Sequence[Candidate], params: Crop, cut: Cut, wi
         candidate = candidates[i]
         framed = candidate._replace(box=frame_box(candidate.box, cut, width, height))
         bad = bool(find_fault(framed, params, width, height))
-        return bad, -candidate.score, -candidate.stability, candidate.box, -area(candidate.box)
+        return bad, -(candidate.score or 0.0), -candidate.stability, candidate.box, -area(candidate.box)
 
     order = sorted(range(len(candidates)), key=rank)
     boxes = torch.tensor([candidates[i].box for i in order], dtype=torch.float64)

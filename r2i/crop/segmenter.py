@@ -1,6 +1,7 @@
 """A SAM 2 model (package `sam2`) from the hub or from a local checkpoint: both are built the same way."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ STRIDES = (4, 8, 16)  # of the feature maps, pixels of the model's input
 
 
 def load_segmenter(params: Crop) -> Any:
-    """The model in evaluation mode, float32, on the GPU if there is one. Raises R2IError."""
+    """The model in evaluation mode, float32, on the CPU until `at_work`. Raises R2IError."""
     try:
         import pycocotools.mask  # noqa: F401
         import sam2.build_sam  # noqa: F401
@@ -40,7 +41,7 @@ def load_segmenter(params: Crop) -> Any:
             f"{checkpoint} holds no weights of the SAM 2 model that {config.name} describes ({_short(error)})",
             "check crop.sam2_model and crop.sam2_config",
         ) from error
-    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    return model.eval()
 
 
 def find_files(params: Crop) -> tuple[Path, Path]:
@@ -116,11 +117,25 @@ def fit_predictor(predictor: Any) -> Any:
     return predictor
 
 
-def precision(model: Any) -> AbstractContextManager[Any]:
-    """bfloat16 where it pays and is exact enough: on CUDA; on the CPU float32."""
+@contextmanager
+def at_work(model: Any) -> Iterator[None]:
+    """The model on the GPU if there is one, in bfloat16 there: it pays and is exact enough; on the CPU float32.
+
+    One thread on the CPU: sums depend on their number in the last bits, and every executor gives the same bytes.
+    Several workers use the cores, an image on each.
+    """
     import torch
 
-    return torch.autocast("cuda", torch.bfloat16) if model.device.type == "cuda" else nullcontext()
+    gpu = torch.cuda.is_available()
+    if gpu and model.device.type != "cuda":
+        model.to("cuda")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.autocast("cuda", torch.bfloat16) if gpu else nullcontext():
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _short(error: Exception) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from r2i.core.fingerprint import machine
 from r2i.core.params import Endpoint, Params
+from r2i.core.records import OK
 from r2i.core.shards import Counts, MadeShard, Shard, ShardWork
 from r2i.endpoint.base import Model, ServedModel
 from r2i.endpoint.flow import Job, JobList, run_job_lists
@@ -99,6 +100,9 @@ class JobWork(ShardWork, Generic[T]):
 
     def gpus(self) -> int:
         return int(any(one.kind == "local" for one in self.endpoints().values()))
+
+    def require_made(self, counts: Counts) -> None:
+        Ledger.of(counts.get("calls", {}), {}).require_replies(self.stage, counts.get("status", {}).get(OK, 0))
 
     def call_metrics(self, counts: Counts) -> dict[str, Any]:
         """`calls` of the stage's metrics, out of the counts of all shards."""

@@ -32,11 +32,13 @@ def predict(
     meanwhile: memory does not. Each view of each item is a job of its own, so that the calls to a server wait for no
     others. Raises TableError where there is no ok item, or where every call failed.
     """
+    ledger = ledger if ledger is not None else Ledger()
     with Shelf(scratch) as shelf:
         kept = [shelf.put(item) for item in items if item["status"] == OK]
         asks = [ask for item in kept for ask in plan(item, cfg, seed)]
         found = run_jobs((ask_job(model, kind, ask, cfg.zoom, cut) for ask in asks), ledger, len(asks))
     rows = [row for given in found for row in given]
+    ledger.require_replies("evaluate", sum(row["status"] == OK for row in rows))
     require_ok(rows, "reply", "look at metrics/benchmark.json, then see that the model can be called")
     return rows
 

@@ -9,7 +9,7 @@ import os
 import re
 import tokenize
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -62,6 +62,39 @@ class Record:
         return next((self.values[name] for name in names if self.values.get(name) is not None), None)
 
 
+@dataclass
+class ColumnUse:
+    """Which columns the records of a dataset have (`there`), and which names were looked up in them (`asked`)."""
+
+    there: dict[str, None] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
+
+    @property
+    def unused(self) -> list[str]:
+        """Columns that nothing was read from, in the order of the file."""
+        return [name for name in self.there if name not in self.asked]
+
+    def watch(self, record: Record) -> Record:
+        """The record, whose look-ups are noted from now on."""
+        self.there |= dict.fromkeys(record.values)
+        return replace(record, values=_Watched(record.values, self.asked))
+
+
+class _Watched(Mapping[str, Any]):
+    def __init__(self, values: Mapping[str, Any], asked: set[str]) -> None:
+        self.values_of, self.asked = values, asked
+
+    def __getitem__(self, name: str) -> Any:
+        self.asked.add(name)
+        return self.values_of[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values_of)
+
+    def __len__(self) -> int:
+        return len(self.values_of)
+
+
 def read_text(cell: Any) -> str:
     """A cell as text: null and NaN are empty, 3.0 is "3"."""
     if cell is None or cell != cell:
@@ -99,10 +132,11 @@ def _read_literal(text: str) -> Any:
 @dataclass(frozen=True)
 class Columns:
     """`needed`: columns without which a file is another dataset, each as its possible names. `wanted`: those that are
-    read; None: all."""
+    read; None: all. `remedy`: where one is missing."""
 
     needed: Sequence[Names]
     wanted: Collection[str] | None = None
+    remedy: str = REMEDY
 
     def missing(self, names: Collection[str]) -> list[str]:
         return [" or ".join(either) for either in self.needed if not any(name in names for name in either)]
@@ -110,7 +144,9 @@ class Columns:
     def choose(self, file: Path, names: Sequence[str]) -> list[str]:
         """Those of `names` that are read. Raises TableError where a needed one is missing or stands there twice."""
         if missing := self.missing(names):
-            raise TableError(f"{file} has no column {', '.join(missing)}; it has {', '.join(names) or 'none'}", REMEDY)
+            raise TableError(
+                f"{file} has no column {', '.join(missing)}; it has {', '.join(names) or 'none'}", self.remedy
+            )
         read = [name for name in names if self.wanted is None or name in self.wanted]
         if twice := sorted({name for name in read if name and read.count(name) > 1}):
             raise TableError(f"{file} has two columns {', '.join(twice)}", "rename one: nobody knows which is meant")
@@ -122,16 +158,17 @@ def read_records(
     needed: Sequence[Names],
     wanted: Collection[str] | None = None,
     splits: Literal["all", "one"] = "all",
+    remedy: str = REMEDY,
 ) -> Iterator[Record]:
     """All records of a file, or of the files of one kind below a folder, in order of their names.
 
-    `needed`, `wanted`: see Columns. `splits`: see list_files.
+    `needed`, `wanted`, `remedy`: see Columns. `splits`: see list_files.
     Memory holds a few records and the Parquet page that they are in. A record that can't be read is one with a fault.
     Raises TableError where there is no record, or where a file lacks a column, is cut, or is not what its name says.
     """
     found = False
     for file in list_files(path, splits):
-        for number, values in _read_file(file, Columns(needed, wanted)):
+        for number, values in _read_file(file, Columns(needed, wanted, remedy)):
             found = True
             yield Record(values or {}, file, number, "" if values is not None else TORN)
     if not found:
@@ -369,11 +406,11 @@ def _holds_rows(fields: list[str], columns: int, delimiter: str) -> bool:
 
     Commas are common in text: there both parts must have some.
     """
-    for place, field in enumerate(fields):
-        if "\n" not in field:
+    for place, text in enumerate(fields):
+        if "\n" not in text:
             continue
-        before = field[: field.index("\n")].count(delimiter)
-        after = field[field.rindex("\n") :].count(delimiter)
+        before = text[: text.index("\n")].count(delimiter)
+        after = text[text.rindex("\n") :].count(delimiter)
         if (before, after) == (columns - 1 - place, place) and (delimiter == "\t" or (before and after)):
             return True
     return False

@@ -18,7 +18,7 @@ from r2i.core.progress import track
 from r2i.core.records import FAILED, OK, REJECTED
 from r2i.core.spool import TarSpool
 from r2i.core.tables import Row
-from r2i.sample.hash_cache import HashCache
+from r2i.importing.hash_cache import HashCache
 from r2i.sample.inspection import Inspection, InspectionTask
 from r2i.sample.near import NearDuplicates
 from r2i.sample.pools import Offer
@@ -27,6 +27,11 @@ from r2i.sample.workers import InspectionPool
 BROKEN = {  # could not be processed: failed, not rejected
     "unreadable", "truncated", "decompression_bomb", "changed", "file_too_large", "side_too_long", "unknown_scale",
 }  # fmt: skip
+REMEDIES = {  # where no image is left
+    "": "put other images into the pools (docs/photographs.md says which files are read)",
+    "too_small": "lower sample.min_side, or put larger images into the pools",
+    "extreme_aspect": "raise sample.max_aspect",
+}
 INSPECTION = "r2i.sample.inspection"
 LIBRARIES = ("imagehash", "numpy", "pillow", "scipy")  # that decide what is seen in an image
 ALL_POOLS = ""  # the one quota of pools without shares

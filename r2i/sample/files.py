@@ -20,7 +20,7 @@ from r2i.core.errors import R2IError
 from r2i.core.images import MAX_BYTES, sha256
 from r2i.core.params import Pool
 from r2i.core.photos import BATCH, image_values, name_text
-from r2i.sample.hash_cache import ImageEntry
+from r2i.importing.hash_cache import ImageEntry
 
 SUFFIXES = {"tar": (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"), "parquet": (".parquet",)}
 COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")  # gzip, bzip2, xz

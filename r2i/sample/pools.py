@@ -16,9 +16,9 @@ from r2i.core.ids import make_id
 from r2i.core.images import jpeg_bytes, sha256
 from r2i.core.params import Pool
 from r2i.core.photos import name_text, pool_path, pool_root
+from r2i.importing.hash_cache import HashCache, ImageEntry
 from r2i.mini.world import Thing, render_scene
 from r2i.sample.files import SUFFIXES, is_compressed, read_entries, walk_files
-from r2i.sample.hash_cache import HashCache, ImageEntry
 
 TRAIN_SCENES = 1  # second word of every seed; the benchmark draws its scenes with another
 THREADS = 16  # that hash files; they mostly wait for the disk

@@ -35,7 +35,9 @@ def fitting_rows(rows: list[Row], processor: Any, dapo: Dapo) -> tuple[list[Row]
     Raises R2IError where fewer than one rollout batch are left.
     """
     count = token_counter(processor)
-    fits, left_out = [], {"too_long": 0, "unfit": 0}
+    fits: list[Row] = []
+    too_long: list[int] = []  # tokens of each
+    left_out = {"too_long": 0, "unfit": 0}
     for row in rows:
         try:
             tokens = count(row["prompt"], *read_size(row["image"]))
@@ -45,11 +47,24 @@ def fitting_rows(rows: list[Row], processor: Any, dapo: Dapo) -> tuple[list[Row]
         if tokens <= dapo.max_prompt:
             fits.append(row)
         else:
-            left_out["too_long"] += 1
+            too_long.append(tokens)
+    left_out["too_long"] = len(too_long)
     if len(fits) < dapo.rollout_prompts:
         raise R2IError(
             f"{len(fits)} train rows are fewer than one rollout batch of {dapo.rollout_prompts} prompts "
             f"({left_out['too_long']} more are over {dapo.max_prompt} tokens, {left_out['unfit']} unfit)",
-            "sample more images, lower vote.min_agreement or dapo.rollout_prompts",
+            _remedy(len(fits), sorted(too_long), left_out["unfit"], dapo),
         )
     return fits, left_out
+
+
+def _remedy(fits: int, too_long: list[int], unfit: int, dapo: Dapo) -> str:
+    """What would fill a batch. `too_long`: the tokens of each such row, fewest first."""
+    lacking = dapo.rollout_prompts - fits
+    if lacking <= len(too_long):
+        enough, most = too_long[lacking - 1], too_long[-1]
+        return f"raise dapo.max_prompt: {enough} fill a batch, {most} take all rows; or lower dapo.max_pixels"
+    more = "lower dapo.rollout_prompts, or make more rows: metrics/overlay.json counts why others are none"
+    if too_long:
+        return f"raise dapo.max_prompt to {too_long[-1]}, and {more}"
+    return f"their images can't be read or are too narrow: make the rows anew; or {more}" if unfit >= lacking else more

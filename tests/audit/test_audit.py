@@ -269,7 +269,7 @@ def test_the_stage_survives_tables_without_rows(workdir: Path, image: Image.Imag
     metrics = read_metrics()
     assert metrics["available"] is True
     assert metrics["regions"]["recall"] == {"n": 3, "value": 0.666667}
-    assert metrics["votes"]["kept"] == {"n": 0, "value": None}
+    assert {"questions", "answers", "votes", "train"}.isdisjoint(metrics)
     assert metrics["contamination"]["shared_image_ids"] == 1
 
 

@@ -231,7 +231,9 @@ def test_the_bytes_are_the_same_every_time_and_the_card_says_what_it_is(made: Pa
 def test_the_command_names_what_was_left_out_and_warns_of_seen_images(chain: Path) -> None:
     runner = CliRunner()
     nothing = runner.invoke(app, ["benchmark", "build", "trial"])
-    assert nothing.exit_code == 1 and "--unreviewed" in nothing.output and not paths.BENCHMARKS.exists()
+    assert nothing.exit_code == 1 and "or take them: --trained" in nothing.output and not paths.BENCHMARKS.exists()
+    unseen = runner.invoke(app, ["benchmark", "build", "trial", "--trained"])
+    assert unseen.exit_code == 1 and "--unreviewed" in unseen.output
     done = runner.invoke(app, ["benchmark", "build", "trial", "--unreviewed", "--trained"])
     assert done.exit_code == 0, done.output
     assert "0 verified by people" in done.output and "leave these out of the training" in done.output

@@ -1,5 +1,6 @@
 """Every checked-in profile parses; what is wrong is named."""
 
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -8,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from r2i.core.errors import ParamsError
-from r2i.core.params import BenchmarkKind, BenchmarkSource, Pool, load_params
+from r2i.core.params import CROP_TAKES, BenchmarkKind, BenchmarkSource, Crop, Pool, load_params
 
 FILE = Path(__file__).parents[2] / "params.yaml"
 
@@ -100,6 +101,28 @@ def test_a_param_that_a_kind_of_benchmark_would_ignore_is_refused_by_name(kind: 
         else:
             with pytest.raises(ValidationError, match=f"kind: {kind} takes no {name}"):
                 BenchmarkSource.model_validate(given | {name: value})
+
+
+@pytest.mark.parametrize("method", get_args(Crop.model_fields["method"].annotation))
+def test_a_param_that_a_method_of_crop_would_ignore_is_refused_by_name(method: str) -> None:
+    """Whatever the section has is read by all methods, or by those that the section names."""
+    given = {"method": method, "min_side": 4, "per_image": 3}
+    given |= {"teacher": {}} if "teacher" in method else {}
+    assert Crop.model_validate(given)
+    others = {
+        "sam2_model": "x.pt", "sam2_config": "x.yaml", "sam2_sha256": "0", "points_per_side": 3, "points_per_batch": 3,
+        "teacher": {}, "listing": {}, "prompts": "mine", "max_pixels": 9, "coordinates": "pixels", "min_objects": 1,
+        "min_score": 0.1, "min_stability": 0.1,
+    }  # fmt: skip
+    everywhere = {"max_area_share": 0.2, "max_box_aspect": 2, "max_iou": 0.1, "choose": "diverse"}
+    assert {*given, *others, *everywhere, "teacher"} == set(Crop.model_fields)
+    assert Crop.model_validate(given | everywhere)
+    for name, value in others.items():
+        if name in CROP_TAKES[method]:
+            assert Crop.model_validate(given | {name: value})
+        else:
+            with pytest.raises(ValidationError, match=rf"method: {re.escape(method)} takes no {name}"):
+                Crop.model_validate(given | {name: value})
 
 
 def test_a_param_that_says_what_holds_anyway_is_let_be() -> None:

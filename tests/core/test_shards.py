@@ -135,10 +135,10 @@ def test_one_changed_reply_costs_one_shard(params: Path) -> None:
 def test_another_threshold_makes_all_shards_anew_and_the_old_one_finds_its_own(params: Path) -> None:
     make_table(VoteWork, params)
     first, made = table(), kept()
-    edit(params, "vote: {min_agreement: 6", "vote: {min_agreement: 7")
+    edit(params, "min_agreement: 6", "min_agreement: 7")
     make_table(VoteWork, params)
     assert len(kept()) == 16
-    edit(params, "vote: {min_agreement: 7", "vote: {min_agreement: 6")
+    edit(params, "min_agreement: 7", "min_agreement: 6")
     make_table(VoteWork, params)
     assert table() == first and made.items() <= kept().items()
 

@@ -28,7 +28,7 @@ TIGHT, SQUARE = Cut(margin=0.0), Cut(margin=0.0, square=True)
 
 
 def settings(**changes: object) -> Crop:
-    plain = {"method": "contours", "min_side": 5, "per_image": 10}
+    plain = {"method": "sam2", "min_side": 5, "per_image": 10}
     return Crop.model_validate(plain | changes)
 
 

@@ -5,14 +5,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from r2i.core.boxes import place_box
-from r2i.core.params import Crop
+from r2i.core.images import jpeg_bytes
+from r2i.core.params import Crop, Cut
 from r2i.core.parse import ReplyError
 from r2i.core.prompts import load_prompt
 from r2i.core.tables import Row
-from r2i.crop.finders import Listing, Named, Refused
-from r2i.crop.grounding import listing_job
+from r2i.crop.finders import Listing, Named, Refused, make_finder
+from r2i.crop.grounding import ask_objects, listing_job
+from r2i.crop.regions import find_regions_of
 from r2i.crop.reply import OBJECTS_FORM, ListedObject, parse_objects
 from r2i.endpoint.base import Picture, Reply, Request
 from r2i.endpoint.flow import run_jobs
@@ -152,9 +155,55 @@ def test_bad_boxes_and_empty_labels_are_refused_beside_good_ones() -> None:
 
 
 @pytest.mark.parametrize("said", [[], [CLOCK, MUG], [CLOCK, MUG, CLOCK], [CLOCK, MUG, KEY | {"bbox_2d": [9, 9, 1, 1]}]])
-def test_an_image_with_too_few_usable_objects_is_passed_over(said: list[Any]) -> None:
+def test_an_image_with_too_few_usable_objects_is_passed_over_and_says_what_became_of_each(said: list[Any]) -> None:
     listing = listing_of(said)
     assert (listing.objects, listing.status, listing.reason) == ((), "rejected", "too_few_objects")
+    assert len(listing.refused) == len(said)
+    assert {item.reason for item in listing.refused} <= {"too_few_objects", "not_unique", "reversed"}
+
+
+# The boxes as they are listed, method `teacher`
+
+ALONE = {"method": "teacher", "min_objects": 1}
+
+
+def test_without_a_segmenter_the_boxes_are_the_listed_ones_and_have_no_score() -> None:
+    listing = listing_of([KEY, CLOCK, MUG], **ALONE)
+    cfg = Crop.model_validate(CFG | ALONE | {"per_image": 2})
+    find = make_finder(cfg, Cut(margin=0.0), {"image-1": listing})
+    rows = find_regions_of("image-1", jpeg_bytes(Image.new("RGB", (200, 100))), find, cfg, Cut(margin=0.0))
+    assert [(row["name"], row["box"], row["score"], row["reason"]) for row in rows] == [
+        ("key", (140, 70, 150, 80), None, ""),
+        ("red clock", (20, 20, 60, 40), None, ""),
+        ("blue mug", (100, 50, 120, 60), None, "over_limit"),  # the one that was listed last
+    ]
+
+
+@pytest.mark.parametrize("bad", [[100, 200, 300, 1400], [0.1, 0.2, 0.3, 0.4]])
+def test_a_box_in_another_unit_leaves_the_others_in_doubt_where_nothing_else_looks_at_them(bad: list[float]) -> None:
+    said = [CLOCK | {"bbox_2d": bad}, MUG, KEY]
+    listing = listing_of(said, **ALONE)
+    assert listing.objects == ()
+    assert [item.reason for item in listing.refused][1:] == ["unit_in_doubt"] * 2
+    assert len(listing_of(said, min_objects=1).objects) == 2  # there SAM 2 judges each
+
+
+@pytest.mark.parametrize(
+    ("coordinates", "box"),
+    [("thousandths", [100, 200, 300, 400]), ("shares", [0.1, 0.2, 0.3, 0.4]), ("pixels", [10, 10, 30, 20])],
+)
+def test_pixels_are_those_of_the_image_as_it_is_sent(coordinates: str, box: list[float]) -> None:
+    """200 x 100 px are sent as 100 x 50."""
+    said = [CLOCK | {"bbox_2d": box}]
+    listing = listing_of(said, **ALONE, coordinates=coordinates, max_pixels=5000)
+    assert listing.objects == (Named("red clock", (20, 20, 60, 40)),)
+    assert json.loads(listing.call["sampling"])["max_pixels"] == 5000
+
+
+def test_the_prompt_names_the_size_of_the_image_as_it_is_sent() -> None:
+    row = image_row(1) | {"width": 200, "height": 100}
+    cfg = Crop.model_validate(CFG | ALONE | {"coordinates": "pixels", "max_pixels": 5000})
+    assert "100 wide (x) and 50 high (y)" in ask_objects(row, Picture.of(picture(9)), cfg, 0).prompt
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import yaml
 from crop.tiny_sam2 import make_checkpoint
+from endpoint.fake_server import serve
 from teacher_fakes import FakeModel, connecting
 
 import r2i.endpoint
@@ -232,6 +233,59 @@ def test_the_teacher_is_asked_first_and_a_second_run_finds_all_of_it_done(
     regions = read_table(paths.REGIONS, records.REGIONS, "crop")
     kept = [row for row in regions if row["status"] == "ok"]
     assert kept and all(row["mask"] and row["listing"] and row["name"] in OBJECTS for row in kept)
+
+
+def test_a_teacher_alone_gives_the_regions_and_a_warning_where_few_images_have_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = scenes(3)
+    write_images(pictures)
+
+    def reply(request: Any, sample: int) -> str:
+        """Of the first picture in pixels of a larger one."""
+        times = 5 if request.images[0].load() == pictures[0] else 1
+        listed = [{"bbox_2d": [times * x for x in box], "label": label} for label, box in OBJECTS.items()]
+        return json.dumps({"objects": listed}) if request.images[0].load() != pictures[1] else "[]"
+
+    monkeypatch.setattr(r2i.endpoint, "connect", connecting(FakeModel(reply)))
+    set_params(method="teacher", teacher={}, max_area_share=1.0, min_side=4)
+    assert statuses() == {
+        ("ok", ""): 3, ("rejected", "too_few_objects"): 1, ("rejected", "out_of_image"): 3
+    }  # fmt: skip
+    kept = [row for row in read_table(paths.REGIONS, records.REGIONS, "crop") if row["status"] == "ok"]
+    assert {row["name"] for row in kept} == set(OBJECTS)
+    assert all(row["crop"] and row["listing"] and row["score"] is None and row["mask"] is None for row in kept)
+    assert json.loads(paths.metrics("crop").read_text())["with_region"] == 1
+    told = capsys.readouterr().err
+    assert "warning: 2 of 3 images have no region: " in told
+    assert "warning: 3 of 7 boxes are not in thousandths" in told and "crop.coordinates" in told
+
+
+@pytest.mark.parametrize("execution", [{}, {"workers": 2}])
+def test_weights_that_are_missing_are_told_before_a_call_is_paid_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, execution: Row
+) -> None:
+    with serve() as server:
+        teacher = {"kind": "openai", "model": "m", "base_url": server.url}
+        tiny = make_checkpoint(folder)
+        set_params(execution, method="teacher+sam2", teacher=teacher, **tiny | {"sam2_model": "no-such.pt"})
+        write_images(scenes(8))
+        with pytest.raises(R2IError, match=r"no-such\.pt"):
+            main(PARAMS)
+        assert server.calls == [] and server.gets == 0
+    make_checkpoint(folder, seed=1)
+    set_params(execution, method="teacher+sam2", teacher=teacher, **tiny)
+    with pytest.raises(R2IError, match="sam2_sha256"):  # the file is another: nor is the dead server asked
+        main(PARAMS)
+
+
+def test_an_error_names_what_helps_against_the_most_common_reason() -> None:
+    write_images(scenes(2))
+    for change, remedy in (({"min_score": 1.0}, "lower crop.min_score"), ({"min_side": 500}, "lower crop.min_side")):
+        set_params(**change)
+        with pytest.raises(TableError) as caught:
+            main(PARAMS)
+        assert remedy in caught.value.remedy
 
 
 # An image that kills

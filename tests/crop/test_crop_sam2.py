@@ -35,8 +35,9 @@ TIGHT = Cut(margin=0.0)
 
 
 def settings(**changes: Any) -> Crop:
-    plain = {"method": "sam2", "min_side": 4, "per_image": 10, "points_per_side": 3}
-    return Crop.model_validate(plain | changes)
+    plain = {"method": "sam2", "min_side": 4, "per_image": 10}
+    grid = {} if "teacher" in changes else {"points_per_side": 3}
+    return Crop.model_validate(plain | grid | changes)
 
 
 def rectangle(left: int, top: int, right: int, bottom: int, height: int = 100, width: int = 100) -> np.ndarray:

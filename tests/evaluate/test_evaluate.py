@@ -214,10 +214,8 @@ def test_the_stage_asks_the_judge_about_what_no_rule_reads(tmp_path: Path, monke
     make_run(1)
     write_params(tmp_path)
     text = (tmp_path / "params.yaml").read_text()
-    judge = "judge: {endpoint: {kind: local, model: models/judge}, max_calls: 100}, prompts: mini, max_tokens: 8"
-    (tmp_path / "params.yaml").write_text(
-        text.replace("evaluate: {prompts: mini, max_tokens: 8", f"evaluate: {{{judge}")
-    )
+    judge = "judge: {endpoint: {kind: local, model: models/judge}, max_calls: 100}"
+    (tmp_path / "params.yaml").write_text(text.replace("    evaluate:\n", f"    evaluate:\n      {judge}\n"))
 
     def script(request: Request, _: int) -> str:
         return "somewhere in it, perhaps" if request.images else '{"correct": true}'

@@ -1,6 +1,7 @@
 """dvc.yaml: every stage depends on what its code means, and on the params that its script reads."""
 
 import re
+from difflib import unified_diff
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,9 @@ WORK = {  # of stages that work shard by shard: where their params are read
 
 def own_params(name: str) -> list[str]:
     """As the script's PARAMS have them."""
-    keys = STAGES[name].get("params", [])
+    files = STAGES[name].get("params", [])
     mark = {"${runs}": "{run}", "${models}": "{model}"}.get(DAG[name].get("foreach"), "")
-    return [key.removeprefix("profiles.${profile}.").replace("${key}", mark) for key in keys]
+    return [key.replace("${key}", mark) for file in files for key in file["data/code/params.yaml"]]
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -53,7 +54,7 @@ def test_a_script_names_the_params_of_its_stage(name: str) -> None:
 def test_a_stage_is_rerun_when_the_params_it_reads_change(name: str) -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in (SCRIPTS[name], *WORK.get(name, [])))
     read = set(re.findall(r"\.chosen\.(\w+)", source)) | set(re.findall(r"\bprofile\.(\w+)", source))
-    assert read == {key.split(".")[0] for key in own_params(name)} - {"seed", "profile", "runs", "models"}
+    assert read - {"has"} == {key.split(".")[0] for key in own_params(name)} - {"seed", "profile", "runs", "models"}
 
 
 def test_no_stage_before_the_audit_can_see_the_truth() -> None:
@@ -70,14 +71,40 @@ def test_no_expensive_stage_has_outputs_outside_the_cache() -> None:
         assert not uncached or name in cheap, name
 
 
-@pytest.mark.parametrize("profile", ["mini", "smoke", "paper"])
-def test_every_param_that_the_dag_names_is_written_out_in_every_profile(profile: str) -> None:
-    """DVC reads the file, not our defaults: a key left to its default stops `dvc repro`."""
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+DATA_ONLY = ("endpoints", "sample", "drawing", "crop", "question", "answer", "vote", "overlay", "report")
+
+
+@pytest.mark.parametrize("sections", [None, DATA_ONLY])
+@pytest.mark.parametrize("profile", ["mini", "smoke", "paper", "one-gpu"])
+def test_every_param_that_the_dag_names_is_there_in_every_profile(
+    profile: str, sections: tuple[str, ...] | None, tmp_path: Path
+) -> None:
+    """DVC stops where a param is missing: what a profile leaves out, or to its default, is null."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")) | {"profile": profile}
+    if sections:
+        params["profiles"][profile] = {name: params["profiles"][profile][name] for name in sections}
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(params))
+    chosen = yaml.safe_load(code_files(load_params(path))["params.yaml"])
     for name, stage in STAGES.items():
-        for param in stage.get("params", []):
+        for param in (key for file in stage.get("params", []) for key in file["data/code/params.yaml"]):
             for key in params.get(DAG[name].get("foreach", "").strip("${}"), {"": None}):
-                found = params
-                for part in param.replace("${profile}", profile).replace("${key}", key).split("."):
-                    assert part in found, f"{name}: {param} is not in profile {profile}"
+                found = chosen
+                for part in param.replace("${key}", key).split("."):
+                    assert part in found, f"{name}: {param} is not in {chosen}"
                     found = found[part]
+    assert (chosen["train"]["engine"] is None) == (sections is not None)
+    assert chosen["vote"]["min_agreement"] == params["profiles"][profile]["vote"]["min_agreement"]
+
+
+def test_setting_a_param_changes_its_line_alone(tmp_path: Path) -> None:
+    """`dvc exp run -S` writes params.yaml anew: nothing else in it may look another way afterwards."""
+    from dvc.utils.hydra import apply_overrides
+
+    path = tmp_path / "params.yaml"
+    before = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    path.write_text(before, encoding="utf-8")
+    apply_overrides(path, ["profiles.mini.vote.min_agreement=7", "+profiles.mini.vote.judge_all=true"])
+    _, _, *found = unified_diff(before.split("\n"), path.read_text("utf-8").split("\n"), n=0)
+    changed = [line.strip("+- ") for line in found if line[0] in "+-"]
+    assert changed == ["min_agreement: 6", "min_agreement: 7", "judge_all: true"]

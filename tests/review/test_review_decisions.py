@@ -224,7 +224,7 @@ def test_both_files_are_in_git_and_are_inputs_of_their_stages() -> None:
     assert "data/review/questions.jsonl" in stages["overlay"]["deps"]
     assert "data/review/items.jsonl" in stages["benchmark"]["deps"]
     for name in ("questions", "items"):
-        assert (ROOT / f"data/review/{name}.jsonl").is_file()
+        assert (ROOT / f"data/review/{name}.jsonl").read_bytes().startswith(b"\n")  # DVC warns of an empty file
 
 
 def test_a_box_is_compared_as_numbers() -> None:

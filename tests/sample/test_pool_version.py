@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from r2i.cli.main import app
 from r2i.core.errors import ParamsError, R2IError
 from r2i.core.params import Pool
-from r2i.sample.pin import pin_version
+from r2i.importing.pin import pin_version
+from r2i.importing.version import Pinned
 from r2i.sample.pools import list_offers
 from r2i.sample.version import list_pool, require_versions
 
@@ -37,6 +38,10 @@ def fill(folder: Path) -> None:
 
 def pool(folder: Path, version: str | None = None) -> Pool:
     return Pool(kind="folder", name="photos", path=str(folder), version=version)
+
+
+def pinned(name: str) -> Pinned:
+    return Pinned("pool", name, None)
 
 
 def version_of(folder: Path) -> str:
@@ -72,7 +77,7 @@ def test_a_pinned_pool_that_changed_stops_sample_which_counts_what_changed(photo
 
 
 def test_without_the_old_listing_the_numbers_are_told(photos: Path) -> None:
-    with pytest.raises(R2IError, match="1,200 images then, 3 now"):
+    with pytest.raises(R2IError, match="1,200 then, 3 now"):
         sampled(photos, "1200-" + "0" * 32)
 
 
@@ -109,9 +114,9 @@ BLOCK = """profiles:
 def test_writing_a_version_changes_nothing_else(tmp_path: Path, profile: str, name: str, was: str, put: str) -> None:
     file = tmp_path / "params.yaml"
     file.write_text(BLOCK)
-    pin_version(file, profile, name, "3-ab")
+    pin_version(file, profile, pinned(name), "3-ab")
     assert file.read_text() == BLOCK.replace(was, put)
-    pin_version(file, profile, name, "4-cd")
+    pin_version(file, profile, pinned(name), "4-cd")
     assert file.read_text() == BLOCK.replace(was, put.replace("3-ab", "4-cd"))
 
 
@@ -121,7 +126,7 @@ def test_ends_of_lines_rights_and_a_link_stay(tmp_path: Path) -> None:
     real.write_bytes(windows)
     real.chmod(0o664)
     link.symlink_to(real)
-    pin_version(link, "one", "photos", "3-ab")
+    pin_version(link, "one", pinned("photos"), "3-ab")
     assert real.read_bytes() == windows.replace(
         b"path: p # here\r\n", b'path: p # here\r\n          version: "3-ab"\r\n'
     )
@@ -133,11 +138,11 @@ def test_our_own_params_take_a_version_in_every_profile_of_files(tmp_path: Path)
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     for profile in ("paper", "one-gpu"):
         file.write_text(text, encoding="utf-8")
-        pin_version(file, profile, "sa1b", "3-ab")
+        pin_version(file, profile, pinned("sa1b"), "3-ab")
         assert yaml.safe_load(file.read_text())["profiles"][profile]["sample"]["pools"][0]["version"] == "3-ab"
-        assert len(file.read_text()) - len(text) == len('"3-ab"') - len("null")
+        assert len(file.read_text()) - len(text) == len('\n        version: "3-ab"')
     with pytest.raises(ParamsError, match="no pool 'other'"):
-        pin_version(file, "paper", "other", "3-ab")
+        pin_version(file, "paper", pinned("other"), "3-ab")
 
 
 def write_params(folder: Path) -> None:
@@ -153,7 +158,7 @@ def test_the_stage_notes_the_version_and_stops_where_the_pool_is_another(photos:
     assert first.returncode == 0 and "pool photos is not pinned" in first.stderr, first.stderr
     metrics = json.loads((tmp_path / "metrics" / "sample.json").read_text())
     assert metrics["versions"] == {"photos": {"version": version_of(photos), "pinned": False}}
-    pin_version(tmp_path / "params.yaml", "smoke", "photos", version_of(photos))
+    pin_version(tmp_path / "params.yaml", "smoke", pinned("photos"), version_of(photos))
     (photos / "below" / "0.jpg").unlink()
     second = run(tmp_path, sys.executable, str(ROOT / "stages" / "sample.py"), PYTHONPATH=str(ROOT))
     assert second.returncode == 1

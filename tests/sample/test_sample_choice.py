@@ -24,9 +24,9 @@ from r2i.core.params import Pool, Sample
 from r2i.core.photos import REFERENCE, Photos
 from r2i.core.spool import TarSpool
 from r2i.core.tables import iter_rows, read_table
+from r2i.importing.hash_cache import HashCache
 from r2i.sample import inspection, pools
 from r2i.sample.choose import ALL_POOLS, choose_images, make_quotas, rank, summarise
-from r2i.sample.hash_cache import HashCache
 from r2i.sample.pools import Offer, list_offers
 
 

@@ -1,6 +1,7 @@
 """Rewards, the mapping to TRL, dynamic sampling, and rollouts of the real trainer on a tiny model."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -13,12 +14,13 @@ from PIL import Image
 from r2i.core.curve import Line, read_curve
 from r2i.core.errors import R2IError
 from r2i.core.images import jpeg_bytes
-from r2i.core.params import load_params
+from r2i.core.params import Dapo, load_params
 from r2i.core.records import OK, TRAIN
 from r2i.core.tables import write_table
 from r2i.endpoint.vision import attend_in_one_call, encode_repeats_once
 from r2i.grading.strict import grade_strictly
 from r2i.mini.checkpoint import build_model, build_processor
+from r2i.train.fit import fitting_rows
 from r2i.train.judge import Undecided
 from r2i.train.reward import RewardFunctions, accuracy_of, format_of, is_informative, overlong_penalty
 from r2i.train.rows import rl_dataset
@@ -349,6 +351,23 @@ def test_an_objective_without_a_trainer_is_an_error(base: Path, tmp_path: Path) 
 
 
 def test_too_few_rows_are_an_error_with_a_remedy_and_leave_nothing(base: Path, tmp_path: Path) -> None:
-    with pytest.raises(R2IError, match="3 train rows are fewer than one rollout batch of 8"):
+    with pytest.raises(R2IError, match="3 train rows are fewer than one rollout batch of 8") as caught:
         run(base, tmp_path, "dapo", rows=3)
+    assert "lower dapo.rollout_prompts" in caught.value.remedy and "max_prompt" not in caught.value.remedy
     assert not (tmp_path / "dapo").exists()
+
+
+def test_rows_that_are_too_long_are_told_with_the_length_that_would_do() -> None:
+    processor, rows = build_processor(), train_rows(9)
+    rows[4]["prompt"] = "is " + rows[4]["prompt"]
+
+    def limits(max_prompt: int) -> Dapo:
+        return SMOKE.train.dapo.model_copy(update={"max_prompt": max_prompt, "rollout_prompts": 8})
+
+    with pytest.raises(R2IError, match="9 more are over 5 tokens") as caught:
+        fitting_rows(rows, processor, limits(5))
+    found = re.search(r"raise dapo.max_prompt: (\d+) fill a batch, (\d+) take all rows", caught.value.remedy)
+    assert found, caught.value.remedy
+    for length, count in ((int(found[1]), 8), (int(found[2]), 9)):
+        kept, left_out = fitting_rows(rows, processor, limits(length))
+        assert (len(kept), left_out["too_long"]) == (count, 9 - count)

@@ -19,7 +19,7 @@ from r2i.benchmark.importers import (
 )
 from r2i.benchmark.rows import Draft
 from r2i.core.params import BenchmarkKind, BenchmarkSource
-from r2i.importing.records import Names, Record, read_records
+from r2i.importing.records import ColumnUse, Names, Record, read_records
 
 Counts = dict[str, int]
 Drafts = Callable[[Record, BenchmarkSource], Iterable[Draft]]
@@ -34,13 +34,16 @@ class Importer:
     drafts: Drafts
     published: tuple[Counts, ...] = ()
 
-    def read(self, path: Path, source: BenchmarkSource) -> Iterator[Draft]:
-        """All items of the benchmark at `path`; a record that can't be read is one item with its fault."""
+    def read(self, path: Path, source: BenchmarkSource, use: ColumnUse | None = None) -> Iterator[Draft]:
+        """All items of the benchmark at `path`; a record that can't be read is one item with its fault.
+
+        `use`: learns which columns there are, and which of them are read.
+        """
         for record in self.records(path):
             if record.fault:
                 yield Draft(image=None, folder=record.folder, question="", answer="", fault=record.fault)
             else:
-                yield from self.drafts(record, source)
+                yield from self.drafts(use.watch(record) if use else record, source)
 
 
 def _files(needed: tuple[Names, ...]) -> Records:

@@ -27,6 +27,13 @@ from r2i.tools.exchange.reference import NEEDED, WANTED, ask, from_reference
 
 SHARD_BYTES = 48 * 2**20  # of pictures: shards stay below 64 MB where rows are spread evenly
 NAMED = 5  # rows left out that are named, for each reason
+_UNIT = "boxes that are no pixels need --box-unit shares or --box-unit thousandths"
+REMEDIES = {  # where no row is left
+    "": "docs/exchange.md says what the columns must hold",
+    **dict.fromkeys(("bad_box", "box_outside"), _UNIT),
+    "box_unit_unclear": "say whether the boxes are --box-unit pixels or --box-unit thousandths",
+    "outside_folder": "put the pictures into the dataset's folder: none is read from outside of it, by a link neither",
+}
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -43,7 +50,7 @@ def import_table(source: Path, folder: Path, style: str, unit: BoxUnit | None, l
     ask("", style)  # raises where there is no such style
     with Spool(folder.parent) as spool:
         read = read_rows(source, style, unit, spool)
-        require_ok(read.rows, "row", _remedy(read.rows))
+        require_ok(read.rows, "row", REMEDIES)
         write_table(folder, read.rows, TRAIN, shards=max(1, -(-read.size // SHARD_BYTES)))
     about = {
         **count_statuses(read.rows),
@@ -137,17 +144,6 @@ def _give_ids(rows: list[Row]) -> None:
             again[name] += 1
             row["row_id"] = make_id(name, again[name])
             row["question_id"] = row["question_id"] or row["row_id"]
-
-
-def _remedy(rows: list[Row]) -> str:
-    reasons = {row["reason"] for row in rows}
-    if reasons & {"bad_box", "box_outside"}:
-        return "boxes that are no pixels need --box-unit shares or --box-unit thousandths"
-    if "box_unit_unclear" in reasons:
-        return "say whether the boxes are --box-unit pixels or --box-unit thousandths"
-    if "outside_folder" in reasons:
-        return "put the pictures into the dataset's folder: none is read from outside of it, by a link neither"
-    return "docs/exchange.md says what the columns must hold"
 
 
 def in_threads(function: Callable[[In], Out], items: Iterable[In]) -> Iterator[Out]:

@@ -62,7 +62,9 @@ def write_view(table: Path, rows: list[Row], dapo: Dapo, seed: int, count_tokens
         raise TableError(
             f"none of {len(rows)} train rows can be trained on: {too_long} over {dapo.max_prompt} tokens, "
             f"{unfit} unfit",
-            "raise dapo.max_prompt or lower dapo.max_pixels",
+            "raise dapo.max_prompt or lower dapo.max_pixels"
+            if too_long
+            else "make them anew: their images can't be used",
         )
     lines, dropped = lines_of(len(kept), dapo)
     with new_file(path) as part, pq.ParquetWriter(part, SCHEMA, compression="zstd", compression_level=LEVEL) as writer:

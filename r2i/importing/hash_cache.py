@@ -1,4 +1,4 @@
-"""A cache of the pools' files, hashed once by size and modification time, and of what was seen in their images.
+"""A cache of files of pools and benchmarks, hashed once by size and modification time, and of what was seen in images.
 
 It is `.r2i/pools.sqlite`, may be deleted at any time, and is safe for several processes.
 """

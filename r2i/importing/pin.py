@@ -1,42 +1,45 @@
-"""Write a pool's `version` to params.yaml by changing that one value: comments, order and layout stay."""
+"""Write a `version` to params.yaml by changing that one value: comments, order and layout stay."""
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import yaml
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 from r2i.core.disk import new_file
 from r2i.core.errors import ParamsError
+from r2i.importing.version import Pinned
 
+LISTS = {"pool": ("sample", "pools"), "benchmark": ("benchmark", "sources")}  # what has versions: where it is listed
 Span = tuple[int, int]  # first character of a text, and the one after the last
 
 
-def pin_version(file: Path, profile: str, pool: str, version: str) -> None:
-    """Set `profiles.<profile>.sample.pools[<pool>].version`, where that value stands (an alias, a merged section).
+def pin_version(file: Path, profile: str, part: Pinned, version: str) -> None:
+    """Set the `version` of `part` in the profile, where that value stands (an alias, a merged section).
 
-    Raises ParamsError where the pool can't be found, DiskError where the file can't be written.
+    Raises ParamsError where the part can't be found, DiskError where the file can't be written.
     """
     file = file.resolve()  # of a link, what it leads to
     text = file.read_bytes().decode("utf-8")  # with its own line endings
-    node = _find_pool(yaml.compose(text, yaml.SafeLoader), profile, pool)
+    node = _find(yaml.compose(text, yaml.SafeLoader), profile, part)
     if node is None:
-        raise ParamsError(f"{file}: profile {profile} has no pool {pool!r}", "see profiles in it")
+        raise ParamsError(f"{file}: profile {profile} has no {part.what} {part.name!r}", "see profiles in it")
     (start, end), replacement = _change(node, text, version)
     fresh = text[:start] + replacement + text[end:]
-    _check(text, fresh, file, profile, pool, version)
-    with new_file(file) as part:
-        part.write_bytes(fresh.encode("utf-8"))
-        shutil.copymode(file, part)
+    _check(text, fresh, file, profile, part, version)
+    with new_file(file) as new:
+        new.write_bytes(fresh.encode("utf-8"))
+        shutil.copymode(file, new)
 
 
-def _find_pool(root: Node | None, profile: str, pool: str) -> MappingNode | None:
+def _find(root: Node | None, profile: str, part: Pinned) -> MappingNode | None:
     node = root
-    for key in ("profiles", profile, "sample", "pools"):
+    for key in ("profiles", profile, *LISTS[part.what]):
         node = _value(node, key)
     for item in node.value if isinstance(node, SequenceNode) else []:
-        name = _value(item, "name")
-        if name is not None and name.value == pool and isinstance(item, MappingNode):
+        name = _value(item, "name") or _value(item, "kind")
+        if name is not None and name.value == part.name and isinstance(item, MappingNode):
             return item
     return None
 
@@ -72,22 +75,25 @@ def _change(node: MappingNode, text: str, version: str) -> tuple[Span, str]:
     return (at, at), newline + " " * last_key.start_mark.column + f'version: "{version}"'
 
 
-def _check(text: str, fresh: str, file: Path, profile: str, pool: str, version: str) -> None:
-    """Raises ParamsError unless that version alone differs. Profiles that share the pool share its version."""
+def _check(text: str, fresh: str, file: Path, profile: str, part: Pinned, version: str) -> None:
+    """Raises ParamsError unless that version alone differs. Profiles that share the part share its version."""
     try:
         before, after = yaml.safe_load(text), yaml.safe_load(fresh)
-        pinned = [each for each in after["profiles"][profile]["sample"]["pools"] if each["name"] == pool]
-        others = before["profiles"], after["profiles"]
-        for profiles in others:
-            for section in profiles.values():
-                for each in section["sample"]["pools"]:
-                    if each["name"] == pool:
-                        each["version"] = version
-        if pinned[0]["version"] == version and before == after:
+        pinned = [each["version"] for each in _parts(after["profiles"][profile], part)]
+        for section in (*before["profiles"].values(), *after["profiles"].values()):
+            for each in _parts(section, part):
+                each["version"] = version
+        if pinned == [version] and before == after:
             return
-    except (yaml.YAMLError, LookupError, TypeError):
+    except (yaml.YAMLError, LookupError, TypeError, AttributeError):
         pass
     raise ParamsError(
-        f"{file}: the version of pool {pool!r} can't be put in without changing more",
+        f"{file}: the version of {part.what} {part.name!r} can't be put in without changing more",
         f'write it by hand: version: "{version}"',
     )
+
+
+def _parts(profile: dict[str, Any], part: Pinned) -> list[dict[str, Any]]:
+    section, listed = LISTS[part.what]
+    found = (profile.get(section) or {}).get(listed) or []
+    return [each for each in found if (each.get("name") or each["kind"]) == part.name]
