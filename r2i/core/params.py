@@ -580,8 +580,9 @@ class Rows(Section):
     """Train rows from elsewhere (r2i.core.records.TRAIN); `r2i rows import` writes them and prints this."""
 
     path: str
-    sha256: str
-    """Digest of the table (r2i.importing.digest.table_sha256): a changed table is an error, not a silent change."""
+    sha256: str | None = None
+    """Digest of the table (r2i.importing.digest.table_sha256): a changed table is an error, not a silent change. null:
+    nothing was imported yet, and `train` stops."""
 
 
 class Train(WithSections):

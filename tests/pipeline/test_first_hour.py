@@ -51,7 +51,13 @@ def test_a_written_profile_has_thirty_lines_and_changes_nothing_else(benchmark: 
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("mini", "has a profile mini"), ("sft", "has a model sft"), ("a b", "no name")]
+    ("name", "said"),
+    [
+        ("mini", "has a profile mini"),
+        ("sft", "has a model sft"),
+        ("a b", "can't be the name"),
+        ("gap", "can't be the name"),
+    ],
 )
 def test_a_profile_of_a_name_that_is_taken_is_refused(name: str, said: str, tmp_path: Path) -> None:
     path, before = tmp_path / "params.yaml", (ROOT / "params.yaml").read_text(encoding="utf-8")

@@ -53,9 +53,10 @@ def segments() -> set[str]:
 
 
 class Run:
-    """`train_here.py` in `folder`, where it may have been before. `told`: rows, gpus and changes of params."""
+    """`train_here.py` in `folder`, where it may have been before. `told`: its JSON; `cluster`: the process of a Ray
+    cluster that trains for it."""
 
-    def __init__(self, folder: Path, told: dict[str, Any], **more: str) -> None:
+    def __init__(self, folder: Path, told: dict[str, Any], cluster: int | None = None, **more: str) -> None:
         self.folder, self.began, self.seconds, self.peak_mb = folder, time.monotonic(), 0.0, 0
         folder.mkdir(exist_ok=True)
         self.output = folder / "output.txt"
@@ -65,6 +66,7 @@ class Run:
                 env=environment(told["gpus"]) | more, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
             )  # fmt: skip
         self.pids: set[int] = set()
+        self.cluster = cluster
         threading.Thread(target=self._watch, daemon=True).start()
 
     def wait(self, within_s: float = 1500) -> None:
@@ -118,7 +120,8 @@ class Run:
         while self.process.poll() is None:
             found = _below(self.process.pid)
             self.pids |= found
-            self.peak_mb = max(self.peak_mb, sum(_pss(pid) or 0 for pid in found) // 1024)
+            others = _below(self.cluster) if self.cluster else set()
+            self.peak_mb = max(self.peak_mb, sum(_pss(pid) or 0 for pid in found | others) // 1024)
             time.sleep(2)
 
 
