@@ -150,9 +150,9 @@ def follow(folder: Path, command: list[str], env: Mapping[str, str]) -> tuple[in
             print(line, end="", flush=True)
             if found := RUNNING.search(line):
                 starts.append((found[1], time.monotonic()))
-    ends = [*(began for _, began in starts[1:]), time.monotonic()]
+    ends = [began for _, began in starts[1:]] + [time.monotonic()]
     return running.returncode, {
-        name: round(end - began, 1) for (name, began), end in zip(starts, ends, strict=True)
+        name: round(end - began, 1) for (name, began), end in zip(starts, ends, strict=False)
     }
 
 

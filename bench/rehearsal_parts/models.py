@@ -10,8 +10,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from crop.tiny_sam2 import SIDE, make_checkpoint
+from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch.nn import functional
 from transformers import (
@@ -22,6 +24,8 @@ from transformers import (
     Qwen3VLProcessor,
     Qwen3VLVideoProcessor,
 )
+
+from bench.first_hour import NAMES, PHOTOGRAPHS
 
 PATCH, MERGE = 16, 2
 MARKS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>",
@@ -35,7 +39,7 @@ TEMPLATE = (
     "{%- endfor -%}{%- endif -%}<|im_end|>\n{% endfor -%}"
     "{%- if add_generation_prompt -%}<|im_start|>assistant\n{% endif -%}"
 )
-STUDENT_STEPS, SAM2_STEPS = 150, 80
+STUDENT_STEPS, SAM2_STEPS = 150, 100
 COLORS = torch.tensor([[1.0, 0, 1], [0, 1, 1], [0, 1, 0], [1, 1, 0]])
 
 
@@ -124,13 +128,14 @@ def make_sam2(folder: Path) -> None:
 
 
 def teach_stickers(model: Any) -> float:
-    """Masks of squares of COLORS on a motley ground, prompted by their boxes; the last loss."""
+    """Masks of squares of COLORS on photographs, prompted by their boxes; the last loss."""
     steps = torch.optim.AdamW(model.parameters(), 1e-3)
     random = torch.Generator().manual_seed(0)
     mean, std = torch.tensor([0.485, 0.456, 0.406])[:, None, None], torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+    grounds = _grounds()
     model.train()
     for _ in range(SAM2_STEPS):
-        pictures, boxes = zip(*(_picture(random) for _ in range(8)), strict=True)
+        pictures, boxes = zip(*(_picture(grounds, random) for _ in range(8)), strict=True)
         target = torch.zeros(8, 1, SIDE, SIDE)
         for mask, (left, top, right, bottom) in zip(target, boxes, strict=True):
             mask[:, top:bottom, left:right] = 1
@@ -146,16 +151,25 @@ def teach_stickers(model: Any) -> float:
     return float(loss)
 
 
-def _picture(random: torch.Generator) -> tuple[torch.Tensor, tuple[int, int, int, int]]:
-    """(3, SIDE, SIDE) in 0 to 1, a coarse ground and a framed sticker on it, and the sticker's box."""
-    ground = torch.rand((1, 3, 8, 8), generator=random)
-    gray = ground.mean(1, keepdim=True) + 0.3 * (ground - ground.mean(1, keepdim=True))
-    picture = functional.interpolate(gray, (SIDE, SIDE), mode="bilinear", align_corners=False)[0]
-    side, left, top = (int(torch.randint(*limits, (1,), generator=random)) for limits in ((40, 64), (8, 190), (8, 190)))
+def _picture(grounds: list[torch.Tensor], random: torch.Generator) -> tuple[torch.Tensor, tuple[int, int, int, int]]:
+    """(3, SIDE, SIDE) in 0 to 1, a part of a photograph with a framed sticker on it, and the sticker's box."""
+    number, x, y, side, left, top, color, turn = (
+        int(torch.randint(*limits, (1,), generator=random))
+        for limits in ((0, len(grounds)), (0, 64), (0, 64), (42, 60), (4, 190), (4, 190), (0, 4), (0, 4))
+    )
+    picture = grounds[number][:, y : y + SIDE, x : x + SIDE]
+    picture = picture.flip([[], [1], [2], [1, 2]][turn]).clone()
     box = left, top, min(SIDE, left + side), min(SIDE, top + side)
-    picture[:, max(0, top - 2) : box[3] + 2, max(0, left - 2) : box[2] + 2] = 0
-    picture[:, top : box[3], left : box[2]] = COLORS[int(torch.randint(0, 4, (1,), generator=random))][:, None, None]
+    picture[:, top - 2 : box[3] + 2, left - 2 : box[2] + 2] = 0
+    picture[:, top : box[3], left : box[2]] = COLORS[color][:, None, None]
     return picture, box
+
+
+def _grounds() -> list[torch.Tensor]:
+    """The photographs, a quarter larger than SIDE; each (3, H, W) in 0 to 1."""
+    size = (SIDE + 64, SIDE + 64)
+    photos = [Image.open(PHOTOGRAPHS / name).convert("RGB").resize(size) for name in NAMES]
+    return [torch.from_numpy(np.array(photo)).permute(2, 0, 1) / 255 for photo in photos]
 
 
 def _segment(model: Any, pictures: torch.Tensor, boxes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
