@@ -151,9 +151,7 @@ def follow(folder: Path, command: list[str], env: Mapping[str, str]) -> tuple[in
             if found := RUNNING.search(line):
                 starts.append((found[1], time.monotonic()))
     ends = [began for _, began in starts[1:]] + [time.monotonic()]
-    return running.returncode, {
-        name: round(end - began, 1) for (name, began), end in zip(starts, ends, strict=False)
-    }
+    return running.returncode, {name: round(end - began, 1) for (name, began), end in zip(starts, ends, strict=False)}
 
 
 def main() -> None:

@@ -143,7 +143,9 @@ def teach_stickers(model: Any) -> float:
         logits = functional.interpolate(logits, (SIDE, SIDE), mode="bilinear", align_corners=False)
         share = torch.sigmoid(logits)
         dice = 1 - (2 * (share * target).sum((1, 2, 3)) + 1) / (share.sum((1, 2, 3)) + target.sum((1, 2, 3)) + 1)
-        loss = functional.binary_cross_entropy_with_logits(logits, target) + dice.mean() + (score - 0.98).square().mean()
+        loss = (
+            functional.binary_cross_entropy_with_logits(logits, target) + dice.mean() + (score - 0.98).square().mean()
+        )
         loss.backward()
         steps.step()
         steps.zero_grad()

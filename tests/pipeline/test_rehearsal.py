@@ -30,7 +30,9 @@ def test_a_rehearsal_changes_counts_and_paths_of_models_alone(profile: str) -> N
 
 def test_every_profile_of_real_models_is_rehearsed() -> None:
     real = {
-        name for name, section in WRITTEN["profiles"].items() if (section.get("train") or {}).get("engine") == "openrlhf"
+        name
+        for name, section in WRITTEN["profiles"].items()
+        if (section.get("train") or {}).get("engine") == "openrlhf"
     }
     assert set(PROFILES) == real
 
