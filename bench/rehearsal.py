@@ -43,8 +43,8 @@ OVERLAY = ROOT / "bench" / "rehearsal.yaml"
 MODELS = Path("models/rehearsal")
 MAY_CHANGE = frozenset({
     "rehearsal", "sample.images", "sample.workers", "crop.sam2_model", "crop.sam2_config", "train.base",
-    "train.threads", "train.dapo.epochs", "train.dapo.rollout_prompts", "train.dapo.train_prompts",
-    "train.cluster.nodes", "train.cluster.gpus_per_node", "train.cluster.memory_share",
+    "train.threads", "train.dapo.epochs", "train.dapo.max_steps", "train.dapo.rollout_prompts",
+    "train.dapo.train_prompts", "train.cluster.nodes", "train.cluster.gpus_per_node", "train.cluster.memory_share",
     "train.cluster.enforce_eager", "train.cluster.address", "train.sft.steps", "train.sft.batch", "evaluate.samples",
     "evaluate.attention.items", "evaluate.bootstrap",
 })  # fmt: skip
@@ -159,7 +159,7 @@ def main() -> None:
     parser.add_argument("profile", choices=sorted(yaml.safe_load(OVERLAY.read_text(encoding="utf-8"))))
     parser.add_argument("--folder", type=Path)
     told = parser.parse_args()
-    code = note_code(*STAGES, profiles=[told.profile])
+    code = note_code(*STAGES, ROOT / "bench" / "rehearsal_parts" / "models.py", profiles=[told.profile])
     folder = (told.folder or Path(tempfile.mkdtemp(prefix="rehearsal-"))).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     found = rehearse(folder, told.profile)
@@ -167,6 +167,8 @@ def main() -> None:
     if not told.folder and found["reached_report"]:
         shutil.rmtree(folder)
     before = json.loads(RESULT.read_text(encoding="utf-8"))["profiles"] if RESULT.exists() else {}
+    if told.folder:  # what it did before is not done again
+        found["stages_s"] = before.get(told.profile, {}).get("stages_s", {}) | found["stages_s"]
     names = list(yaml.safe_load(OVERLAY.read_text(encoding="utf-8")))
     merge_result(RESULT, {"profiles": {**before, told.profile: found}}, code, told.profile, names)
     sys.exit(not found["reached_report"])

@@ -33,6 +33,11 @@ class Speaker(Reader):
         said = (self.say(prompt, picture, number + place) for place in range(count))
         return choices(*said, id=str(number))
 
+    def say(self, prompt: str, picture: Image.Image, number: int) -> str:
+        """Three of eight answers say more than the color, and the vote needs its judge."""
+        said = super().say(prompt, picture, number)
+        return said.replace("\\boxed{", "\\boxed{the sticker with the border is ") if number % 8 in (1, 3, 5) else said
+
 
 def judge(prompt: str) -> str:
     """Equal are answers that name the same color, whatever else they say."""

@@ -11,7 +11,7 @@ from r2i.benchmark.views import image_size
 from r2i.core import paths
 from r2i.core.boxes import Box, area_share
 from r2i.core.choices import LETTERS
-from r2i.core.contamination import contamination
+from r2i.core.contamination import contamination, has_train_rows
 from r2i.core.metrics import count_statuses, histogram
 from r2i.core.params import Params
 from r2i.core.records import BENCHMARK, OK
@@ -32,7 +32,7 @@ def inspect_benchmark(folder: Path, run: Params | None = None) -> dict[str, Any]
     """
     found = describe_items(iter_rows(folder, BENCHMARK, "benchmark", _COLUMNS))
     overlap = None
-    if run and folder == paths.BENCHMARK and paths.TRAIN.is_dir() and paths.IMAGES.is_dir():
+    if run and folder == paths.BENCHMARK and has_train_rows(run):
         overlap = contamination(run, run.chosen.benchmark.contamination_bits)
     return {**found, "unused_columns": _unused_columns(folder), "contamination": overlap}
 

@@ -8,6 +8,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from r2i.core import paths
-from r2i.core.images import jpeg_bytes, read_image, read_size
+from r2i.core.images import jpeg_bytes, perceptual_hash, read_image, read_size
 from r2i.core.params import Params
 from r2i.core.photos import REFERENCE, Photos
 from r2i.core.records import BENCHMARK, IMAGES, OK, TRAIN
@@ -49,12 +50,31 @@ class _Asked:
 
 
 def contamination(run: Params, bits: int) -> dict[str, Any]:
-    """`overlap` of the benchmark with the images of this run's training rows, from the tables in `data/`.
+    """`overlap` of the benchmark with the images of the rows that this run trains on: those of `train.rows`, which
+    bring their pictures, else those of the tables in `data/`.
 
     `bits`: benchmark.contamination_bits of params.
 
     Raises TableError where a table is missing, or an image that has to be compared can't be read.
     """
+    folder = _given_rows(run)
+    images, pictures = _of_given_rows(folder) if folder else _of_own_rows(run)
+    items = iter_rows(paths.BENCHMARK, BENCHMARK, "benchmark", list(_ITEM))
+    return overlap(items, images, bits, pictures)
+
+
+def has_train_rows(run: Params) -> bool:
+    """Whether the rows that this run trains on are there."""
+    folder = _given_rows(run)
+    return folder.is_dir() if folder else run.chosen.has("overlay") and paths.IMAGES.is_dir() and paths.TRAIN.is_dir()
+
+
+def _given_rows(run: Params) -> Path | None:
+    rows = run.chosen.train.rows if run.chosen.has("train") else None
+    return paths.here_or_main(Path(rows.path)) if rows else None
+
+
+def _of_own_rows(run: Params) -> tuple[Iterable[Row], Pictures]:
     trained = {
         row["image_id"] for row in iter_rows(paths.TRAIN, TRAIN, "overlay", ["image_id", "status"]) if _is_ok(row)
     }
@@ -69,8 +89,26 @@ def contamination(run: Params, bits: int) -> dict[str, Any]:
     def pictures(wanted: set[str]) -> Iterable[tuple[str, bytes]]:
         return ((row["image_id"], photos.jpeg(row)) for row in images(references) if row["image_id"] in wanted)
 
-    items = iter_rows(paths.BENCHMARK, BENCHMARK, "benchmark", list(_ITEM))
-    return overlap(items, images(_SIZE), bits, pictures)
+    return images(_SIZE), pictures
+
+
+def _of_given_rows(folder: Path) -> tuple[Iterable[Row], Pictures]:
+    """Each image once, by what its first row shows: whole, or with a box drawn on it."""
+
+    def shown() -> Iterable[tuple[str, bytes]]:
+        seen: set[str] = set()
+        for row in iter_rows(folder, TRAIN, "import", ["image_id", "image", "status"]):
+            if _is_ok(row) and row["image_id"] not in seen:
+                seen.add(row["image_id"])
+                yield row["image_id"], row["image"]
+
+    def images() -> Iterable[Row]:
+        for image_id, data in shown():
+            image = read_image(data)
+            size = {"width": image.width, "height": image.height}
+            yield {"image_id": image_id, "phash": perceptual_hash(image), "status": OK, **size}
+
+    return images(), lambda wanted: (one for one in shown() if one[0] in wanted)
 
 
 def overlap(

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from r2i.core import paths, records
-from r2i.core.contamination import contamination, overlap
+from r2i.core.contamination import contamination, has_train_rows, overlap
 from r2i.core.images import jpeg_bytes, perceptual_hash, read_image, sha256, stored_jpeg
-from r2i.core.params import Params, load_params
+from r2i.core.params import Params, Rows, load_params
 from r2i.core.tables import Row, write_table
 
 ROOT = Path(__file__).parents[2]
@@ -138,6 +138,19 @@ def test_only_images_of_training_rows_count(run: Params) -> None:
     found = contamination(run, run.chosen.benchmark.contamination_bits)
     assert (found["items"], counts(found), found["images"]) == (["a"], (0, 1, 0), 1)
     assert found["bits"] == 6  # of mini
+
+
+def test_rows_from_elsewhere_are_looked_at_where_these_are_trained_on(run: Params) -> None:
+    data = jpeg_bytes(picture(2))
+    write_table(paths.BENCHMARK, [item(PHOTO, "a"), item(data, "b")], records.BENCHMARK)
+    shown = train_row("of the publisher") | {"image": data}
+    write_table(Path("rows"), [shown, shown | {"row_id": "again", "view": "full"}], records.TRAIN)
+    train = run.chosen.train.model_copy(update={"rows": Rows(path="rows")})
+    profile = run.chosen.model_copy(update={"train": train})
+    of_rows = run.model_copy(update={"profiles": {run.profile: profile}})
+    assert has_train_rows(of_rows) and not has_train_rows(run)
+    found = contamination(of_rows, 6)
+    assert (found["items"], counts(found), found["images"]) == (["b"], (0, 1, 0), 1)
 
 
 def test_plain_pictures_are_near_to_none_but_still_the_same_pixels() -> None:
