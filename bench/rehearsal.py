@@ -133,6 +133,7 @@ def rehearse(folder: Path, profile: str) -> dict[str, Any]:
             ended, took = follow(folder, command, env)
             seconds |= took
             if ended:
+                print(f"{' '.join(command)} ended with {ended}; what there is lies in {folder}", file=sys.stderr)
                 break
     page = folder / "data" / "report" / "report.html"
     reached = ended == 0 and page.is_file() and "Rehearsal" in page.read_text(encoding="utf-8")
