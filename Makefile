@@ -101,12 +101,12 @@ $(STACK)/.installed: requirements-gpu.lock pyproject.toml | $(UV)
 
 OPENRLHF := .r2i/openrlhf-venv
 test-openrlhf: $(OPENRLHF)/.installed ## OpenRLHF's real loop on a CPU, through our launcher: half an hour, 8 GB
-	@R2I_OPENRLHF=1 $(OPENRLHF)/bin/python -m pytest tests/openrlhf
+	@R2I_OPENRLHF=1 $(OPENRLHF)/bin/python -m pytest tests/real_openrlhf
 
 # All of it is compiled here once: each training is ten processes that import much of it.
-$(OPENRLHF)/.installed: tests/openrlhf/requirements.lock pyproject.toml | $(UV)
+$(OPENRLHF)/.installed: tests/real_openrlhf/requirements.lock pyproject.toml | $(UV)
 	@{ test -x $(OPENRLHF)/bin/python || $(UV) venv --quiet --python 3.11 $(OPENRLHF); } && \
-	$(UV) pip sync --quiet --python $(OPENRLHF)/bin/python tests/openrlhf/requirements.lock && \
+	$(UV) pip sync --quiet --python $(OPENRLHF)/bin/python tests/real_openrlhf/requirements.lock && \
 	$(UV) pip install --quiet --python $(OPENRLHF)/bin/python --no-deps -e . && \
 	{ $(OPENRLHF)/bin/python -m compileall -q -j 0 $(OPENRLHF)/lib > /dev/null || true; }
 	@touch $@
@@ -139,9 +139,9 @@ lock: | $(UV) ## resolve pyproject.toml anew
 	  --no-emit-find-links --no-header --python 3.11 --universal -o requirements.lock
 	@$(UV) pip compile --quiet pyproject.toml --extra gpu --group dev --override overrides.txt --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --python 3.11 -o requirements-gpu.lock
-	@$(UV) pip compile --quiet pyproject.toml tests/openrlhf/requirements.txt --override tests/openrlhf/overrides.txt \
+	@$(UV) pip compile --quiet pyproject.toml tests/real_openrlhf/requirements.txt --override tests/real_openrlhf/overrides.txt \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python 3.11 \
-	  -o tests/openrlhf/requirements.lock
+	  -o tests/real_openrlhf/requirements.lock
 
 readme: setup ## write the figures into README.md and docs/measurements.md; OLDER=1 marks those of older code
 	@$(PY) -m r2i.cli.main readme $(if $(OLDER),--older)

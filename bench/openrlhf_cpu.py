@@ -15,7 +15,7 @@ from r2i.core.errors import R2IError
 from r2i.core.stage import explained
 
 RESULT = ROOT / "bench" / "results" / "openrlhf_cpu.json"
-TESTS = ROOT / "tests" / "openrlhf"
+TESTS = ROOT / "tests" / "real_openrlhf"
 
 
 def main() -> None:

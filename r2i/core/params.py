@@ -310,13 +310,13 @@ class Crop(Section):
     """SAM 2: stability of the mask under a shifted threshold."""
     max_area_share: Share = 0.10
     """Boxes of this share of the image or a larger one are dropped, as in the reference; 1: none is."""
-    min_side: Count
+    min_side: Count = 32
     """Shortest side of a box, pixels of the full image."""
     max_box_aspect: Annotated[float, Field(ge=1)] | None = None
     """Longest side / shortest side of a box; None: any."""
     max_iou: Share = 0.3
     """Boxes that overlap a better one by more are dropped."""
-    per_image: Count
+    per_image: Count = 3
     """Most regions kept from one image."""
     choose: Literal["score", "diverse"] = "score"
     """Which ones: the best scores (without scores: those listed first), or the first of these and then whatever differs
@@ -580,8 +580,9 @@ class Rows(Section):
     """Train rows from elsewhere (r2i.core.records.TRAIN); `r2i rows import` writes them and prints this."""
 
     path: str
-    sha256: str
-    """Digest of the table (r2i.importing.digest.table_sha256): a changed table is an error, not a silent change."""
+    sha256: str | None = None
+    """Digest of the table (r2i.importing.digest.table_sha256): a changed table is an error, not a silent change. null:
+    nothing was imported yet, and `train` stops."""
 
 
 class Train(WithSections):

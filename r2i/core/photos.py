@@ -8,6 +8,7 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any, Self
@@ -17,10 +18,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from r2i.core import paths
-from r2i.core.errors import ImageError, TableError
+from r2i.core.errors import ImageError, R2IError, TableError
 from r2i.core.images import MAX_BYTES, is_plain_jpeg, jpeg_bytes, read_image, sha256
-from r2i.core.params import Params, Pool
-from r2i.core.records import OK
+from r2i.core.params import Params, Pool, load_params
+from r2i.core.records import OK, REJECTED
 from r2i.core.tables import Row
 
 REFERENCE = ("image_id", "pool", "member", "start", "size", "image", "status")  # columns that `jpeg` needs
@@ -39,6 +40,14 @@ class Photos:
         """Of the chosen profile's pools."""
         return cls(params.chosen.sample.pools)
 
+    @classmethod
+    def here(cls) -> Self:
+        """Of params.yaml; where it can't be read or names no pools, only pictures inside the tables are found."""
+        try:
+            return cls.of(load_params())
+        except R2IError:
+            return cls([])
+
     def jpeg(self, row: Mapping[str, Any]) -> bytes:
         """The upright RGB JPEG of an image row (columns REFERENCE).
 
@@ -51,6 +60,18 @@ class Photos:
             return jpeg_of(self.checked(row["image_id"], row["pool"], row["member"], row["start"], row["size"]))
         except ImageError as error:  # the bytes are those that were decoded before: another Pillow
             raise TableError(f"{row['pool']}/{row['member']} is {error.cause}", "run `dvc repro sample`") from error
+
+    def shown(self, row: Mapping[str, Any]) -> bytes | None:
+        """As `jpeg`, also of a row that was rejected, as a near duplicate or too small, to look at it.
+
+        None where its pool is not here, and of what failed: nobody could read it, or should try to.
+        """
+        if row["status"] not in (OK, REJECTED):
+            return None
+        source = row["image_id"].partition("-")[0]  # a copy of a file has an id of its own, with more behind it
+        with suppress(TableError):
+            return self.jpeg({**row, "image_id": source})
+        return None
 
     def filled(self, rows: Iterable[Row]) -> Iterator[Row]:
         """`rows` (columns REFERENCE), with the image of every row that is ok. Raises TableError as `jpeg` does."""

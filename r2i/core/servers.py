@@ -14,11 +14,13 @@ from r2i.core.errors import ParamsError
 from r2i.core.yaml_text import read_yaml
 
 SERVERS = Path("servers.yaml")
+ADDRESSES = "R2I_SERVER_"
+"""How the variables with addresses begin."""
 
 
 def variable(name: str) -> str:
     """Of the environment, with the address of the endpoint `name`."""
-    return f"R2I_SERVER_{name.upper().replace('-', '_')}"
+    return f"{ADDRESSES}{name.upper().replace('-', '_')}"
 
 
 def find_address(name: str) -> str | None:

@@ -50,6 +50,11 @@ REQUEST_PART = re.compile(
     r"|max_\w+|\w+_format)\b",
     re.IGNORECASE,
 )
+# A model without eyes: every call with a picture fails like it, at some servers by 500.
+BLIND = re.compile(
+    r"image input is not supported|support image (?:input|content)|not a multi-?modal model",
+    re.IGNORECASE,
+)
 LONGEST_WAIT_S = 600.0  # of a server's Retry-After
 LONGEST_BACKOFF_S = 60.0
 
@@ -94,6 +99,11 @@ def classify_status(
     if status in (401, 403):
         hint = f"check the key in ${params.api_key_env}" if params.api_key_env else "set api_key_env"
         raise EndpointError(f"{where} rejects the API key (HTTP {status}): {sentence}", hint)
+    if BLIND.search(error.message[:READ]):
+        raise EndpointError(
+            f"{params.model} at {where} takes no pictures (HTTP {status}): {sentence}",
+            "serve a model that sees; llama.cpp's server needs its --mmproj",
+        )
     option = refused_option(status, error, options)
     if option and status < 500:
         return Failure("bad_request", sentence, False, error=error, option=option)

@@ -25,7 +25,7 @@ from r2i.endpoint.base import Request
 from r2i.endpoint.chat import ErrorBody
 
 FRESH_S = 86400.0  # that what was learned holds
-TURN_S = 30.0  # to wait for the call that is the first to send an option
+TURN_S = 10.0  # to wait for the call that is the first to send an option
 CLAIMED_S = 0.05  # between two attempts to claim the turn that another process has
 SAID = 200  # characters of a refusal that are kept
 

@@ -139,7 +139,7 @@ def split(lock: Lock, params: Params, known: frozenset[str] | None = None, folde
 
     def differing(stage: str, profile: str) -> str:
         for _, key, then, now in changed_params(lock, stage, values(profile), folder):
-            return f"{stage}: {key} was {_short(then)}, is {_short(now)}"
+            return f"{stage}: {_difference(key, then, now)}"
         return ""
 
     def origin(stage: str) -> str:
@@ -231,6 +231,16 @@ def _expand(stage: str, entry: Mapping[str, Any], values: Any) -> Iterator[str]:
             values = values[part]
         each = values
     yield from (f"{stage}@{key}" for key in each)
+
+
+def _difference(key: str, then: Any, now: Any) -> str:
+    """The first param below `key` that differs."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        name = next(
+            name for name in {**then, **now} if then.get(name) != now.get(name) or (name in then) != (name in now)
+        )
+        return _difference(f"{key}.{name}", then.get(name), now.get(name))
+    return f"{key} was {_short(then)}, is {_short(now)}"
 
 
 def _short(value: Any) -> str:

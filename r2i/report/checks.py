@@ -22,13 +22,17 @@ def audit_groups(found: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, st
 
 
 def audit_cards(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The audit as cards; [] where there is no truth to compare with."""
+    """The audit as cards; [] where there is no truth to compare with. Without a benchmark nothing is contaminated."""
     if not found.get("available", True):
         return []
+    unsaid = {
+        "available",
+        *(() if (found.get("contamination") or {}).get("benchmark_images", 1) else ("contamination",)),
+    }
     return [
         {"title": title.capitalize(), "note": "", "head": [],
          "lines": [(name, value, f"of {cases}" if cases else "") for name, value, cases in lines]}
-        for title, lines in audit_groups({key: value for key, value in found.items() if key != "available"})
+        for title, lines in audit_groups({key: value for key, value in found.items() if key not in unsaid})
     ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from r2i.core.catalogue import ANSWERS, IMAGES, PIPELINE, QUESTIONS, REGIONS, Listed
+from r2i.core.photos import REFERENCE, Photos
 from r2i.core.records import OK
 from r2i.report.charts import percent
 from r2i.report.pick import Draw, Row, batches, by, fetch, fetch_there, there
@@ -71,19 +72,20 @@ def _draw(listed: Listed, seed: int) -> dict[str, list[str]]:
 
 
 def _with_picture(listed: Listed, rows: Sequence[Row]) -> list[Row]:
-    """Each row with the crop it is about; a region that has none with its image and box. Questions join answers."""
+    """Each row with the crop it is about; a region that has none with its image and box, an image with itself, where
+    its pool is here. Questions join answers."""
     found = [dict(row) for row in rows]
     if listed is ANSWERS:
         questions = fetch_there(QUESTIONS, "question_id", _ids(found, "question_id"), ["region_id", "question"])
         asked = by(questions, "question_id")
         found = [{**asked.get(row["question_id"], {}), **row} for row in found]
-    if listed is REGIONS:
-        images = by(fetch_there(IMAGES, "image_id", _ids(found, "image_id"), ["image"]), "image_id")
-        return [{**row, "picture": images.get(row["image_id"], {}).get("image")} for row in found]
-    if listed is not IMAGES:
-        crops = by(fetch_there(REGIONS, "region_id", _ids(found, "region_id"), ["crop"]), "region_id")
-        return [{**row, "picture": crops.get(row.get("region_id") or "", {}).get("crop")} for row in found]
-    return found
+    if listed in (IMAGES, REGIONS):
+        images = by(fetch_there(IMAGES, "image_id", _ids(found, "image_id"), REFERENCE), "image_id")
+        photos = Photos.here()
+        shown = {name: photos.shown(image) for name, image in images.items()}
+        return [{**row, "picture": shown.get(row["image_id"])} for row in found]
+    crops = by(fetch_there(REGIONS, "region_id", _ids(found, "region_id"), ["crop"]), "region_id")
+    return [{**row, "picture": crops.get(row.get("region_id") or "", {}).get("crop")} for row in found]
 
 
 def _ids(rows: Sequence[Row], key: str) -> list[str]:

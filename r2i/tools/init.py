@@ -8,6 +8,7 @@ import yaml
 
 from r2i.core.disk import new_file
 from r2i.core.errors import ParamsError
+from r2i.core.names import RESERVED
 from r2i.core.params import Params, load_params
 from r2i.core.servers import variable
 
@@ -24,8 +25,8 @@ def write_profile(file: Path, name: str, photos: str, model: str, benchmark: str
     and layout stay. Raises ParamsError where the name is taken or none, or the file is not laid out as params.yaml is.
     """
     before = load_params(file)
-    if not NAME.fullmatch(name):
-        raise ParamsError(f"{name!r} is no name of a profile", "use letters, digits, - and _, a letter first")
+    if not NAME.fullmatch(name) or name in RESERVED:
+        raise ParamsError(f"{name!r} can't be the name of a profile and a model", "letters, digits, - and _: photos")
     if name in before.profiles or name in before.models:
         taken = "profile" if name in before.profiles else "model"
         raise ParamsError(f"{file} has a {taken} {name}", "choose another name, or edit what is there")
@@ -63,12 +64,10 @@ def _fill(marks: Marks, commented: bool) -> tuple[str, str]:
 def _append(text: str, key: str, block: str, file: Path) -> str:
     """`text` with `block` as the last lines below a key at the margin. Raises ParamsError where there is none."""
     lines = text.split("\n")
-    try:
-        end = start = lines.index(f"{key}:") + 1
-    except ValueError:
-        raise ParamsError(
-            f"{file} has no line `{key}:`", f"write {key} in block style, as the repository does"
-        ) from None
+    start = next((place for place, line in enumerate(lines, 1) if re.fullmatch(rf"{key}:\s*(#.*)?", line)), None)
+    if start is None:
+        raise ParamsError(f"{file} has no line `{key}:`", "write it in block style, as the repository does")
+    end = start
     for place in range(start, len(lines)):
         if lines[place].startswith(" "):
             end = place + 1

@@ -227,6 +227,19 @@ def test_a_call_without_a_refused_option_that_fails_for_a_moment_is_no_bad_reque
     assert model.options.refused == {"seed"} and len(server.calls) == 5
 
 
+@pytest.mark.parametrize(("status", "message"), [
+    (500, "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"),
+    (400, "this model does not support image input"), (404, "No endpoints found that support image input"),
+])  # fmt: skip
+def test_a_model_that_takes_no_pictures_ends_the_stage_at_once(
+    server: Server, tmp_path: Path, status: int, message: str
+) -> None:
+    server.answer = lambda body: error(status, message)
+    with pytest.raises(EndpointError, match=r"big at .* takes no pictures"):
+        remote(server, tmp_path).complete([ask(str(i)) for i in range(9)])
+    assert len(server.calls) == 1
+
+
 # Whose reply it is
 
 

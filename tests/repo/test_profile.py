@@ -109,7 +109,7 @@ def test_another_param_of_the_same_profile_is_an_earlier_run_and_so_is_what_foll
     )
     run = judge(MINI, changed)
     assert run.foreign == [] and "answer" in run.ran and "vote" in run.leftovers and "score" in run.leftovers
-    assert "vote: vote was {" in run.leftovers["overlay"].why
+    assert run.leftovers["overlay"].why == "vote: vote.min_agreement was 6, is 7"
     again = judge(make_lock(changed, MINI, "vote"), changed)
     assert again.leftovers["overlay"].why == "overlay read another data/vote/votes than vote left"
 

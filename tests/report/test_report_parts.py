@@ -9,12 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
+from made_rows import picture as photograph
 from made_run import NAMES, run_stage
 from report.made_report import EVIL, MODELS, big_noise, make_hostile, make_whole_run
 
 from r2i.core import paths
-from r2i.core.catalogue import ANSWERS, BENCHMARK, REGIONS, TABLES, TRAIN, VOTES, Listed
+from r2i.core.catalogue import ANSWERS, BENCHMARK, IMAGES, REGIONS, TABLES, TRAIN, VOTES, Listed
 from r2i.core.ids import unit_of
+from r2i.core.images import sha256
 from r2i.core.records import FAILED, OK, PREDICTIONS
 from r2i.core.tables import read_table, write_table
 from r2i.report import dropped, page
@@ -161,7 +164,35 @@ def test_every_reason_has_examples_with_what_there_is_to_see(whole: Path) -> Non
     assert region["picture"] and len(region["box"]) == 4  # its crop was never cut: the image, and where
     answer = found["answer"]["rejected: no_answer"][0]
     assert answer["picture"] and dict(answer["facts"])["question"] and dict(answer["facts"])["teacher"]
-    assert found["sample"]["rejected: near_duplicate"][0]["picture"] is None
+    assert found["overlay"]["rejected: too_easy"][0]["picture"]
+    assert found["sample"]["rejected: near_duplicate"][0]["picture"] is None  # no pool here has the file
+
+
+def test_an_image_that_was_passed_over_is_shown_as_its_pool_has_it(whole: Path) -> None:
+    """Near duplicates, and second copies, whose id is not the file's hash alone."""
+    data = photograph(7)
+    (whole / "photos").mkdir()
+    (whole / "photos" / "a.jpg").write_bytes(data)
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    values["profiles"]["smoke"]["sample"]["pools"] = [{"kind": "folder", "name": "photos", "path": "photos"}]
+    Path("params.yaml").write_text(yaml.safe_dump(values))
+    rows = read_table(paths.IMAGES, IMAGES.schema, "sample")
+    source = {"pool": "photos", "member": "a.jpg", "start": None, "size": len(data), "image": None}
+    lost = [
+        {**rows[0], **source, "image_id": name, "status": status, "reason": reason}
+        for name, status, reason in (
+            (sha256(data), "rejected", "near_duplicate"),
+            (f"{sha256(data)}-second", "rejected", "duplicate"),
+            ("0" * 64, "rejected", "too_small"),  # the file is another by now
+            (f"{sha256(data)}-torn", "failed", "truncated"),  # what nobody could read is not read again
+        )
+    ]
+    write_table(paths.IMAGES, [*(row for row in rows if row["image_id"] != "lost"), *lost], IMAGES.schema)
+    found = pick_dropped(0)["sample"]
+    assert {reason: [row["picture"] for row in of] for reason, of in found.items()} == {
+        "rejected: near_duplicate": [data], "rejected: duplicate": [data],
+        "rejected: too_small": [None], "failed: truncated": [None],
+    }  # fmt: skip
 
 
 def test_all_sections_are_there_when_all_was_measured(whole: Path) -> None:

@@ -315,4 +315,4 @@ def test_rows_of_another_profile_have_no_card_and_no_export(made: Path) -> None:
     assert not Path("out/hf").exists()
     done = CliRunner().invoke(app, ["card", "model"])
     assert done.exit_code == 0 and "Not evaluated here" in done.stdout
-    assert "left out: metrics/evaluate.json, not of profile smoke as params.yaml has it" in done.stderr
+    assert "models/distilled is not of profile smoke" in done.stderr and "profile `smoke`" not in done.stdout

@@ -60,12 +60,7 @@ def pictures_of(tables: Tables, slug: str, rows: list[Row]) -> list[Picture | No
         boxes = boxes_of(tables, [row["image_id"] for row in rows if row["status"] == "ok"])
         return [full_picture(row, boxes.get(row["image_id"], [])) for row in rows]
     if slug in PICTURE_OF:
-        table, column = PICTURE_OF[slug]
-        key = SHEETS[slug].key
-        return [
-            Picture(picture_src(table, column, row[key]), _alt(slug, row)) if row["status"] == "ok" else None
-            for row in rows
-        ]
+        return [_own_picture(slug, row) for row in rows]
     if slug == "predictions":
         columns: dict[str, str] = {name: view.column for name, view in VIEWS.items()}
         return [
@@ -79,6 +74,16 @@ def pictures_of(tables: Tables, slug: str, rows: list[Row]) -> list[Picture | No
         else None
         for row in rows
     ]
+
+
+def _own_picture(slug: str, row: Row) -> Picture | None:
+    """What the row itself holds; of a train row that is none (too easy), the crop that it asks about."""
+    table, column = PICTURE_OF[slug]
+    if row["status"] == "ok":
+        return Picture(picture_src(table, column, row[SHEETS[slug].key]), _alt(slug, row))
+    if slug == "train" and row["region_id"]:
+        return Picture(picture_src("regions", "crop", row["region_id"]), _alt("regions", row))
+    return None
 
 
 def _alt(slug: str, row: Row) -> str:
@@ -105,8 +110,8 @@ def boxes_of(tables: Tables, image_ids: list[str], main: str = "") -> dict[str, 
 
 
 def full_picture(image: Row, boxes: list[Drawn]) -> Picture | None:
-    """An image row's picture under its boxes."""
-    if image["status"] != "ok" or not image["width"] or not image["height"]:
+    """An image row's picture under its boxes; also of one that was rejected, as a near duplicate."""
+    if image["status"] == "failed" or not image["width"] or not image["height"]:
         return None
     source = picture_src("images", "image", image["image_id"])
     return Picture(source, f"Image {image['source']}", image["width"], image["height"], boxes)

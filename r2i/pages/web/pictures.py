@@ -16,9 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from r2i.core.catalogue import BENCHMARK, IMAGES, REGIONS, TRAIN, Listed
-from r2i.core.errors import ImageError, R2IError, TableError
+from r2i.core.errors import ImageError, TableError
 from r2i.core.images import SENT_QUALITY, jpeg_bytes, open_image, read_image
-from r2i.core.params import load_params
 from r2i.core.photos import REFERENCE, Photos
 from r2i.core.tables import Row
 from r2i.pages.web.errors import BadRequest, NotFound
@@ -44,7 +43,7 @@ class Pictures:
     """Pictures of the tables in PICTURES; safe to use from several threads."""
 
     def __init__(self, photos: Photos | None = None) -> None:
-        self.photos = photos or _photos()
+        self.photos = photos or Photos.here()
         self._spans: dict[str, tuple[Stamp, list[tuple[Path, int, str, str]]]] = {}
         self._held: OrderedDict[tuple[Stamp, Path, int], pa.Table] = OrderedDict()
         self._lock = threading.Lock()
@@ -59,10 +58,9 @@ class Pictures:
             raise BadRequest("no such kind of picture")
         table = PICTURES[name][0]
         row = self._row(table, row_id, [*REFERENCE] if table is IMAGES else [column])
-        if table is IMAGES and row["status"] == "ok":
-            data: bytes | None = self.photos.jpeg(row)
-        else:
-            data = row[column]
+        data: bytes | None = row[column]
+        if table is IMAGES:
+            data = self.photos.jpeg(row) if row["status"] == "ok" else self.photos.shown(row)
         if data is None:
             raise NotFound("this row has no picture")
         return data if side is None else smaller(data, side)
@@ -155,11 +153,3 @@ def _spans(path: Path, key: str) -> list[tuple[Path, int, str, str]]:
             known = stats is not None and stats.has_min_max
             found.append((path, group, stats.min if known else "", stats.max if known else "\U0010ffff"))
     return found
-
-
-def _photos() -> Photos:
-    """Of params.yaml; where it can't be read, only pictures inside the tables are found."""
-    try:
-        return Photos.of(load_params())
-    except R2IError:
-        return Photos([])

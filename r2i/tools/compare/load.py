@@ -55,8 +55,13 @@ def load_revision(name: str, model: str | None, view: str, root: Path = Path(), 
     there = [folder for path in list_folder(PREDICTIONS) if not (folder := Path(path).name).startswith(".")]
     chosen, rows = (told, read(told)) if told else _choose(name, prefer, there, read)
     if not rows:
-        cause = f"{name} has no predictions of {chosen} ({PREDICTIONS / chosen})" if chosen else f"{name} has none"
-        raise CompareError(cause, f"there are: {', '.join(there) or 'none'}; or run `dvc repro evaluate` there")
+        cause = (
+            f"{name} has no predictions of {chosen} ({PREDICTIONS / chosen})"
+            if chosen
+            else f"{name} has no predictions"
+        )
+        others = ", ".join(model for model in there if model != chosen) or "none"
+        raise CompareError(cause, f"there are: {others}; or run `dvc repro evaluate` there")
     greedy = {r["item_id"]: r for r in rows if r["view"] == view and r["sample"] == 0 and r["status"] != REJECTED}
     if not greedy:
         found = ", ".join(sorted({row["view"] for row in rows}))

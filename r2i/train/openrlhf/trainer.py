@@ -62,7 +62,7 @@ class Trainer(ppo_trainer.PPOTrainer.__ray_metadata__.modified_class.__ray_actor
 
     def __init__(self, *args: Any, **given: Any) -> None:
         super().__init__(*args, **given)
-        made: Any = self.samples_generator  # type: ignore[has-type]
+        made = self.samples_generator
         self.samples_generator = WholeSteps(
             self.strategy, made.prompts_dataloader, made.eval_dataloader, made.tokenizer, made.vllm_engines
         )

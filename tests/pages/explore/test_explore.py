@@ -424,3 +424,15 @@ def test_rows_and_pictures_are_found_in_any_row_group(client: TestClient, monkey
     for row in regions:
         about = {"table": "regions", "column": "crop", "id": row["region_id"]}
         assert client.get("/picture", params=about).content == row["crop"]
+
+
+def test_a_train_row_that_was_too_easy_shows_the_crop_that_it_asks_about(client: TestClient) -> None:
+    rows = read_table(TRAIN.folder, TRAIN.schema, TRAIN.stage)
+    lost = [row | {"image": None, "status": "rejected", "reason": "too_easy"} for row in rows[:2]]
+    write_table(TRAIN.folder, [*lost, *rows[2:]], TRAIN.schema)
+    html = client.get("/t/train?look=gallery&reason=too_easy").text
+    sources = [unescape(source) for source in re.findall(r'<img[^>]*src="(/picture[^"]+)"', html)]
+    assert len(sources) == len(lost)
+    for source in sources:
+        found = client.get(source)
+        assert found.status_code == 200 and found.headers["content-type"] == "image/jpeg", source

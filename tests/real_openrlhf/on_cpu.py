@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from r2i.endpoint.guard import descendants
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 SHARED = Path("/dev/shm")
@@ -53,9 +55,10 @@ def segments() -> set[str]:
 
 
 class Run:
-    """`train_here.py` in `folder`, where it may have been before. `told`: rows, gpus and changes of params."""
+    """`train_here.py` in `folder`, where it may have been before. `told`: its JSON; `cluster`: the process of a Ray
+    cluster that trains for it."""
 
-    def __init__(self, folder: Path, told: dict[str, Any], **more: str) -> None:
+    def __init__(self, folder: Path, told: dict[str, Any], cluster: int | None = None, **more: str) -> None:
         self.folder, self.began, self.seconds, self.peak_mb = folder, time.monotonic(), 0.0, 0
         folder.mkdir(exist_ok=True)
         self.output = folder / "output.txt"
@@ -65,6 +68,7 @@ class Run:
                 env=environment(told["gpus"]) | more, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
             )  # fmt: skip
         self.pids: set[int] = set()
+        self.cluster = cluster
         threading.Thread(target=self._watch, daemon=True).start()
 
     def wait(self, within_s: float = 1500) -> None:
@@ -116,23 +120,11 @@ class Run:
     def _watch(self) -> None:
         """Who belongs to it, and the most memory (PSS: shared pages count once) that they held together."""
         while self.process.poll() is None:
-            found = _below(self.process.pid)
+            found = {self.process.pid, *descendants(self.process.pid)}
             self.pids |= found
-            self.peak_mb = max(self.peak_mb, sum(_pss(pid) or 0 for pid in found) // 1024)
+            others = descendants(self.cluster) if self.cluster else set()
+            self.peak_mb = max(self.peak_mb, sum(_pss(pid) or 0 for pid in found | others) // 1024)
             time.sleep(2)
-
-
-def _below(root: int) -> set[int]:
-    """`root` and its descendants."""
-    parents: dict[int, int] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError, IndexError, ValueError):
-            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-    found, new = set[int](), {root}
-    while new:
-        found |= new
-        new = {pid for pid, parent in parents.items() if parent in new} - found
-    return found
 
 
 def _pss(pid: int) -> int | None:

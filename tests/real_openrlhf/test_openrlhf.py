@@ -68,8 +68,9 @@ time.sleep(100_000)
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """A Ray cluster of this machine, with one GPU that isn't there; at the end nothing of it is left."""
+def cluster() -> Iterator[tuple[str, int]]:
+    """A Ray cluster of this machine, with one GPU that isn't there: its address and process. At the end nothing of it
+    is left."""
     port, before = free_port(), segments()
     command = [sys.executable, "-I", guard.__file__, str(os.getpid()), sys.executable, "-c", HEAD, str(port)]
     with subprocess.Popen(
@@ -77,22 +78,24 @@ def address() -> Iterator[str]:
     ) as head:
         assert head.stdout and head.stdin
         assert any(line.strip() == "up" for line in head.stdout), "Ray did not start"
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", head.pid
         head.stdin.close()
         head.wait(60)
     assert segments() <= before
 
 
 @pytest.fixture(scope="module")
-def judged(address: str, tmp_path_factory: pytest.TempPathFactory, figures: Figures) -> Iterator[tuple[Run, int]]:
-    """A job whose rollouts stray enough to need the judge; with the calls that the judge got."""
+def judged(
+    cluster: tuple[str, int], tmp_path_factory: pytest.TempPathFactory, figures: Figures
+) -> Iterator[tuple[Run, int]]:
+    """A job half of whose replies need the judge; with the calls that the judge got."""
     with serve() as server:
         server.answer = lambda body: choices('{"correct": false}')
         endpoint = {"kind": "openai", "model": "judge", "base_url": server.url, "api_key_env": "R2I_JUDGE_KEY"}
-        dapo = {"temperature": 2.0, "max_steps": 2, "judge": {"endpoint": endpoint, "max_calls": 1000}}
-        told = {"rows": 24, "gpus": 1, "dapo": dapo, "cluster": {"address": address}}
+        dapo = {"judge": {"endpoint": endpoint, "max_calls": 1000}}
+        told = {"rows": 24, "options": 2, "gpus": 1, "dapo": dapo, "cluster": {"address": cluster[0]}}
         given = {"NCCL_DEBUG": "VERSION", "TOKENIZERS_PARALLELISM": "false", "R2I_JUDGE_KEY": KEY}
-        run = Run(tmp_path_factory.mktemp("openrlhf") / "judged", told, **given)
+        run = Run(tmp_path_factory.mktemp("openrlhf") / "judged", told, cluster[1], **given)
         run.wait()
         figures["a job of a Ray cluster, with a judge"] = run.figures()
         yield run, len(server.calls)

@@ -1,6 +1,7 @@
 """`python train_here.py FOLDER JSON`: r2i's whole run of engine openrlhf, with the real OpenRLHF, on a CPU.
 
-JSON: `rows` of the train table, `gpus` to pretend, and changes of the params of `train` (TRAIN below).
+JSON: `rows` of the train table, `options` that each keeps (of four: a reply that names another is one that no rule
+reads), `gpus` to pretend, and changes of the params of `train` (TRAIN below).
 """
 
 import json
@@ -43,22 +44,22 @@ TRAIN: dict[str, Any] = {
 }
 
 
-def prepare(rows: int) -> None:
+def prepare(rows: int, options: int) -> None:
     """A train table of `rows` rows and the student, with the heads that vLLM has kernels for, in this folder."""
     if not paths.TRAIN.is_dir():
         write_teaching(make_teaching(rows))
         made = read_table(paths.TRAIN, SCHEMA, "overlay")
         shutil.rmtree(paths.TRAIN)
-        write_table(paths.TRAIN, made[:rows], SCHEMA)
+        write_table(paths.TRAIN, [row | {"options": row["options"][:options]} for row in made[:rows]], SCHEMA)
     if not Path("mini").is_dir():
         widen_heads(MINI, Path("mini"))
 
 
-def train(folder: Path, rows: int, gpus: int, changes: dict[str, Any]) -> dict[str, Any]:
+def train(folder: Path, rows: int, options: int, gpus: int, changes: dict[str, Any]) -> dict[str, Any]:
     """Train in `folder`; the model is in `result`, the curve in `curve.json`."""
     os.chdir(folder)
     os.environ["DVC_ROOT"] = str(folder)
-    prepare(rows)
+    prepare(rows, options)
     launch.gpus_there = lambda address: gpus  # Ray is told the same: see conftest.py
     sections = {name: {**TRAIN[name], **changes.pop(name, {})} for name in ("dapo", "cluster")}
     params = Train.model_validate({**TRAIN, **changes, **sections})
@@ -72,5 +73,6 @@ def print_line(step: int, steps: int, line: Line) -> None:
 if __name__ == "__main__":
     told = json.loads(sys.argv[2])
     with explained():
-        summary = train(Path(sys.argv[1]).resolve(), told.pop("rows"), told.pop("gpus"), told)
+        facts = [told.pop("rows"), told.pop("options", 4), told.pop("gpus")]
+        summary = train(Path(sys.argv[1]).resolve(), *facts, told)
         Path("summary.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")
