@@ -25,7 +25,7 @@ from r2i.tools.replies.stats import read_call_log
 
 ROOT = Path(__file__).parents[2]
 MINI = "models/mini"
-JUDGE = "moonshotai/Kimi-K2-Instruct"
+JUDGE = "moonshotai/Kimi-K2-Instruct-0905"
 DONE = {"sample": {"status": {"ok": 10, "rejected": 5}}, "overlay": {"status": {"ok": 4, "rejected": 9}}}
 FUNNEL = Funnel(0.4, "the last run", True)
 
