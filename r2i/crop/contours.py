@@ -2,7 +2,7 @@
 
 A saliency map measures how far each pixel's colour lies from the image's most common one; threshold,
 erosion and connected outlines turn it into bodies. Made for small bodies on a quiet ground (the
-mini world); photographs of crowded scenes want `sam2`.
+mini world); photographs want a teacher or SAM 2.
 """
 
 import cv2

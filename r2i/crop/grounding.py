@@ -18,6 +18,7 @@ from r2i.crop.reply import EXAMPLES, OBJECTS_FORM, UNIT_TEXTS, ListedObject, par
 from r2i.endpoint.base import Model, Picture, Reply, Request
 from r2i.endpoint.flow import Job
 
+SMALL = 800  # pixels: a side on which a good part of all thousandths would be no pixels
 OTHER_UNIT = {"out_of_image", "other_unit"}  # faults of a box that say: not written in `coordinates`
 
 
@@ -62,6 +63,16 @@ def read_listing(image: Row, request: Request, reply: Reply, params: Crop) -> Li
         refused += tuple(Refused(*item, "unit_in_doubt") for item in objects)
         objects = ()
     return Listing(objects, refused, OK, "", call, repaired)
+
+
+def could_be_pixels(image: Row, objects: Sequence[Named]) -> dict[str, int]:
+    """Of objects listed in thousandths in an image of fewer than SMALL pixels a side: how many `boxes` there are, and
+    how many would lie on the image (`fit`) if their numbers were pixels. Thousandths soon leave it; pixels never do."""
+    width, height = image["width"], image["height"]
+    if max(width, height) >= SMALL:
+        return {"boxes": 0, "fit": 0}
+    fit = [1000 * item.box.right <= width**2 and 1000 * item.box.bottom <= height**2 for item in objects]
+    return {"boxes": len(fit), "fit": sum(fit)}
 
 
 def sort_out(

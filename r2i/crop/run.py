@@ -25,7 +25,7 @@ from r2i.core.shards import Counts, Shard, sum_counts
 from r2i.core.spool import Spool
 from r2i.core.tables import Row
 from r2i.crop.finders import Finding, Listing, make_finder
-from r2i.crop.grounding import OTHER_UNIT, listing_job
+from r2i.crop.grounding import OTHER_UNIT, could_be_pixels, listing_job
 from r2i.crop.regions import SEGMENTER_ERROR, find_regions_of, row_without_box
 from r2i.endpoint.base import Picture
 from r2i.endpoint.flow import Job
@@ -36,6 +36,7 @@ LIBRARIES = ("pycocotools", "sam2", "torchvision")  # beside those of all shards
 SIZE = ["image_id", "width", "height", "status"]
 FEW = 1 / 3  # of the images without a region: a warning
 DOUBT = 1 / 20  # of the boxes in another unit than asked for: a warning
+ENOUGH = 12  # boxes, to tell pixels from thousandths
 NOTES = 5  # failures that are told on stderr; the table has them all
 STRIKES = 3  # processes that die over one image before it is given up
 DIED = "segmenter_died"  # reason of an image that repeatedly killed its process
@@ -103,7 +104,12 @@ class CropWork(JobWork[Listing]):
             with_region += any(row["status"] == OK for row in found)
             for row in found:
                 rows.append(row if row["crop"] is None else row | {"crop": spool.keep(row["crop"])})
-        return rows, {**count_statuses(rows), "images": len(images), "with_region": with_region}
+        counts: Counts = {**count_statuses(rows), "images": len(images), "with_region": with_region}
+        params = self.params.chosen.crop
+        if params.asks_teacher and params.coordinates == "thousandths":
+            pairs = zip(images, results, strict=True)
+            counts["as_pixels"] = sum_counts(could_be_pixels(image, one.objects) for image, one in pairs)
+        return rows, counts
 
     def is_settled(self, rows: Sequence[Mapping[str, Any]]) -> bool:
         """A GPU that was full may have room the next time."""
@@ -199,6 +205,9 @@ def warnings_of(counts: Counts, params: Crop) -> list[str]:
         told.append(
             f"{doubted:,} of {counts['rows']:,} boxes are not in {params.coordinates}, as far as one can see: {_UNIT}"
         )
+    as_pixels = counts.get("as_pixels") or {"boxes": 0, "fit": 0}
+    if as_pixels["boxes"] >= ENOUGH and as_pixels["fit"] == as_pixels["boxes"]:
+        told.append(f"all {as_pixels['boxes']:,} boxes in small images could be pixels, not thousandths: {_UNIT}")
     return told
 
 

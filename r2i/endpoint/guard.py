@@ -70,7 +70,7 @@ class Segments:
         """See, each LOOK_S seconds, what they map; with `early_s` so much earlier."""
         if time.monotonic() - self._looked >= LOOK_S - early_s:
             self._looked = time.monotonic()
-            self.names |= _mapped(_descendants())
+            self.names |= _mapped(descendants(os.getpid()))
 
     def remove(self) -> None:
         """What no process maps any more."""
@@ -94,13 +94,13 @@ def _processes() -> list[int]:
     return []
 
 
-def _descendants() -> set[int]:
-    """Of this process, on Linux."""
+def descendants(root: int) -> set[int]:
+    """The processes below `root`, on Linux."""
     parents: dict[int, int] = {}
     for pid in _processes():
         with suppress(OSError, ValueError, IndexError):
             parents[pid] = int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[1])
-    found, new = set[int](), {os.getpid()}
+    found, new = set[int](), {root}
     while new:
         new = {pid for pid, parent in parents.items() if parent in new}
         found |= new

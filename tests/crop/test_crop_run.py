@@ -261,6 +261,20 @@ def test_a_teacher_alone_gives_the_regions_and_a_warning_where_few_images_have_o
     assert "warning: 3 of 7 boxes are not in thousandths" in told and "crop.coordinates" in told
 
 
+def test_boxes_that_never_go_beyond_the_pixels_of_small_images_are_doubted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """128 x 128 px: what a model means as pixels stays below 129."""
+    write_images(scenes(4))
+    for box, warned in (([10, 10, 60, 60], True), ([10, 10, 200, 60], False)):
+        objects = [{"bbox_2d": [x + 20 * n for x in box], "label": f"thing {n}"} for n in range(3)]
+        teacher = FakeModel(lambda request, sample, said=json.dumps(objects): said)
+        monkeypatch.setattr(r2i.endpoint, "connect", connecting(teacher))
+        set_params(method="teacher", teacher={}, listing={"max_tokens": 100 + box[2]}, min_side=2, max_area_share=1.0)
+        main(PARAMS)
+        assert ("all 12 boxes in small images could be pixels" in capsys.readouterr().err) == warned
+
+
 @pytest.mark.parametrize("execution", [{}, {"workers": 2}])
 def test_weights_that_are_missing_are_told_before_a_call_is_paid_for(
     folder: Path, monkeypatch: pytest.MonkeyPatch, execution: Row

@@ -20,8 +20,6 @@ from r2i.core.errors import EndpointError
 from r2i.core.params import load_params
 from r2i.core.records import ANSWERS, BENCHMARK, IMAGES, OK, QUESTIONS, REGIONS, TRAIN, VOTES
 from r2i.core.tables import read_table, write_table
-from r2i.crop.finders import Finding
-from r2i.crop.run import CropWork
 
 ROOT = Path(__file__).parents[2]
 STAGES = ("question", "answer", "vote", "overlay")
@@ -82,7 +80,7 @@ def write_params(of: Callable[[str], dict[str, Any]], **execution: Any) -> None:
     profile["vote"] |= {"judge": "llm", "judge_all": True, "endpoint": of("vote"), "sampling": {"temperature": 0.3}}
     profile["vote"]["min_agreement"] = 5
     profile["overlay"] |= {"teacher": of("overlay teacher"), "student": of("overlay student"), "drop_at": 5}
-    profile["crop"] |= {"method": "teacher+sam2", "teacher": of("crop"), "listing": {"max_tokens": 99}}
+    profile["crop"] |= {"method": "teacher", "teacher": of("crop"), "listing": {"max_tokens": 99}}
     judge = {"endpoint": of("evaluate judge"), "max_calls": 9}
     profile["evaluate"] |= {"endpoints": {"base": of("evaluate")}, "judge": judge, "attention": None, "samples": 0}
     Path("params.yaml").write_text(yaml.safe_dump(params | {"profile": "smoke"}), encoding="utf-8")
@@ -216,17 +214,7 @@ def test_a_stage_with_nothing_to_ask_is_fine_without_a_server(finished: Path) ->
     assert all_bytes() == before
 
 
-def test_a_teacher_that_lists_nothing_because_it_is_gone_is_an_error_of_crop(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def make_finder(work: CropWork) -> Any:
-        def find(image_id: str, image: Any) -> Finding:
-            listing = work.listings[image_id]
-            return Finding([], listing.refused, listing.status, listing.reason, listing.call)
-
-        return find
-
-    monkeypatch.setattr(CropWork, "_make_finder", make_finder)
+def test_a_teacher_that_lists_nothing_because_it_is_gone_is_an_error_of_crop(folder: Path) -> None:
     write_params(lambda _: endpoint(NOWHERE))
     before = all_bytes()
     with pytest.raises(EndpointError, match=r"no reply at all: 6 of 6 samples of big failed \(6 connection\)"):

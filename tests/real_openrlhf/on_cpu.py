@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from r2i.endpoint.guard import descendants
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 SHARED = Path("/dev/shm")
@@ -118,24 +120,11 @@ class Run:
     def _watch(self) -> None:
         """Who belongs to it, and the most memory (PSS: shared pages count once) that they held together."""
         while self.process.poll() is None:
-            found = _below(self.process.pid)
+            found = {self.process.pid, *descendants(self.process.pid)}
             self.pids |= found
-            others = _below(self.cluster) if self.cluster else set()
+            others = descendants(self.cluster) if self.cluster else set()
             self.peak_mb = max(self.peak_mb, sum(_pss(pid) or 0 for pid in found | others) // 1024)
             time.sleep(2)
-
-
-def _below(root: int) -> set[int]:
-    """`root` and its descendants."""
-    parents: dict[int, int] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError, IndexError, ValueError):
-            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-    found, new = set[int](), {root}
-    while new:
-        found |= new
-        new = {pid for pid, parent in parents.items() if parent in new} - found
-    return found
 
 
 def _pss(pid: int) -> int | None:
