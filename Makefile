@@ -14,7 +14,7 @@ export HF_HUB_OFFLINE ?= 1
 STAMP := $(VENV)/.installed
 UV    := .r2i/uv
 
-.PHONY: repro setup test test-long test-vllm stack test-stack test-lmms gpu-check lint format lock track push pull mlflow exps fresh twins counts readme pretrain clean help
+.PHONY: repro setup test test-long test-vllm stack test-stack test-openrlhf test-lmms gpu-check lint format lock track push pull mlflow exps fresh twins counts readme pretrain clean help
 
 help: ## what there is
 	@echo 'make repro runs everything, make test checks it. All targets:'; echo
@@ -97,6 +97,18 @@ $(STACK)/.installed: requirements-gpu.lock pyproject.toml | $(UV)
 	$(UV) pip install --quiet --python $(STACK)/bin/python --no-deps -e .
 	@touch $@
 
+OPENRLHF := .r2i/openrlhf-venv
+test-openrlhf: $(OPENRLHF)/.installed ## OpenRLHF's real loop on a CPU, through our launcher: half an hour, 8 GB
+	@R2I_OPENRLHF=1 $(OPENRLHF)/bin/python -m pytest tests/real_openrlhf
+
+# All of it is compiled here once: each training is ten processes that import much of it.
+$(OPENRLHF)/.installed: tests/real_openrlhf/requirements.lock pyproject.toml | $(UV)
+	@{ test -x $(OPENRLHF)/bin/python || $(UV) venv --quiet --python 3.11 $(OPENRLHF); } && \
+	$(UV) pip sync --quiet --python $(OPENRLHF)/bin/python tests/real_openrlhf/requirements.lock && \
+	$(UV) pip install --quiet --python $(OPENRLHF)/bin/python --no-deps -e . && \
+	{ $(OPENRLHF)/bin/python -m compileall -q -j 0 $(OPENRLHF)/lib > /dev/null || true; }
+	@touch $@
+
 LMMS := .r2i/lmms-venv
 test-lmms: setup ## the real lmms-eval on our exported tasks, with $R2I_LMMS_PYTHON, else an own environment
 	@PYTHON="$$R2I_LMMS_PYTHON"; \
@@ -125,6 +137,9 @@ lock: | $(UV) ## resolve pyproject.toml anew
 	  --no-emit-find-links --no-header --python 3.11 --universal -o requirements.lock
 	@$(UV) pip compile --quiet pyproject.toml --extra gpu --group dev --override overrides.txt --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --python 3.11 -o requirements-gpu.lock
+	@$(UV) pip compile --quiet pyproject.toml tests/real_openrlhf/requirements.txt --override tests/real_openrlhf/overrides.txt \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python 3.11 \
+	  -o tests/real_openrlhf/requirements.lock
 
 readme: setup ## write the figures into README.md and docs/measurements.md; OLDER=1 marks those of older code
 	@$(PY) -m r2i.cli.main readme $(if $(OLDER),--older)
@@ -155,11 +170,8 @@ $(MLFLOW)/%: | $(UV)
 	$(UV) pip install --quiet --python $(MLFLOW)/bin/python mlflow==$*
 	@touch $@
 
-# What changed, and what came of it. A column that neither pattern names is one of some 900 others.
-EXPS := --drop '^(?!Experiment$$|Created$$|State$$|(params.yaml:)?(seed|profile)\b|(profiles|models|runs)\.)' \
-  --keep '^views\.full\.[^.]+\.accuracy$$|^views\.crop\.distilled\.accuracy$$|^gap\.(base|distilled)$$'
 exps: setup ## experiments of `dvc exp`: the headline, and the params that differ
-	@$(DVC) exp show --only-changed --sort-by gap.distilled $(EXPS)
+	@$(PY) -m r2i.cli.main exps
 
 twins: setup ## two clones in unlike places run the DAG of PROFILE (smoke): are all outs the same bytes?
 	@$(PY) tests/twins.py $(PROFILE)

@@ -270,12 +270,18 @@ def damage(path: Path, rng: random.Random) -> None:
         path.write_bytes(b"{}")
 
 
+def params_with_an_address() -> str:
+    """The repository's params.yaml, one server's address written out."""
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    return text.replace(VARIABLE, f"{BASE_URL}\n        {VARIABLE}", 1)
+
+
 def hostile_params(folder: Path) -> Iterator[str]:
     """Secrets in any profile, numbers that are none, texts that no parser survives."""
-    whole = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    whole = params_with_an_address()
     texts = [whole.replace(old, new, 1).encode() for old, new in SECRETS]
     texts += [whole.replace("temperature: 0.9", f"temperature: {value}", 1).encode() for value in VALUES]
-    texts += [whole.replace("{min_agreement: 6,", "{min_agreement: 6, min_agreement: 2,", 1).encode()]
+    texts += [whole.replace("      min_agreement: 6\n", "      min_agreement: 6\n      min_agreement: 2\n", 1).encode()]
     texts += [text.encode() for text in UNUSABLE] + [whole.encode(code) for code in ("utf-16", "utf-32", "utf-16-le")]
     for text in texts:
         (folder / "params.yaml").write_bytes(text)

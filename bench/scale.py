@@ -3,7 +3,8 @@
 `python bench/scale.py` renders scenes into a folder of JPEGs and runs the stages from `sample` to `audit` on them. A
 server of ours answers with a thousand characters: 100 000 answers, then 1 000 000. At the larger size follow one per
 cent more images, one changed reply, another threshold, two workers and Ray; at a small one `kill -9` at random moments.
-About half an hour on 2 quiet cores; `--answers 2000 8000` is a trial. Writes bench/results/scale.json.
+About half an hour on 2 quiet cores; `--answers 2000 8000` is a trial. Writes bench/results/scale.json; with `--memory`
+it runs the stages once at both sizes, prints peaks and seconds, and writes nothing.
 
 Peaks are of one process, as the system reports them (maximum resident set). Shares are of the first run's seconds.
 """
@@ -240,12 +241,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--answers", type=int, nargs=2, default=[100_000, 1_000_000])
     parser.add_argument("--out", type=Path, default=RESULT)
-    sizes = parser.parse_args().answers
-    out = parser.parse_args().out
+    parser.add_argument("--memory", action="store_true", help="peaks alone; nothing is written")
+    given = parser.parse_args()
     code = note_code(*(ROOT / "stages" / f"{stage}.py" for stage in STAGES), profiles=["smoke"])
     found: dict[str, Any] = {"peak_mb": {stage: {} for stage in STAGES}, "answers": {}}
     with tempfile.TemporaryDirectory() as scratch, serving(Plan(capacity=4096, script=SCRIPT)) as server:
-        for size in sizes:
+        for size in given.answers:
             images = max(8, size // PER_IMAGE)
             place = Place(Path(scratch) / str(size), server, images, shard_images=128)
             first = place.run_all()
@@ -255,17 +256,18 @@ def main() -> None:
                 len(read_table(path, records.ANSWERS, "answer", ["answer_id"], allow_empty=True))
                 for path in (place.folder / paths.ANSWERS).glob("*.parquet")
             )
-            if size == sizes[-1]:
+            if size == given.answers[-1] and not given.memory:
                 found |= measure_growth(place, first, images)
                 found |= measure_workers(place)
             shutil.rmtree(place.folder)
-        small = Place(Path(scratch) / "kills", server, 60, shard_images=4)
-        small.run_all()
-        found["kills"] = measure_kills(small)
-    found["peak_ratio"] = {
-        stage: peaks[str(sizes[1])] / peaks[str(sizes[0])] for stage, peaks in found["peak_mb"].items()
-    }
-    write_result(out, rounded(found, 3), code)
+        if not given.memory:
+            small = Place(Path(scratch) / "kills", server, 60, shard_images=4)
+            small.run_all()
+            found["kills"] = measure_kills(small)
+    less, more = map(str, given.answers)
+    found["peak_ratio"] = {stage: peaks[more] / peaks[less] for stage, peaks in found["peak_mb"].items()}
+    if not given.memory:
+        write_result(given.out, rounded(found, 3), code)
     print({name: value for name, value in rounded(found, 3).items() if name != "measured"})
 
 

@@ -13,11 +13,12 @@ PARAMS = ()
 
 def main(params: Path = Path("params.yaml")) -> None:
     """Compare every table with the renderer's truth, after the fact; nothing trains on this."""
-    from r2i.audit.load import audit_run
+    from r2i.audit.work import AuditWork, summarise
+    from r2i.core.shards import make_table
 
     if leave_out(load_params(params), "audit"):
         return
-    write_metrics(paths.metrics("audit"), audit_run())
+    write_metrics(paths.metrics("audit"), summarise(make_table(AuditWork, params)))
 
 
 if __name__ == "__main__":

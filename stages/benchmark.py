@@ -11,6 +11,7 @@ from r2i.core.stage import run_stage
 from r2i.core.tables import write_table
 
 PARAMS = ("seed", "benchmark", "drawing")
+SHARD_IMAGES = 64  # of a shard of items, in the mean: what a killed evaluation in process asks again at most
 
 
 def main(params: Path = Path("params.yaml")) -> None:
@@ -18,6 +19,7 @@ def main(params: Path = Path("params.yaml")) -> None:
     from r2i.benchmark.reviewed import review_items
     from r2i.benchmark.sources import REMEDIES, open_items
     from r2i.benchmark.views import describe
+    from r2i.core.shards import cut_shards
     from r2i.review.decisions import read_and_warn
 
     loaded = load_params(params)
@@ -29,7 +31,8 @@ def main(params: Path = Path("params.yaml")) -> None:
             print(f"warning: {warning}", file=sys.stderr)
         rows, review = review_items(items.rows, read_and_warn(paths.REVIEWED_ITEMS), drawing)
         require_ok(rows, "item", REMEDIES)
-        write_table(paths.BENCHMARK, rows, records.BENCHMARK)
+        cut = cut_shards(dict.fromkeys(row["image_id"] for row in rows), SHARD_IMAGES)
+        write_table(paths.BENCHMARK, rows, records.BENCHMARK, cut)
         metrics = {**describe(rows), "sources": items.sources}
         write_metrics(paths.metrics("benchmark"), metrics | ({"review": review} if review else {}))
 

@@ -45,11 +45,12 @@ def main(params: Path = Path("params.yaml")) -> None:
     }
     scores = collect_scores(items, predictions, draws, run.seed)
     bits = run.chosen.benchmark.contamination_bits
+    with_rows = run.chosen.has("overlay") and paths.IMAGES.is_dir() and paths.TRAIN.is_dir()
     found = {
         **compare(scores),
         **describe_replies(predictions),
-        "coverage": compare_coverage(read_attention(run.model_names.pair), draws, run.seed),
-        "contamination": contamination(run, bits) if run.chosen.has("overlay") and paths.TRAIN.is_dir() else None,
+        "coverage": compare_coverage(read_attention(run.model_names.leading), draws, run.seed),
+        "contamination": contamination(run, bits) if with_rows else None,
         "seeds": {"run": run.seed, "bootstrap_draws": draws},
     }
     write_metrics(paths.metrics("evaluate"), found)

@@ -10,7 +10,8 @@ import yaml
 from made_run import OLD_PROMPT, TABLES, make_teaching, write_params, write_teaching
 
 from r2i.core import paths
-from r2i.core.fingerprint import file_digest
+from r2i.core.fingerprint import CHOSEN_PARAMS, chosen_params, file_digest
+from r2i.core.params import load_params
 
 CODE = ("vote", "overlay")  # the stages that have some
 GIT = ("-c", "user.name=lab", "-c", "user.email=lab@example.org")
@@ -44,6 +45,7 @@ def make_lab(root: Path) -> None:
     for stage in CODE:
         code = f"r2i/{stage}.py"
         (paths.CODE / f"{stage}.txt").write_text(f"{code} {file_digest(Path(code))}\nseed: 0\n")
+    (paths.CODE / CHOSEN_PARAMS).write_text(yaml.safe_dump(chosen_params(load_params())))
     Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {name: _stage(name) for name in TABLES}}))
     run(root, "dvc", "init", "--quiet")
     run(root, "dvc", "commit", "--force", "--quiet")
@@ -59,7 +61,7 @@ def _stage(name: str) -> dict[str, Any]:
     return {
         "cmd": f"make {name}",
         "deps": [*code, *outs[max(at - 1, 0) : at]],
-        "params": ["seed", f"profiles.smoke.{name}"],
+        "params": [{f"{paths.CODE}/{CHOSEN_PARAMS}": ["seed", name]}],
         "outs": [outs[at]],
         "metrics": [f"metrics/{name}.json"],
     }

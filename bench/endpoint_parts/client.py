@@ -30,7 +30,8 @@ class Work:
 
     Request i belongs to model i mod `models`. `pictures`: a folder (pictures.make_files) of one picture for each
     `prompts_per_picture` requests, `picture_bytes` long; None: no images. `endpoint`: further fields of Endpoint.
-    `table`: where the replies go, as sorted JSON.
+    `knows_server`: an earlier run has learned what the server takes, else the first call is alone. `table`: where the
+    replies go, as sorted JSON.
     """
 
     url: str
@@ -43,6 +44,7 @@ class Work:
     prompts_per_picture: int = 1
     endpoint: dict[str, Any] | None = None
     backoff_s: float = 1.0
+    knows_server: bool = False
     archive: str | None = None
     table: str | None = None
 
@@ -86,16 +88,22 @@ def work(told: Work) -> dict[str, Any]:
 
 def make_models(told: Work) -> list[Any]:
     """One RemoteModel for each name, all on one store."""
+    from r2i.endpoint.options import options_of
     from r2i.endpoint.remote import RemoteModel
     from r2i.endpoint.store import Store
 
     settings = {"kind": "openai", "base_url": told.url} | (told.endpoint or {})
     store = Store(Path(told.store), Path(told.archive) if told.archive else None)
     names = [f"m{index}" for index in range(told.models)]
-    return [
+    models = [
         RemoteModel(Endpoint.model_validate(settings | {"model": name}), store=store, backoff_s=told.backoff_s)
         for name in names
     ]
+    if told.knows_server:
+        for model in models:
+            for request in map(told.request, range(8)):
+                model.options.take(options_of(request, request.n, form=True), request.n)
+    return models
 
 
 def one(model: Any, request: Request) -> Any:

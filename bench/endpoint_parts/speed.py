@@ -25,7 +25,7 @@ def bound(scratch: Path, scale: float) -> dict[str, Any]:
             told = Work(
                 "", str(scratch / f"store {capacity}{suffix}"), max(8, int(scale * 16 * capacity)),
                 pictures=str(scratch / "pictures"), picture_bytes=SIZE,
-                endpoint={"concurrency": concurrency, "retries": 50},
+                endpoint={"concurrency": concurrency, "retries": 50}, knows_server=True,
             )  # fmt: skip
             plan = Plan(capacity, reject, LATENCY_S * min(1.0, scale * 4))
             found = measure(told, plan)
@@ -67,6 +67,7 @@ def serial(scratch: Path, scale: float) -> dict[str, Any]:
     told = Work(
         "", str(scratch / "store"), images * 6, n=4, prompts_per_picture=6,
         pictures=str(scratch / "pictures"), picture_bytes=SIZE, endpoint={"concurrency": 256},
+        knows_server=True,
     )  # fmt: skip
     plan = Plan(64, latency_s=LATENCY_S / 2 * min(1.0, scale * 4))
     theirs = measure(told, plan, "serial")

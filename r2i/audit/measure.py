@@ -10,36 +10,32 @@ from r2i.core.records import OK, REJECTED
 from r2i.core.tables import Row
 
 COVERS = 0.5  # least IoU of a region with an object that it is said to have found
-Share = dict[str, Any]
+Count = dict[str, int]
+"""`{"true": cases that are right, "n": cases}`. Those of two shards are added; `as_shares` makes shares of them."""
 
 
-def share(verdicts: Iterable[bool]) -> Share:
-    """`{"value": share of True, "n": cases}`; the value is None where there is no case."""
+def count(verdicts: Iterable[bool]) -> Count:
+    """How many verdicts are True, of how many."""
     counted = [bool(verdict) for verdict in verdicts]
-    return {"value": sum(counted) / len(counted) if counted else None, "n": len(counted)}
+    return {"true": sum(counted), "n": len(counted)}
 
 
-def shares_by(pairs: Iterable[tuple[Any, bool]]) -> dict[str, Share]:
-    """One share for each group; `pairs` are (group, verdict)."""
+def count_by(pairs: Iterable[tuple[Any, bool]]) -> dict[str, Count]:
+    """One count for each group; `pairs` are (group, verdict)."""
     groups: defaultdict[str, list[bool]] = defaultdict(list)
     for group, verdict in pairs:
         groups[str(group)].append(verdict)
-    return {group: share(verdicts) for group, verdicts in sorted(groups.items())}
+    return {group: count(verdicts) for group, verdicts in sorted(groups.items())}
 
 
-def pool_shares(left: Any, right: Any) -> Any:
-    """The shares of two shards' cases together, wherever they stand in nested mappings of equal form."""
-    if left.keys() == right.keys() == {"value", "n"}:
-        cases = left["n"] + right["n"]
-        true = sum(round(each["value"] * each["n"]) for each in (left, right) if each["n"])
-        return {"value": true / cases if cases else None, "n": cases}
-    return {
-        key: pool_shares(left[key], right[key]) if key in left and key in right else (left | right)[key]
-        for key in sorted(left.keys() | right.keys())
-    }
+def as_shares(counts: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested counts as `{"value": share of True, "n": cases}`; the value is None where there is no case."""
+    if counts.keys() == {"true", "n"}:
+        return {"value": counts["true"] / counts["n"] if counts["n"] else None, "n": counts["n"]}
+    return {name: as_shares(inner) for name, inner in counts.items()}
 
 
-def audit_regions(oracle: Oracle, regions: Sequence[Row]) -> dict[str, Share]:
+def audit_regions(oracle: Oracle, regions: Sequence[Row]) -> dict[str, Count]:
     """Recall: objects that a kept region covers. Precision: kept regions that cover an object."""
     boxes: defaultdict[str, list[Box]] = defaultdict(list)
     for region in regions:
@@ -47,8 +43,8 @@ def audit_regions(oracle: Oracle, regions: Sequence[Row]) -> dict[str, Share]:
             boxes[region["image_id"]].append(Box(*region["box"]))
     things = {image: [Box(*thing["box"]) for thing in found] for image, found in oracle.things.items()}
     return {
-        "recall": share(_covered(box, boxes[image]) for image, found in things.items() for box in found),
-        "precision": share(_covered(box, things.get(image, [])) for image, found in boxes.items() for box in found),
+        "recall": count(_covered(box, boxes[image]) for image, found in things.items() for box in found),
+        "precision": count(_covered(box, things.get(image, [])) for image, found in boxes.items() for box in found),
     }
 
 
@@ -56,24 +52,24 @@ def _covered(box: Box, others: Iterable[Box]) -> bool:
     return any(iou(box, other) >= COVERS for other in others)
 
 
-def audit_questions(oracle: Oracle, questions: Sequence[Row]) -> dict[str, dict[str, Share]]:
+def audit_questions(oracle: Oracle, questions: Sequence[Row]) -> dict[str, dict[str, Count]]:
     """Before and after validation: has the question a true answer, and does it name one object alone?"""
     kept = [row for row in questions if row["status"] == OK]
     checked = [row for row in questions if row["status"] == REJECTED and row["checks"] is not None]
     return {
-        "before": _question_shares(oracle, kept + checked),
-        "after": _question_shares(oracle, kept),
-        "dropped": _question_shares(oracle, checked),
+        "before": _count_questions(oracle, kept + checked),
+        "after": _count_questions(oracle, kept),
+        "dropped": _count_questions(oracle, checked),
     }
 
 
-def _question_shares(oracle: Oracle, rows: Sequence[Row]) -> dict[str, Share]:
+def _count_questions(oracle: Oracle, rows: Sequence[Row]) -> dict[str, Count]:
     answerable = [oracle.answer(row) is not None for row in rows]
     unambiguous = [oracle.is_unambiguous(row) for row in rows]
     return {
-        "answerable": share(answerable),
-        "unambiguous": share(unambiguous),
-        "good": share(a and u for a, u in zip(answerable, unambiguous, strict=True)),
+        "answerable": count(answerable),
+        "unambiguous": count(unambiguous),
+        "good": count(a and u for a, u in zip(answerable, unambiguous, strict=True)),
     }
 
 
@@ -84,17 +80,17 @@ def audit_answers(oracle: Oracle, answers: Sequence[Row], questions: Mapping[str
         for row in answers
         if row["status"] == OK and row["question_id"] in questions
     ]
-    return {"single": share(right for _, right in judged), "by_teacher": shares_by(judged)}
+    return {"single": count(right for _, right in judged), "by_teacher": count_by(judged)}
 
 
 def audit_votes(oracle: Oracle, votes: Sequence[Row]) -> dict[str, Any]:
     """Accuracy of the most common answer: of all questions, of the kept ones, of the dropped ones."""
     judged = [(row, oracle.is_right(row, row["answer"])) for row in votes if row["answer"]]
     return {
-        "majority": share(right for _, right in judged),
-        "kept": share(right for row, right in judged if row["status"] == OK),
-        "dropped": share(right for row, right in judged if row["status"] != OK),
-        "by_agreement": shares_by((row["agree"], right) for row, right in judged),
+        "majority": count(right for _, right in judged),
+        "kept": count(right for row, right in judged if row["status"] == OK),
+        "dropped": count(right for row, right in judged if row["status"] != OK),
+        "by_agreement": count_by((row["agree"], right) for row, right in judged),
     }
 
 
@@ -104,22 +100,21 @@ def audit_train(oracle: Oracle, rows: Sequence[Row]) -> dict[str, Any]:
     judged = [(row, oracle.is_right(row, row["answer"])) for row in once if row["answer"]]
     kept = [(row, right) for row, right in judged if row["status"] == OK]
     return {
-        "label_precision": share(right for _, right in kept),
-        "by_dimension": shares_by((row["dimension"], right) for row, right in kept),
-        "unambiguous": share(oracle.is_unambiguous(row) for row, _ in kept),
-        "too_easy": share(right for row, right in judged if row["reason"] == "too_easy"),
+        "label_precision": count(right for _, right in kept),
+        "by_dimension": count_by((row["dimension"], right) for row, right in kept),
+        "unambiguous": count(oracle.is_unambiguous(row) for row, _ in kept),
+        "too_easy": count(right for row, right in judged if row["reason"] == "too_easy"),
     }
 
 
-def find_contamination(train: Sequence[Mapping[str, Any]], benchmark: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Benchmark images that are also training images: by id, and by perceptual hash.
+def find_contamination(sampled: Mapping[str, str | None], benchmark: Mapping[str, str | None]) -> dict[str, int]:
+    """Benchmark images that are also sampled images: by id, and by perceptual hash.
 
-    Both hold `image_id` and `phash` (None: a plain picture, like no other) of each image.
+    Both: hashes by image_id (None: a plain picture, like no other).
     """
-    ids, hashes = {row["image_id"] for row in train}, {row["phash"] for row in train} - {None}
-    seen = {row["image_id"]: row["phash"] for row in benchmark}
+    hashes = set(sampled.values()) - {None}
     return {
-        "benchmark_images": len(seen),
-        "shared_image_ids": len(ids & set(seen)),
-        "shared_phashes": sum(phash in hashes for phash in seen.values()),
+        "benchmark_images": len(benchmark),
+        "shared_image_ids": len(sampled.keys() & benchmark.keys()),
+        "shared_phashes": sum(phash in hashes for phash in benchmark.values()),
     }

@@ -1,5 +1,6 @@
 """`r2i card`: what the data and a model are, as Markdown that the Hub reads."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -20,19 +21,26 @@ DISTILLED = OBJECTIVES["dapo"].folder
 @app.command("data")
 def data_card(out: Out = None) -> None:
     """The data card of the train rows here."""
-    from r2i.tools.cards.data import data_card
+    from r2i.tools.cards.data import data_card, data_left_out
 
     with explained():
         _give(data_card(), out)
+        _warn(data_left_out())
 
 
 @app.command("model")
 def model_card(name: Name = DISTILLED, out: Out = None) -> None:
     """The card of a model that was trained here."""
-    from r2i.tools.cards.model import model_card
+    from r2i.tools.cards.model import model_card, model_left_out
 
     with explained():
         _give(model_card(name), out)
+        _warn(model_left_out(name))
+
+
+def _warn(line: str) -> None:
+    if line:
+        print(line, file=sys.stderr)
 
 
 def _give(text: str, out: Path | None) -> None:

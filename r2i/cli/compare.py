@@ -21,13 +21,17 @@ Revisions = Annotated[
 
 def compare(
     revisions: Revisions,
-    model: Annotated[str | None, typer.Option(help="Whose predictions; the second in params unless told.")] = None,
+    model: Annotated[str | None, typer.Option(help="Whose predictions; see above.")] = None,
     view: Annotated[str, typer.Option(help=f"One of {', '.join(VIEWS)}.")] = "full",
     md: Annotated[bool, typer.Option("--md", help="Print Markdown.")] = False,
     html: Annotated[Path | None, typer.Option(help="Also write one HTML page, which needs no other file.")] = None,
     draws: Annotated[int, typer.Option(min=100, help="Draws of the bootstrap.")] = 2000,
 ) -> None:
-    """Compare evaluated revisions on the items that all of them measured, paired by item."""
+    """Compare evaluated revisions on the items that all of them measured, paired by item.
+
+    Where no model is named, params' second model is taken, or their only one; of a revision that has no predictions of
+    it, the one that it has.
+    """
     from r2i.core.params import load_params
     from r2i.tools.compare.load import CompareError, load_revision
     from r2i.tools.compare.measure import compare_revisions
@@ -37,8 +41,9 @@ def compare(
     with explained():
         if len(revisions) < 2:
             raise CompareError("one revision is nothing to compare", "name at least two")
-        whose = model or load_params().model_names.compared
-        found = compare_revisions([load_revision(name, whose, view) for name in revisions], view, draws)
+        prefer = None if model else load_params().model_names.headline
+        loaded = [load_revision(name, model, view, prefer=prefer) for name in revisions]
+        found = compare_revisions(loaded, view, draws)
         if md:
             print(markdown(found), end="")
         else:

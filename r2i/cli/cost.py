@@ -36,8 +36,8 @@ def estimate(
         count = images or profile.sample.images
         history = read_call_log(paths.reply_store().parent / CALL_LOG)
         lines = estimate_calls(profile, count, read_metrics(), history)
-        Console().print(lay_out(lines, count))
-        for line in estimate_training(profile.train, count, rows):
+        Console().print(lay_out(lines, count) if lines else "no model is asked to make rows")
+        for line in estimate_training(profile.train, count, rows) if profile.has("train") else ():
             print(line)
 
 

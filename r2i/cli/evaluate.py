@@ -12,6 +12,7 @@ from rich.text import Text
 
 from r2i.core import paths
 from r2i.core.disk import new_file
+from r2i.core.errors import R2IError
 from r2i.core.stage import explained
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class Format(StrEnum):
 def export_results(
     folder: Annotated[Path, typer.Argument(metavar="DST", help="Folder to write; its parts are replaced.")],
     format: Annotated[Format, typer.Option("--format", help="For which tool.")] = Format.lmms,
-    model: Annotated[str | None, typer.Option(help="Whose predictions; the second in params unless told.")] = None,
+    model: Annotated[str | None, typer.Option(help="Whose predictions; params' second model, or only one.")] = None,
     params: Annotated[Path, typer.Option(help="For the prompts and the length of replies.")] = Path("params.yaml"),
 ) -> None:
     """Write results and tasks for lmms-eval: DST/results, and DST/tasks for its --include_path."""
@@ -164,7 +165,9 @@ def export_results(
 
     with explained():
         run = load_params(params)
-        cfg, model = run.chosen.evaluate, model or run.model_names.compared
+        cfg, model = run.chosen.evaluate, model or run.model_names.headline
+        if model is None:
+            raise R2IError("params name no model that is evaluated", "add one to `models`, or say --model")
         rows = read_table(paths.PREDICTIONS / model, PREDICTIONS, f"evaluate@{model}")
         written = write_tasks(folder / "tasks", iter_rows(paths.BENCHMARK, BENCHMARK, "benchmark"), cfg)
         date = f"{datetime.now(UTC):%Y%m%d_%H%M%S}"

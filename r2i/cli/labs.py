@@ -24,7 +24,8 @@ def push() -> None:
         require_remote()
         packed = pack_replies()
         print(packed_text(packed) if packed else "replies are kept in $R2I_REPLIES: not shared by DVC", flush=True)
-        labs.push()
+        if line := labs.push():
+            print(line)
         if open_files := uncommitted_files():
             print(f"commit, so that others find it: {shlex.join(open_files)}")
 
@@ -37,22 +38,17 @@ def pull(
     from r2i.tools import labs
 
     with explained():
-        labs.pull(targets or ())
+        if line := labs.pull(targets or ()):
+            print(line)
 
 
 @app.command()
 def fresh() -> None:
     """Say whether dvc.lock is of this commit and whether the remote has what it names; brings nothing."""
-    from r2i.core.errors import R2IError
-    from r2i.repo.commands import check_fresh
+    from r2i.tools import labs
 
     with explained():
-        if lacking := check_fresh():
-            raise R2IError(
-                f"the remote lacks {len(lacking)} outputs that dvc.lock names: {', '.join(lacking[:3])}",
-                "the lab that committed it runs `make push`",
-            )
-    print("dvc.lock is of this commit")
+        print(labs.fresh())
 
 
 @app.command("merge-lock", hidden=True)

@@ -14,6 +14,7 @@ from r2i.cli.cost import estimate
 from r2i.cli.evaluate import app as evaluate_app
 from r2i.cli.explore import explore
 from r2i.cli.export import app as export_app
+from r2i.cli.init import init
 from r2i.cli.labs import app as labs_app
 from r2i.cli.lineage import app as lineage_app
 from r2i.cli.pool import app as pool_app
@@ -36,6 +37,7 @@ app.add_typer(pool_app, name="pool")
 app.add_typer(review_app, name="review")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(benchmark_app, name="benchmark")
+app.command()(init)
 app.command()(compare)
 app.command()(explore)
 app.command()(estimate)
@@ -65,24 +67,47 @@ def track_run(
             return
     for one in tracked:
         print(f"{'tracked' if one.new else 'already tracked'} {one.name} as run {one.run_id} in {one.uri}")
+        if one.left_out:
+            print(one.left_out)
+
+
+@app.command("exps")
+def experiments() -> None:
+    """Print experiments of `dvc exp` side by side: the headline, and the params that differ."""
+    from r2i.tools.track.table import read_experiments, table_text
+
+    with explained():
+        print("\n".join(table_text(read_experiments())))
 
 
 @app.command()
 def summary() -> None:
     """Print the funnel, the models side by side, and where the report is."""
     from r2i.core.params import load_params
-    from r2i.report.gather import read_funnel, read_json
+    from r2i.repo.profile import read_run_or_none
+    from r2i.report.gather import FUNNEL, read_funnel, read_metrics
 
     console = Console()
     with explained():
-        scores = read_json(paths.metrics("evaluate"))
-        if not scores:
-            raise R2IError(f"no {paths.metrics('evaluate')}: nothing has been scored here", "run `make repro`")
-        models = load_params().model_names
-        console.print(funnel_table(read_funnel()))
-        console.print(score_table(scores, models))
-        console.print(gap_line(scores, models), soft_wrap=True)
-    if paths.REPORT.is_file():
+        run = read_run_or_none()
+        metrics = {stage: paths.metrics(stage) for stage in (*FUNNEL, "evaluate")}
+        own = {stage for stage, path in metrics.items() if run is None or run.owns(path)}
+        steps = [step for step in read_funnel() if step.stage in own]
+        scores = read_metrics("evaluate") if "evaluate" in own else {}
+        line = run.left_out(metrics.values()) if run else ""
+        if not steps and not scores:
+            raise R2IError(line or "nothing has been run or scored here", "`make repro` runs the chosen profile")
+        if steps:
+            console.print(funnel_table(steps))
+        if scores:
+            models = load_params().model_names
+            console.print(score_table(scores, models))
+            console.print(gap_line(scores, models), soft_wrap=True)
+        elif "evaluate" in own:
+            console.print("no model was measured")
+        if line:
+            console.print(line, soft_wrap=True, highlight=False, markup=False)
+    if paths.REPORT.is_file() and (run is None or run.owns(paths.REPORT)):
         console.print(f"report: {paths.REPORT.resolve()}", soft_wrap=True, highlight=False)
         console.print("every row: `r2i explore`, after `source .venv/bin/activate`; what to try next: README.md")
 
@@ -116,7 +141,7 @@ def score_table(scores: dict[str, Any], models: "ModelNames") -> Table:
     table = Table(title=f"{scores['items']:,} benchmark items", title_justify="left")
     table.add_column("view")
     for model in names:
-        table.add_column(models.titles[model].lower(), justify="right")
+        table.add_column(models.titles[model], justify="right")
     for view in [name for name in VIEWS if name in scores["views"]]:
         cells = scores["views"][view]
         table.add_row(view, *(f"{percent(cells[m]['accuracy'])} {ci(cells[m]['ci95'])}" for m in names))
@@ -124,14 +149,20 @@ def score_table(scores: dict[str, Any], models: "ModelNames") -> Table:
 
 
 def gap_line(scores: dict[str, Any], models: "ModelNames") -> str:
-    """`zooming gap 45.2 -> 12.1 points (change -33.1 [-36.0, -30.2]), full view +31.8 [...]`."""
+    """`zooming gap 45.2 → 12.1 points (change -33.1 [-36.0, -30.2]); full view +31.8 [...]`; of one model its gap."""
     from r2i.report.charts import ci, points
 
-    gap, gain = scores["gap"], scores["full_gain"]
-    before, after = (points(gap[name]).removeprefix("+") for name in models.pair)
-    change = f"{points(gap['change'])} {ci(gap['ci95'], True)}"
-    full = f"{points(gain['value'])} {ci(gain['ci95'], True)}"
-    return f"zooming gap {before} → {after} points (change {change}); full view {full}".replace("[", r"\[")
+    gap = scores["gap"]
+    values = [points(gap[name]).removeprefix("+") for name in models.leading if gap.get(name) is not None]
+    said = f"zooming gap {' → '.join(values)} points" if values else "no item has a crop: no zooming gap"
+    if models.compared:
+        gain = scores["full_gain"]
+        change = f" (change {points(gap['change'])} {ci(gap['ci95'], True)})" if values else ""
+        said += f"{change}; full view {points(gain['value'])} {ci(gain['ci95'], True)}"
+    elif values:
+        found = scores["gaps"][models.base]
+        said += f" {ci(found['ci95'], True)}, n = {found['n']:,}"
+    return said.replace("[", r"\[")
 
 
 @app.command()

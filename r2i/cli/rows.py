@@ -25,14 +25,22 @@ def import_rows(
         typer.Option(help="Of bbox; pixels unless told, where the numbers allow nothing else."),
     ] = None,
     licence: Annotated[str, typer.Option(help="What may be done with the rows, for about.json.")] = "",
+    write: Annotated[bool, typer.Option("--write", help="Put them into the chosen profile's train.")] = False,
+    params: Path = Path("params.yaml"),
 ) -> None:
     """Write a dataset in the reference's columns as a table of train rows, and say what to put into params.yaml."""
+    from r2i.core.params import load_params
+    from r2i.importing.digest import pin_rows
     from r2i.tools.exchange.importing import import_table
 
     with explained():
+        profile = load_params(params).profile if write else ""
         about = import_table(source, folder, style, box_unit, licence)
+        if write:
+            pin_rows(params, profile, folder, about["sha256"])
     print(counts_text(about))
-    print(f"in params.yaml, section train:\n  rows:\n    path: {folder}\n    sha256: {about['sha256']}")
+    where = f"{'written to' if write else 'in'} {params}, section train{f' of {profile}' if write else ''}"
+    print(f"{where}:\n  rows:\n    path: {folder}\n    sha256: {about['sha256']}")
 
 
 @app.command("export")

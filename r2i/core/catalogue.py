@@ -89,10 +89,11 @@ TABLES = (*PIPELINE, BENCHMARK)
 def predictions() -> list[Listed]:
     """Of every model that was evaluated here."""
     folders = sorted(path for path in paths.PREDICTIONS.glob("*") if any(path.glob("part-*.parquet")))
-    return [
-        Listed(f"predictions of {folder.name}", folder, records.PREDICTIONS, f"evaluate@{folder.name}")
-        for folder in folders
-    ]
+    return [predictions_of(folder.name) for folder in folders]
+
+
+def predictions_of(model: str) -> Listed:
+    return Listed(f"predictions of {model}", paths.PREDICTIONS / model, records.PREDICTIONS, f"evaluate@{model}")
 
 
 def _groups_with(file: pq.ParquetFile, column: str, value: str) -> list[int]:

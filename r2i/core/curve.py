@@ -28,6 +28,8 @@ KEYS = {
     "kept_groups": "share of groups that were trained on",
     "judged": "share of rollouts that the judge decided",
     "masked": "share of rollouts that could not be graded",
+    "samples": "engine openrlhf: rollouts that were trained on",
+    "vllm_kl": "engine openrlhf, where its flags ask for it: vLLM's log-probabilities less the trainer's, mean",
     "token_accuracy": "SFT: share of the reply's tokens that are most likely",
     "seconds_rollout": "engine openrlhf",
     "seconds_train": "engine openrlhf",

@@ -1,6 +1,6 @@
 """Where shards are made: in this process, in several of this machine, or on a Ray cluster. The result is the same.
 
-A task is a function of some names; what it makes, it keeps itself. So nothing has to come back but the end, and what a
+A task is a function of some items; what it makes, it keeps itself. So nothing has to come back but the end, and what a
 worker that died had finished is not done again.
 """
 
@@ -26,29 +26,29 @@ PARENT_S = 1.0  # between two looks whether the parent lives
 
 @dataclass(frozen=True)
 class Task:
-    """`function(*given, names, workers)` does the work of `names`; all of it must pickle. `gpus`: of one worker."""
+    """`function(*given, items, workers)` does the work of `items`; all of it must pickle. `gpus`: of one worker."""
 
     function: Callable[..., None]
     given: tuple[Any, ...]
-    names: Sequence[str]
+    items: Sequence[Any]
     gpus: int = 0
 
 
 def run_tasks(task: Task, execution: Execution, most: int | None = None) -> None:
-    """Do all names of the task. `most`: workers allowed.
+    """Do all items of the task. `most`: workers allowed.
 
     Raises what the function raises, and R2IError where a worker died; what is finished stays finished.
     """
-    if not task.names:
+    if not task.items:
         return
     if execution.executor == "ray" and most != 1:
         from r2i.core.ray_tasks import run_by_ray
 
-        run_by_ray(task, execution.workers, most)
+        run_by_ray(task, most)
         return
-    workers = min(execution.workers, len(task.names), most or len(task.names))
+    workers = min(execution.workers, len(task.items), most or len(task.items))
     if workers == 1:
-        task.function(*task.given, task.names, 1)
+        task.function(*task.given, task.items, 1)
     else:
         _run_in_processes(task, workers)
 
@@ -56,10 +56,12 @@ def run_tasks(task: Task, execution: Execution, most: int | None = None) -> None
 def _run_in_processes(task: Task, workers: int) -> None:
     context = multiprocessing.get_context("spawn")
     running: dict[Any, tuple[Any, Connection]] = {}
+    gpus = list_gpus() if task.gpus else []
     try:
         for number in range(workers):
             ours, theirs = context.Pipe(duplex=False)
-            given = (task, task.names[number::workers], workers, number, theirs, os.getpid())
+            gpu = gpus[number % len(gpus)] if gpus else None
+            given = (task, task.items[number::workers], workers, gpu, theirs, os.getpid())
             process = context.Process(target=_work, args=given, daemon=False)
             process.start()
             theirs.close()
@@ -79,28 +81,28 @@ def _run_in_processes(task: Task, workers: int) -> None:
         _stop([process for process, _ in running.values()])
 
 
-def _work(task: Task, names: Sequence[str], workers: int, number: int, answer: Connection, parent: int) -> None:
-    """In a process of its own: its share of the names; an error goes to the parent."""
+def list_gpus() -> list[str]:
+    """The GPUs that this process may see, as CUDA_VISIBLE_DEVICES names them."""
+    import torch
+
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    named = [name.strip() for name in given.split(",")] if given is not None else []
+    there = torch.cuda.device_count()  # of those that are given
+    return named[:there] if given is not None else [str(number) for number in range(there)]
+
+
+def _work(task: Task, items: Sequence[Any], workers: int, gpu: str | None, answer: Connection, parent: int) -> None:
+    """In a process of its own: its share of the items, on its GPU; an error goes to the parent."""
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
-    if task.gpus:
-        _take_gpu(number)
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     try:
-        task.function(*task.given, names, workers)
+        task.function(*task.given, items, workers)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except Exception as error:
         answer.send(error if isinstance(error, R2IError | OSError) else R2IError(f"{type(error).__name__}: {error}"))
         raise SystemExit(1) from None
-
-
-def _take_gpu(number: int) -> None:
-    """One of the GPUs that this process may see, in turn."""
-    import torch
-
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    visible = given.split(",") if given else [str(i) for i in range(torch.cuda.device_count())]
-    if visible:
-        os.environ["CUDA_VISIBLE_DEVICES"] = visible[number % len(visible)]
 
 
 def _follow(parent: int) -> None:

@@ -266,9 +266,9 @@ def _scripts() -> list[Path]:
     return [path for path in sorted((ROOT / "stages").glob("*.py")) if declared_params(path) is not None]
 
 
-def code_text(stage: str, params: Any) -> str:
-    """The text of `data/code/<stage>.txt`. `stage`: one that has a single file."""
-    return _files_of(ROOT / "stages" / f"{stage}.py", _values(params))[f"{stage}.txt"]
+def code_text(stage: str, params: Any, which: str = "") -> str:
+    """The text of `data/code/<stage>.txt`; of a stage with a file for each run or model, that of `which`."""
+    return _files_of(ROOT / "stages" / f"{stage}.py", _values(params))[_name_of(stage, which)]
 
 
 def _values(params: Any, exclude_unset: bool = False) -> dict[str, Any]:
@@ -276,7 +276,18 @@ def _values(params: Any, exclude_unset: bool = False) -> dict[str, Any]:
     whole = params.model_dump(mode="json", by_alias=True, exclude_unset=exclude_unset)
     models = {name: model if name in params.evaluated else {"from": None} for name, model in whole["models"].items()}
     chosen = whole.pop("profiles")[whole["profile"]]
-    return {**chosen, **whole, "models": models}
+    values: dict[str, Any] = _without_addresses({**chosen, **whole, "models": models})
+    return values
+
+
+def _without_addresses(value: Any) -> Any:
+    """A server's address is a fact of a machine: no output depends on it."""
+    if isinstance(value, list):
+        return [_without_addresses(one) for one in value]
+    if isinstance(value, dict):
+        dropped = {"base_url", "name"} if "model" in value else set()  # of an endpoint
+        return {key: _without_addresses(one) for key, one in value.items() if key not in dropped}
+    return value
 
 
 def _keys_of(script: Path, values: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -294,8 +305,12 @@ def _files_of(script: Path, values: Mapping[str, Any]) -> dict[str, str]:
     found = {}
     for name, keys in _keys_of(script, values).items():
         lines = [line for key in keys for line in _leaves(key, _look_up(values, key))]
-        found[f"{script.stem}-{name}.txt" if name else f"{script.stem}.txt"] = "\n".join(code + lines) + "\n"
+        found[_name_of(script.stem, name)] = "\n".join(code + lines) + "\n"
     return found
+
+
+def _name_of(stage: str, which: str) -> str:
+    return f"{stage}-{which}.txt" if which else f"{stage}.txt"
 
 
 def read_code_file(path: Path) -> dict[str, str]:

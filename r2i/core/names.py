@@ -48,19 +48,19 @@ BASE = "base"
 SERVER = "server"
 """`from: server`: a model that is asked through the endpoint of its name in `evaluate.endpoints` alone."""
 RESERVED = frozenset(
-    "views gap full_gain crop_change by_dimension by_source corrected power chance items images clusters failed "
+    "views gap gaps full_gain crop_change by_dimension by_source corrected power chance items images clusters failed "
     "unscored rules pass_at_k sampled cost coverage contamination seeds zoom_over_full change closed_share n se ci95 "
-    "ci95_clustered p_clustered focus_base focus_distilled".split()
+    "ci95_clustered p_clustered left_out focus_base focus_distilled".split()
 )
 """Keys that stand beside names of models in metrics/evaluate.json: no model has such a name."""
 
 
 @dataclass(frozen=True)
 class ModelNames:
-    """The models that are evaluated, in the order of params: the first is the base, the second the headline's.
+    """The models that are evaluated, in the order of params: any number of them, none included.
 
-    All are compared with the base. `titles`: by name, for readers; `runs`: of `train`, the model that each gives
-    ("" where that is not evaluated).
+    The first is the base, which all others are compared with; the second is the one that headlines are about.
+    `titles`: by name, for readers; `runs`: of `train`, the model that each gives ("" where that is not evaluated).
     """
 
     titles: Mapping[str, str]
@@ -69,19 +69,32 @@ class ModelNames:
     def __iter__(self) -> Iterator[str]:
         return iter(self.titles)
 
-    @property
-    def base(self) -> str:
-        return next(iter(self.titles))
+    def __len__(self) -> int:
+        return len(self.titles)
 
     @property
-    def compared(self) -> str:
-        return self.pair[1]
+    def leading(self) -> tuple[str, ...]:
+        """The models that headlines show: the base and the one compared with it, as far as there are such."""
+        return tuple(self.titles)[:2]
 
     @property
-    def pair(self) -> tuple[str, str]:
-        """The base, and the model that headlines compare with it."""
-        first, second, *_ = self.titles
-        return first, second
+    def base(self) -> str | None:
+        return next(iter(self.titles), None)
+
+    @property
+    def compared(self) -> str | None:
+        """None where fewer than two models are evaluated."""
+        return self.leading[1] if len(self) > 1 else None
+
+    @property
+    def headline(self) -> str | None:
+        """Whose numbers stand for the run where one model is meant: the compared one, else the only one."""
+        return self.leading[-1] if self.titles else None
+
+    @property
+    def trained(self) -> bool:
+        """Whether the compared model is what a run of `train` gave: the comparison then tells what training did."""
+        return self.compared is not None and self.compared in self.runs.values()
 
     def role(self, model: str) -> Literal["base", "compared", "other"]:
         """What a model is in a comparison: its colour in pages."""

@@ -18,6 +18,7 @@ from r2i.core.boxes import BoxUnit
 from r2i.core.credentials import fault_of_address, find_credential, find_in_comment, is_variable_name, names_secret
 from r2i.core.errors import ParamsError
 from r2i.core.names import BASE, OBJECTIVES, RESERVED, SERVER, ModelNames, ObjectiveName, TrainView, ViewName
+from r2i.core.servers import find_address
 from r2i.core.yaml_text import read_yaml, scalars
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -102,7 +103,10 @@ class Endpoint(Section):
     threads: Count = 2
     """local: number of CPU threads. Results depend on it: floating-point sums differ in their last bits."""
     base_url: str | None = None
-    """openai: base URL of the API, e.g. http://host:8000/v1."""
+    """openai: base URL of the API, e.g. http://host:8000/v1. It is a fact of a machine: no output depends on it. An
+    endpoint of `endpoints` that has none takes that of its name (r2i.core.servers)."""
+    name: str | None = None
+    """Filled in: the one in `endpoints`."""
     api_key_env: str | None = None
     """Servers: name of the environment variable with the API key; never the key itself."""
     concurrency: Count = 256
@@ -137,8 +141,8 @@ class Endpoint(Section):
 
     @model_validator(mode="after")
     def _server_has_an_address(self) -> Self:
-        if self.kind == "openai" and not self.base_url:
-            raise ValueError("kind: openai needs base_url")
+        if self.kind == "openai" and not self.base_url and not self.name:
+            raise ValueError("kind: openai needs base_url, or a name in `endpoints` of the profile")
         if self.base_url is not None and (fault := fault_of_address(self.base_url)):
             raise ValueError(f"base_url {fault}")
         return self
@@ -214,7 +218,7 @@ class Sample(Section):
     pools: list[Pool]
     images: Count
     """Maximum number of images over all pools."""
-    min_side: Annotated[int, Field(ge=1)]
+    min_side: Annotated[int, Field(ge=1)] = 256
     """Shortest side allowed, pixels (the reference: over 1200)."""
     max_aspect: Annotated[float, Field(ge=1)] = 4.0
     """Longest side / shortest side."""
@@ -306,13 +310,13 @@ class Crop(Section):
     """SAM 2: stability of the mask under a shifted threshold."""
     max_area_share: Share = 0.10
     """Boxes of this share of the image or a larger one are dropped, as in the reference; 1: none is."""
-    min_side: Count
+    min_side: Count = 32
     """Shortest side of a box, pixels of the full image."""
     max_box_aspect: Annotated[float, Field(ge=1)] | None = None
     """Longest side / shortest side of a box; None: any."""
     max_iou: Share = 0.3
     """Boxes that overlap a better one by more are dropped."""
-    per_image: Count
+    per_image: Count = 3
     """Most regions kept from one image."""
     choose: Literal["score", "diverse"] = "score"
     """Which ones: the best scores (without scores: those listed first), or the first of these and then whatever differs
@@ -347,29 +351,36 @@ CROP_TAKES: dict[str, tuple[str, ...]] = {
 
 
 class Question(Section):
-    prompts: str
+    prompts: str = "paper"
     """Style of the prompt files: mini | paper."""
     teacher: Endpoint
     per_crop: Count = 3
-    write: Sampling
+    write: Sampling = Sampling(temperature=0.9, top_p=0.8, max_tokens=2048)
     validate_: bool = Field(default=True, alias="validate")
     """Check each question on the original and the crop."""
-    check: Sampling
+    check: Sampling = Sampling(temperature=0.3, top_p=0.9, max_tokens=2048)
     max_pixels: Count | None = None
     """Images are scaled down to so many pixels (width x height) before they are sent; None: sent as they are."""
 
 
 class Teacher(Section):
     name: str
-    """Stands on every answer."""
+    """Stands on every answer. Left out: the name of its endpoint."""
     endpoint: Endpoint
     samples: Count = 4
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_called_like_its_endpoint(cls, given: Any) -> Any:
+        endpoint = given.get("endpoint") if isinstance(given, dict) else None
+        name = endpoint.get("name") if isinstance(endpoint, dict) else None
+        return {"name": name} | given if name else given
+
 
 class Answer(Section):
-    prompts: str
-    teachers: list[Teacher]
-    sampling: Sampling
+    prompts: str = "paper"
+    teachers: Annotated[list[Teacher], Field(min_length=1)]
+    sampling: Sampling = Sampling(temperature=0.7, top_p=0.9, max_tokens=4096)
     max_pixels: Count | None = None
     """The crop is scaled down to so many pixels before it is sent, the same for every teacher; None: sent as it is."""
     skip_below: Count | None = None
@@ -404,22 +415,22 @@ class Vote(Section):
 
 
 class Overlay(Section):
-    prompts: str
+    prompts: str = "paper"
     teacher: Endpoint
     """Writes the distractors."""
     distractors: Count = 3
-    write: Sampling
+    write: Sampling = Sampling(temperature=0.8, top_p=0.9, max_tokens=1024)
     student: Endpoint
     """Tries the boxed question, to measure how hard it is."""
     tries: Count = 4
     drop_at: Count = 2
     """Rows that the student gets right so many times, of `tries`, are too easy."""
-    attempt: Sampling
+    attempt: Sampling = Sampling(temperature=1.0, top_p=1.0, max_tokens=2048)
     per_dimension: Count | None = None
     """Most kept questions of one dimension; None: all."""
     max_pixels: Count | None = None
     """The boxed image is scaled down to so many pixels for the student's tries, not in its row; None: it is not."""
-    views: dict[TrainView, Share]
+    views: dict[TrainView, Share] = {"boxed": 1.0}
     """Share of kept questions that become a row of each view (the paper: boxed 1)."""
 
 
@@ -569,8 +580,9 @@ class Rows(Section):
     """Train rows from elsewhere (r2i.core.records.TRAIN); `r2i rows import` writes them and prints this."""
 
     path: str
-    sha256: str
-    """Digest of the table (r2i.importing.digest.table_sha256): a changed table is an error, not a silent change."""
+    sha256: str | None = None
+    """Digest of the table (r2i.importing.digest.table_sha256): a changed table is an error, not a silent change. null:
+    nothing was imported yet, and `train` stops."""
 
 
 class Train(WithSections):
@@ -679,7 +691,7 @@ class Zoom(Section):
 
 
 class Evaluate(Section):
-    prompts: str
+    prompts: str = "paper"
     batch: Count = 256
     endpoints: dict[str, Endpoint] = {}
     """By name, the models of the registry that are asked through a server instead of in process."""
@@ -689,7 +701,7 @@ class Evaluate(Section):
     sampled_views: list[ViewName] = ["full"]
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Of the sampled replies."""
-    max_tokens: Count
+    max_tokens: Count = 2048
     zoom: Zoom = Zoom()
     attention: Attention | None = None
     """null: no attention coverage."""
@@ -714,6 +726,31 @@ class Execution(Section):
     one."""
 
 
+EndpointName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
+ROLES = frozenset({"teacher", "student", "endpoint"})
+"""Keys below which an endpoint stands, or its name."""
+
+
+def _named(name: str, endpoint: dict[str, Any]) -> dict[str, Any]:
+    """An endpoint as it is written, with its name and, of a server, its address on this machine."""
+    address = find_address(name) if endpoint.get("kind") == "openai" else None
+    return {**endpoint, "name": name, **({"base_url": address} if address else {})}
+
+
+def _with_endpoints(given: Any, known: dict[str, Any], at: str = "") -> Any:
+    """A profile as it is written, each name of an endpoint replaced by that endpoint. Raises ValueError."""
+    if isinstance(given, list):
+        return [_with_endpoints(one, known, at) for one in given]
+    if isinstance(given, dict):
+        inside = {name: "endpoint" if at == "endpoints" else name for name in given}
+        return {name: _with_endpoints(one, known, inside[name]) for name, one in given.items()}
+    if at in ROLES and isinstance(given, str):
+        if given not in known:
+            raise ValueError(f"{at}: no endpoint {given!r} in the profile; its endpoints: {', '.join(known) or 'none'}")
+        return known[given]
+    return given
+
+
 CHAIN = ("sample", "crop", "question", "answer", "vote", "overlay")
 """Stages from images to train rows: each needs the one before it."""
 
@@ -724,6 +761,8 @@ class Profile(WithSections):
     optional: ClassVar[frozenset[str]] = frozenset({*CHAIN, "train", "benchmark", "evaluate"})
 
     execution: Execution = Execution()
+    endpoints: dict[EndpointName, Endpoint] = {}
+    """Models that sections name (`teacher: large`) instead of writing them out."""
     sample: Sample = MISSING
     drawing: Drawing = Drawing()
     crop: Crop = MISSING
@@ -735,6 +774,15 @@ class Profile(WithSections):
     benchmark: Benchmark = MISSING
     evaluate: Evaluate = MISSING
     report: Report = Report()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_endpoints_are_written_out(cls, given: Any) -> Any:
+        known = given.get("endpoints") if isinstance(given, dict) else None
+        if known is not None and not isinstance(known, dict):
+            return given
+        named = {name: _named(name, one) if isinstance(one, dict) else one for name, one in (known or {}).items()}
+        return _with_endpoints(given | {"endpoints": named} if named else given, named)
 
     @model_validator(mode="after")
     def _stages_have_what_they_read(self) -> Self:
@@ -863,8 +911,6 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _models_can_be_evaluated(self) -> Self:
-        if len(self.models) < 2:
-            raise ValueError("models: name at least two, the base first: there is nothing to compare it with")
         if len({model.title or name for name, model in self.models.items()}) < len(self.models):
             raise ValueError("models: two have the same title")
         for name, model in self.models.items():

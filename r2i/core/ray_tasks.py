@@ -14,23 +14,25 @@ from typing import Any
 import r2i
 from r2i.core.errors import R2IError
 from r2i.core.executors import RAY_TASKS, RETRIES, Task
+from r2i.core.servers import ADDRESSES
 
 STORE_BYTES = 2**30  # of a Ray that is started here
 PASSED_ON = (
-    "DVC_ROOT", "HF_HOME", "HF_HUB_OFFLINE", "OMP_WAIT_POLICY", "R2I_REPLIES", "R2I_STORE", "TORCH_HOME",
+    "ARROW_DEFAULT_MEMORY_POOL", "DVC_ROOT", "HF_HOME", "HF_HUB_OFFLINE", "OMP_WAIT_POLICY", "R2I_REPLIES",
+    "R2I_STORE", "TORCH_HOME",
 )  # fmt: skip
 
 
-def run_by_ray(task: Task, workers: int, most: int | None) -> None:
-    """Do the names of `task` on all that Ray has; `workers` are at least asked for, `most` are allowed."""
+def run_by_ray(task: Task, most: int | None) -> None:
+    """Do the items of `task` on all that Ray has; `most`: workers allowed."""
     with connected_ray() as ray:
         there = ray.cluster_resources()
         gpus = int(there.get("GPU", 0)) if task.gpus else 0
-        count = max(1, min(gpus or int(there.get("CPU", 1)), len(task.names), most or len(task.names)))
-        slices = min(len(task.names), count * RAY_TASKS)
+        count = max(1, min(gpus or int(there.get("CPU", 1)), len(task.items), most or len(task.items)))
+        slices = min(len(task.items), count * RAY_TASKS)
         places = {"num_gpus": 1} if gpus else {"num_cpus": 1}
         remote = ray.remote(max_retries=RETRIES, **places)(task.function)
-        waiting = [remote.remote(*task.given, task.names[at::slices], count) for at in range(slices)]
+        waiting = [remote.remote(*task.given, task.items[at::slices], count) for at in range(slices)]
         try:
             while waiting:
                 ended, waiting = ray.wait(waiting)
@@ -63,7 +65,8 @@ def connected_ray() -> Iterator[Any]:
     )
     code = str(Path(r2i.__file__ or "").parent.parent)
     path = os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH")]))
-    env = {"PYTHONPATH": path} | {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    passed = {name for name in os.environ if name in PASSED_ON or name.startswith(ADDRESSES)}
+    env = {"PYTHONPATH": path} | {name: os.environ[name] for name in passed}
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     try:
         ray.init(

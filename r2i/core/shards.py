@@ -16,11 +16,11 @@ import shutil
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -33,10 +33,20 @@ from r2i.core.errors import R2IError, TableError
 from r2i.core.executors import Task, run_tasks
 from r2i.core.fingerprint import code_text, library_versions
 from r2i.core.ids import make_id
-from r2i.core.images import file_sha256
+from r2i.core.images import file_sha256, sha256
 from r2i.core.params import Params, load_params
 from r2i.core.records import OK
-from r2i.core.tables import Row, part_name, part_path, read_table, sort_rows, table_parts, write_part
+from r2i.core.tables import (
+    Row,
+    no_ok_row,
+    no_rows,
+    part_name,
+    part_path,
+    read_table,
+    sort_rows,
+    table_parts,
+    write_part,
+)
 
 LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "pyarrow", "torch", "transformers")
 NAME_DIGITS = 12
@@ -96,11 +106,14 @@ class MadeShard(NamedTuple):
 class ShardWork(ABC):
     """A stage's work on one shard. Every process builds its own from the params."""
 
-    stage: ClassVar[str]
-    inputs: ClassVar[tuple[Listed, ...]]
-    needed: ClassVar[Listed]
-    """The one of `inputs` without whose ok rows there is nothing to do."""
-    output: ClassVar[Listed]
+    stage: str
+    inputs: tuple[Listed, ...]
+    needed: Listed | None
+    """The one of `inputs` without whose ok rows there is nothing to do; None: its work is done on any rows."""
+    output: Listed | None
+    """None: the counts are all that comes of it."""
+    which = ""
+    """The run or the model, in a stage that has several."""
 
     def __init__(self, params: Params, workers: int = 1) -> None:
         """`workers`: processes that share the work, and thereby the limits of servers."""
@@ -109,6 +122,9 @@ class ShardWork(ABC):
     @abstractmethod
     def run(self, shards: Iterable[Shard], done: Callable[[Shard, MadeShard], None]) -> None:
         """Make each shard and hand it to `done`, which writes it. `shards` is taken from lazily."""
+
+    def require_made(self, counts: Counts) -> None:  # noqa: B027 - most work makes something or raises
+        """Raise R2IError where nothing came of the work. `counts`: the sum over all shards of the table."""
 
     def depends_on(self, shard: Shard) -> Any:
         """What else decides about this shard's rows, as JSON: beside its inputs, the params and the code."""
@@ -123,8 +139,14 @@ class ShardWork(ABC):
         return 0
 
 
-def make_table(work_type: type[ShardWork], file: Path, amend: Amend | None = None) -> Counts:
-    """Write the work's output table; the sum of its shards' counts.
+WorkType = Callable[..., ShardWork]
+"""Makes the work out of params and, where several processes share it, their number. It must pickle."""
+Due = tuple[Shard, str]
+"""A shard that is to be made, and the digest of all that decides about it."""
+
+
+def make_table(work_type: WorkType, file: Path, amend: Amend | None = None) -> Counts:
+    """Write the work's output table, where it has one; the sum of its shards' counts.
 
     `file`: params.yaml. `amend` may rewrite shards, and count them anew, before the table takes its place: what crosses
     shards. Raises TableError where the inputs are missing, cut differently or without an ok row; what the work raises.
@@ -132,46 +154,45 @@ def make_table(work_type: type[ShardWork], file: Path, amend: Amend | None = Non
     params = load_params(file)
     work = work_type(params)
     shards = list_shards(work.inputs)
-    require_ok_rows(work.needed)
+    if work.needed:
+        require_ok_rows(work.needed)
     kept = KeptShards(paths.state_folder().absolute() / "shards" / work.stage)
     keys = _keys(work, shards)
     counts = {shard.name: kept.find(keys[shard.name]) for shard in shards}
-    missing = [name for name, found in counts.items() if found is None]
-    if missing and len(missing) < len(shards):
-        print(f"{work.stage}: {len(shards) - len(missing)} of {len(shards)} shards were made before", file=sys.stderr)
-    given = (work_type, str(file), str(kept.root), str(Path.cwd()))
-    run_tasks(Task(work_on, given, missing, work.gpus()), params.chosen.execution, work.most_workers())
-    counts |= {name: kept.find(keys[name], settled=False) for name in missing}
+    due = [(shard, keys[shard.name]) for shard in shards if counts[shard.name] is None]
+    if due and len(due) < len(shards):
+        print(f"{work.stage}: {len(shards) - len(due)} of {len(shards)} shards were made before", file=sys.stderr)
+    given = (work_type, params, kept, str(Path.cwd()))
+    run_tasks(Task(work_on, given, due, work.gpus()), params.chosen.execution, work.most_workers())
+    counts |= {shard.name: kept.find(key, settled=False) for shard, key in due}
     of_each = {name: found for name, found in counts.items() if found is not None}
     if len(of_each) < len(shards):
         raise R2IError(f"{work.stage}: a shard that was made is gone from {kept.root}", "run again")
-    with new_folder(work.output.folder) as folder:
-        for name in of_each:
-            kept.link(keys[name], part_path(folder, name))
-        if amend:
-            amend(folder, of_each)
+    work.require_made(sum_counts(of_each.values()))
+    if work.output:
+        with new_folder(work.output.folder) as folder:
+            for name in of_each:
+                kept.link(keys[name], part_path(folder, name))
+            if amend:
+                amend(folder, of_each)
     remove_unused(kept.root.parent)
     return sum_counts(of_each.values())
 
 
-def work_on(work_type: type[ShardWork], file: str, root: str, cwd: str, names: Sequence[str], workers: int) -> None:
-    """Make and keep the shards `names`: in this process, or in one of `workers`."""
+def work_on(
+    work_type: WorkType, params: Params, kept: "KeptShards", cwd: str, due: Sequence[Due], workers: int
+) -> None:
+    """Make and keep the shards that are `due`: in this process, or in one of `workers`.
+
+    One that is there is left out: a worker that died had made it, or another run has meanwhile.
+    """
     os.chdir(cwd)  # paths in params are relative to the repository
-    work = work_type(load_params(Path(file)), workers)
-    wanted = set(names)
-    shards = [shard for shard in list_shards(work.inputs) if shard.name in wanted]
-    kept = KeptShards(Path(root))
-    keys = _keys(work, shards)
+    work, keys = work_type(params, workers), {shard.name: key for shard, key in due}
 
     def keep(shard: Shard, made: MadeShard) -> None:
         kept.add(keys[shard.name], made, work.output)
 
-    work.run(_unmade(shards, keys, kept), keep)
-
-
-def _unmade(shards: Iterable[Shard], keys: Mapping[str, str], kept: "KeptShards") -> Iterator[Shard]:
-    """Those that are not there yet: a worker that died had made some, another run may have made others meanwhile."""
-    return (shard for shard in shards if kept.find(keys[shard.name]) is None)
+    work.run((shard for shard, key in due if kept.find(key) is None), keep)
 
 
 def list_shards(tables: Sequence[Listed]) -> list[Shard]:
@@ -195,16 +216,13 @@ def require_ok_rows(table: Listed) -> None:
         if pc.any(pc.equal(status, OK)).as_py():
             return
         rows += len(status)
-    if not rows:
-        raise TableError(
-            f"no rows in {table.folder}", f"look at metrics/{table.stage}.json, then run `dvc repro {table.stage}`"
-        )
-    raise TableError(f"no row of {table.folder} is ok", f"metrics/{table.stage}.json counts the reasons")
+    raise (no_ok_row if rows else no_rows)(table.folder, table.stage)
 
 
 def _keys(work: ShardWork, shards: Iterable[Shard]) -> dict[str, str]:
     """By the shard's name, the digest of all that decides about its rows."""
-    common = [code_text(work.stage, work.params), library_versions(LIBRARIES), work.output.schema.to_string()]
+    columns = work.output.schema.to_string() if work.output else ""
+    common = [code_text(work.stage, work.params, work.which), library_versions(LIBRARIES), columns]
     return {shard.name: _digest([*common, _digests(shard), work.depends_on(shard)]) for shard in shards}
 
 
@@ -233,7 +251,10 @@ def add_counts(left: Any, right: Any) -> Any:
 
 
 class KeptShards:
-    """Finished shards of one stage: `<key>.parquet`, and `<key>.json` once that is whole."""
+    """Finished shards of one stage: `<key>.parquet`, where it has rows, and `<key>.json` once that is whole.
+
+    The second is a digest of its own text, then that text: the digest of the first and the counts, as JSON.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -245,23 +266,27 @@ class KeptShards:
         """The counts of a shard that is there and whole; else None. `settled`: if it would not come out otherwise."""
         note, table = self._path(key, ".json"), self._path(key, ".parquet")
         try:
-            about = json.loads(note.read_bytes())
-            if (about["settled"] or not settled) and file_sha256(table) == about["sha256"]:
+            own, _, text = note.read_text(encoding="utf-8").partition("\n")
+            about = json.loads(text) if own == sha256(text.encode()) else {}
+            usable = about["settled"] or not settled
+            if usable and (about["sha256"] is None or file_sha256(table) == about["sha256"]):
                 os.utime(note)  # in use; the table's own time is DVC's
                 return dict(about["counts"])
         except (OSError, ValueError, KeyError, TypeError):
             pass
         return None
 
-    def add(self, key: str, made: MadeShard, table: Listed) -> None:
+    def add(self, key: str, made: MadeShard, table: Listed | None) -> None:
         """Raises DiskError."""
-        path = self._path(key, ".parquet")
-        with new_file(path) as part:
-            write_part(part, sort_rows(made.rows, table.schema, str(table.folder)), table.schema)
-            digest = file_sha256(part)
+        digest = None
+        if table:
+            with new_file(self._path(key, ".parquet")) as part:
+                write_part(part, sort_rows(made.rows, table.schema, str(table.folder)), table.schema)
+                digest = file_sha256(part)
+        about = {"sha256": digest, "counts": made.counts, "settled": made.settled}
+        text = json.dumps(about, sort_keys=True)
         with new_file(self._path(key, ".json")) as part:
-            about = {"sha256": digest, "counts": made.counts, "settled": made.settled}
-            part.write_text(json.dumps(about, sort_keys=True), encoding="utf-8")
+            part.write_text(f"{sha256(text.encode())}\n{text}", encoding="utf-8")
 
     def link(self, key: str, place: Path) -> None:
         """The shard's file at `place`, without a copy where the disk can: nobody writes into either."""
@@ -277,18 +302,18 @@ def remove_unused(root: Path) -> None:
 
     `root`: of all stages' kept shards.
     """
-    files = []
-    for table in root.glob("*/??/*.parquet"):
-        with suppress(OSError):  # another run removes it too
-            note = table.with_suffix(".json")
-            used = (note if note.exists() else table).stat().st_mtime
-            files.append((used, table.stat().st_size, table))
+    found = []
+    for stem in {path.with_suffix("") for path in root.glob("*/??/*") if path.suffix in (".json", ".parquet")}:
+        files = [stem.with_suffix(".json"), stem.with_suffix(".parquet")]
+        with suppress(OSError, IndexError):  # another run removes it too
+            states = [path.stat() for path in files if path.exists()]
+            found.append((states[0].st_mtime, sum(state.st_size for state in states), files))
     bound = float(os.environ.get("R2I_SHARDS_GB", KEEP_GB)) * 1e9
-    taken, now = sum(size for _, size, _ in files), time.time()
-    for used, size, table in sorted(files):
+    taken, now = sum(size for _, size, _ in found), time.time()
+    for used, size, files in sorted(found):
         if now - used > KEEP_DAYS * 86400 or (taken > bound and now - used > SAFE_S):
-            table.with_suffix(".json").unlink(missing_ok=True)
-            table.unlink(missing_ok=True)
+            for path in files:
+                path.unlink(missing_ok=True)
             taken -= size
 
 

@@ -140,7 +140,7 @@ def read_table(
     """
     rows = list(iter_rows(folder, schema, made_by, columns))
     if not rows and not allow_empty:
-        raise TableError(f"no rows in {folder}", f"look at metrics/{made_by}.json, then run `dvc repro {made_by}`")
+        raise no_rows(folder, made_by)
     if schema.names[0] in (rows[0] if rows else {}):
         rows.sort(key=lambda row: row[schema.names[0]])
     return rows
@@ -167,5 +167,13 @@ def ok_rows(rows: Iterable[Row], folder: Path, made_by: str) -> list[Row]:
     """The rows with status `ok`. Raises TableError where there is none: the next stage has no input."""
     kept = [row for row in rows if row["status"] == "ok"]
     if not kept:
-        raise TableError(f"no row of {folder} is ok", f"metrics/{made_by}.json counts the reasons")
+        raise no_ok_row(folder, made_by)
     return kept
+
+
+def no_rows(folder: Path, made_by: str) -> TableError:
+    return TableError(f"no rows in {folder}", f"look at metrics/{made_by}.json, then run `dvc repro {made_by}`")
+
+
+def no_ok_row(folder: Path, made_by: str) -> TableError:
+    return TableError(f"no row of {folder} is ok", f"metrics/{made_by}.json counts the reasons")

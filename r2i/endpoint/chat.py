@@ -8,21 +8,13 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from r2i.endpoint.base import Request
 
 PLACEHOLDER = f"image-{uuid.uuid4().hex}"  # of an image's URL: no prompt of this process can hold it
 MIME_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
-# How a server's error names an option that it doesn't support, where it has no `param`.
-OPTION_PATTERNS = {
-    "n": r"(?<![\w\\])n(?!\w)",
-    "seed": r"\bseed\b",
-    "response_format": r"response_format|json_schema|guided|structured",
-    "max_tokens": r"\bmax_completion_tokens\b",
-}
-
 
 # A reply counts as finished by these alone, in any case of letters; every other ending is a failure.
 FINISHED = frozenset({"stop", "eos", "eos_token", "stop_sequence", "end_turn", "complete"})
@@ -73,7 +65,8 @@ class CompletionChoice:
 class Completion:
     """What one call returned. `tokens_in`: of the prompt, once; `tokens_out`: of all choices together.
 
-    `id`: the server's name of this response. `began_s`: on a monotonic clock; `seconds`: how long the call took.
+    `id`: the server's name of this response. `options`: that were sent, as r2i.endpoint.options has them. `began_s`: on
+    a monotonic clock; `seconds`: how long the call took.
     """
 
     choices: list[CompletionChoice]
@@ -81,6 +74,7 @@ class Completion:
     tokens_out: int = 0
     served_model: str = ""
     id: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
     began_s: float = 0.0
     seconds: float = 0.0
 
@@ -90,27 +84,28 @@ class Completion:
         return (0 if place else self.tokens_in), share + (place < rest)
 
 
-def chat_body(model: str, request: Request, n: int, seed: int, left_out: Collection[str], form: bool) -> dict[str, Any]:
+def chat_body(model: str, request: Request, n: int, seed: int, options: Collection[str]) -> dict[str, Any]:
     """The body of one call for `n` samples: images first, then the text; `encode` fills in the images' URLs.
 
-    `left_out`: options that the server doesn't support (keys of OPTION_PATTERNS); `form`: whether to ask for the
-    request's JSON Schema.
+    `options`: of those that a call can do without (r2i.endpoint.options), the ones that are sent.
     """
     content: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": PLACEHOLDER}} for _ in request.images]
     content.append({"type": "text", "text": request.prompt})
-    longest = "max_completion_tokens" if "max_tokens" in left_out else "max_tokens"
+    longest = "max_tokens" if "max_tokens" in options else "max_completion_tokens"
     body: dict[str, Any] = {
         "model": model,
         "messages": [{"role": "user", "content": content}],
-        "temperature": request.sampling.temperature,
-        "top_p": request.sampling.top_p,
         longest: request.sampling.max_tokens,
     }
-    if n > 1:
+    for name in ("temperature", "top_p"):
+        value = getattr(request.sampling, name)
+        if value != 1 or name in options:
+            body[name] = value
+    if "n" in options:
         body["n"] = n
-    if "seed" not in left_out:
+    if "seed" in options:
         body["seed"] = seed
-    if form and request.form and "response_format" not in left_out:
+    if "response_format" in options and request.form:
         body["response_format"] = {"type": "json_schema", "json_schema": {**json.loads(request.form), "strict": True}}
     return body
 
@@ -253,6 +248,7 @@ def read_error(body: bytes) -> ErrorBody:
     """The error in a response; where it is no JSON, or JSON of another form, all of it is the message."""
     try:
         told = _load(body)
+        told = told[0] if isinstance(told, list) and len(told) == 1 else told  # Gemini's
         return _read_error(told.get("error") or told, body)
     except (BadBodyError, AttributeError):
         return ErrorBody(_quote(body))
@@ -265,22 +261,28 @@ def _read_error(error: Any, body: bytes) -> ErrorBody:
     if not isinstance(error, dict):
         return ErrorBody(_quote(body))
     message, *names = (error.get(name) for name in ("message", "param", "code", "type"))
-    named = (str(name) if isinstance(name, str | int | float) else "" for name in names)
-    return ErrorBody(message if isinstance(message, str) else _quote(body), *named)
+    named = [str(name) if isinstance(name, str | int | float) else "" for name in names]
+    named = ["" if name in ("None", "null") else name for name in named]  # LiteLLM writes Python's
+    metadata = error.get("metadata")
+    if isinstance(message, str) and isinstance(metadata, dict) and isinstance(metadata.get("raw"), str):
+        message = f"{message}: {metadata['raw'][:SHOWN]}"  # OpenRouter quotes whom it asked
+    inner = message if isinstance(message, dict) else error  # Mistral's
+    if isinstance(inner.get("detail"), list) and not isinstance(message, str):  # FastAPI's, without the quoted input
+        faults = [fault for fault in inner["detail"] if isinstance(fault, dict)]
+        message = "; ".join(f"{_place(fault)}: {fault.get('msg')}" for fault in faults)
+    return ErrorBody(message if isinstance(message, str) and message else _quote(body), *named)
+
+
+def _place(fault: Mapping[str, Any]) -> str:
+    """`seed`, of a fault at `["body", "seed"]`."""
+    place = fault.get("loc")
+    return ".".join(str(part) for part in place if part != "body") if isinstance(place, list) else "request"
 
 
 def _quote(body: bytes) -> str:
     """The beginning of a body for an error message, JSON's escapes resolved: a key may hide behind them."""
     text = body[:SHOWN].decode("utf-8", "replace").replace("\\/", "/")
     return re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text)
-
-
-def refused_option(error: ErrorBody, options: Collection[str]) -> str | None:
-    """The one of `options` that an HTTP 400 is about; None where it is about something else."""
-    if error.param:
-        return error.param if error.param in options else None
-    named = (name for name, pattern in OPTION_PATTERNS.items() if re.search(pattern, error.message))
-    return next((name for name in named if name in options), None)
 
 
 def retry_after(headers: Mapping[str, str]) -> float:

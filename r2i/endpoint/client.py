@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -65,11 +65,13 @@ class ChatClient:
             self.pools.append(least)
         return least
 
-    async def send(self, body: bytes, request: Request, n: int, answered: bool) -> Completion | Failure:
+    async def send(
+        self, body: bytes, request: Request, n: int, options: Mapping[str, str], answered: bool
+    ) -> Completion | Failure:
         """Make one call. Its time limit starts here: waiting in our own queue does not count.
 
-        `body`: JSON, that asks for `n` samples of `request`. `answered`: whether the server has replied before.
-        Raises EndpointError where every call would fail.
+        `body`: JSON, that asks for `n` samples of `request`, with `options` that it can do without. `answered`: whether
+        the server has replied before. Raises EndpointError where every call would fail.
         """
         import httpx2
 
@@ -81,10 +83,10 @@ class ChatClient:
                 return classify_redirect(response.status, location, self.params, answered)
             if response.status >= 400:
                 error = read_error(response.body).through(self._clean)
-                return classify_status(response.status, error, response.headers, self.params, request.prompt)
-            return await self._read(response.body, n)
+                return classify_status(response.status, error, response.headers, self.params, request.prompt, options)
+            return replace(await self._read(response.body, n), options=options)
         except ReportedError as error:
-            return classify_reported(error.error.through(self._clean), self.params, request.prompt)
+            return classify_reported(error.error.through(self._clean), self.params, request.prompt, options)
         except BadBodyError as error:
             return Failure("server_error", self._clean(str(error))[:DETAIL], transient=True)
         except TimeoutError:

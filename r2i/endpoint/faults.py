@@ -2,12 +2,14 @@
 
 import re
 import socket
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from r2i.core.errors import EndpointError
 from r2i.core.params import Endpoint
-from r2i.endpoint.chat import ErrorBody, retry_after
+from r2i.endpoint.chat import PASSING, ErrorBody, retry_after
+from r2i.endpoint.options import refused_option
 
 T = TypeVar("T")
 
@@ -17,6 +19,8 @@ REFUSED = frozenset({400, 413, 422})  # this request will never succeed
 DEAD_AFTER = 20  # requests in a row that were given up: the server is down
 REFUSING_AFTER = 200  # requests refused in a row: it is set up wrongly, or the account is closed
 REFUSED_TO_THE_END = 3  # requests refused in a row at the end of a run, after which rows would be wrongly at fault
+NO_REPLY = frozenset({"connection", "timeout", "rate_limited", "server_error", "redirected", "bad_request"}) | PASSING
+"""Reasons of failures that nobody was paid for: the server gave no reply."""
 DETAIL = 300  # characters of a server's sentence that are quoted
 READ = 2000  # of it that are read for what it is about
 
@@ -46,6 +50,11 @@ REQUEST_PART = re.compile(
     r"|max_\w+|\w+_format)\b",
     re.IGNORECASE,
 )
+# A model without eyes: every call with a picture fails like it, at some servers by 500.
+BLIND = re.compile(
+    r"image input is not supported|support image (?:input|content)|not a multi-?modal model",
+    re.IGNORECASE,
+)
 LONGEST_WAIT_S = 600.0  # of a server's Retry-After
 LONGEST_BACKOFF_S = 60.0
 
@@ -55,8 +64,8 @@ class Failure:
     """A call that brought no completion.
 
     `transient`: worth a retry; `wait_s`: the pause that the server asks for; `overload`: a sign of too many calls in
-    flight. `error`: that the server reported; `options`: optional parts of the request's body. `began_s`: on a
-    monotonic clock; `seconds`: how long the call took.
+    flight. `error`: that the server reported; `option`: the one that it refuses, or empty; `noted`: what was learned
+    by that. `began_s`: on a monotonic clock; `seconds`: how long the call took.
     """
 
     reason: str
@@ -65,15 +74,19 @@ class Failure:
     wait_s: float = 0.0
     overload: bool = False
     error: ErrorBody | None = None
-    options: frozenset[str] = frozenset()
+    option: str = ""
+    noted: str = ""
     began_s: float = 0.0
     seconds: float = 0.0
 
 
-def classify_status(status: int, error: ErrorBody, headers: Any, params: Endpoint, prompt: str = "") -> Failure:
+def classify_status(
+    status: int, error: ErrorBody, headers: Any, params: Endpoint, prompt: str = "", options: Collection[str] = ()
+) -> Failure:
     """The failure of a call with this HTTP status. Raises EndpointError where every call would fail like it.
 
-    `error` must hold no key. `prompt`: a server may quote it, and its words say nothing about an account.
+    `error` must hold no key. `prompt`: a server may quote it, and its words say nothing about an account. `options`:
+    that were sent and that the call can do without.
     """
     where, sentence = params.base_url or "the server", error.message[:DETAIL]
     if is_filtered(error) and status in REFUSED | {403, 451}:
@@ -86,6 +99,14 @@ def classify_status(status: int, error: ErrorBody, headers: Any, params: Endpoin
     if status in (401, 403):
         hint = f"check the key in ${params.api_key_env}" if params.api_key_env else "set api_key_env"
         raise EndpointError(f"{where} rejects the API key (HTTP {status}): {sentence}", hint)
+    if BLIND.search(error.message[:READ]):
+        raise EndpointError(
+            f"{params.model} at {where} takes no pictures (HTTP {status}): {sentence}",
+            "serve a model that sees; llama.cpp's server needs its --mmproj",
+        )
+    option = refused_option(status, error, options)
+    if option and status < 500:
+        return Failure("bad_request", sentence, False, error=error, option=option)
     if status in (404, 410):
         raise EndpointError(
             f"{where} knows no model {params.model} (HTTP {status}): {sentence}", "see base_url (ends in /v1) and model"
@@ -95,15 +116,15 @@ def classify_status(status: int, error: ErrorBody, headers: Any, params: Endpoin
     transient = status in TRANSIENT or status >= 500
     reason = "rate_limited" if status == 429 else "server_error"
     wait_s = min(retry_after(headers), LONGEST_WAIT_S)
-    return Failure(reason, f"HTTP {status}: {sentence}", transient, wait_s, status in OVERLOADED, error)
+    return Failure(reason, f"HTTP {status}: {sentence}", transient, wait_s, status in OVERLOADED, error, option)
 
 
-def classify_reported(error: ErrorBody, params: Endpoint, prompt: str = "") -> Failure:
+def classify_reported(error: ErrorBody, params: Endpoint, prompt: str = "", options: Collection[str] = ()) -> Failure:
     """The failure of a call of status 200 whose body is an error: its code may be the status that was meant."""
     status = int(error.code) if error.code.isdecimal() and len(error.code) == 3 else 0
     if status == 0 and is_about_account(400, error, prompt):
         status = 402
-    return classify_status(status if status >= 400 else 502, error, {}, params, prompt)
+    return classify_status(status if status >= 400 else 502, error, {}, params, prompt, options)
 
 
 def is_filtered(error: ErrorBody) -> bool:

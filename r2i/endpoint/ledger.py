@@ -9,12 +9,15 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from r2i.core.errors import EndpointError
 from r2i.core.params import Endpoint, Price
+from r2i.core.records import OK
 from r2i.endpoint.base import Model, Reply, Request, cost_of
+from r2i.endpoint.faults import NO_REPLY
 from r2i.endpoint.origin import are_identical
 from r2i.endpoint.record import is_storable
 
@@ -24,6 +27,14 @@ if TYPE_CHECKING:
     from r2i.endpoint.limit import AdaptiveLimit
 
 CALL_LOG = "calls.jsonl"
+FEW = 0.9  # share of samples with an answer below which a stage warns
+REMEDIES = {
+    "connection": "see that the server is up and base_url is its address",
+    "timeout": "raise timeout_s or lower concurrency",
+    "rate_limited": "lower concurrency, or set rpm and tpm to what the account may",
+    "bad_request": "see what the server refuses: docs/endpoints.md lists what servers take",
+    "truncated": "raise max_tokens",
+}
 
 
 @dataclass
@@ -31,7 +42,8 @@ class Account:
     """Usage of one model. `requests`: prompts, each with its images; `samples`: replies to them.
 
     `identical`: requests of a served model whose samples, drawn at random, are all one text. Short answers may be;
-    where many or long ones are, something between r2i and the model keeps replies.
+    where many or long ones are, something between r2i and the model keeps replies. `failed`: samples of a served model
+    without an answer, by reason.
     """
 
     requests: int = 0
@@ -39,6 +51,7 @@ class Account:
     tokens_in: int = 0
     tokens_out: int = 0
     identical: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
     price: Price | None = None
 
     def add(self, replies: Sequence[Reply]) -> None:
@@ -48,9 +61,9 @@ class Account:
         self.tokens_in += sum(reply.tokens_in for reply in replies)
         self.tokens_out += sum(reply.tokens_out for reply in replies)
 
-    def counts(self) -> dict[str, int]:
-        """`{requests, samples, tokens_in, tokens_out}`, `identical` unless it is 0."""
-        counts = {
+    def counts(self) -> dict[str, Any]:
+        """`{requests, samples, tokens_in, tokens_out}`; `identical` and `failed` unless they are 0."""
+        counts: dict[str, Any] = {
             "requests": self.requests,
             "samples": self.samples,
             "tokens_in": self.tokens_in,
@@ -58,6 +71,8 @@ class Account:
         }
         if self.identical:
             counts["identical"] = self.identical
+        if self.failed:
+            counts["failed"] = dict(sorted(self.failed.items()))
         return counts
 
     def metrics(self) -> dict[str, Any]:
@@ -75,10 +90,12 @@ class Ledger:
         self.passing = 0
 
     @classmethod
-    def of(cls, counts: Mapping[str, Mapping[str, int]], prices: Mapping[str, Price | None]) -> "Ledger":
+    def of(cls, counts: Mapping[str, Mapping[str, Any]], prices: Mapping[str, Price | None]) -> "Ledger":
         """The ledger that gave `counts`; `prices` by model name."""
         ledger = cls()
-        ledger.accounts |= {name: Account(**account, price=prices.get(name)) for name, account in counts.items()}
+        for name, account in counts.items():
+            failed = Counter(account.get("failed", {}))
+            ledger.accounts[name] = Account(**{**account, "failed": failed}, price=prices.get(name))
         return ledger
 
     def add(self, model: Model, request: Request, replies: Sequence[Reply]) -> None:
@@ -89,6 +106,39 @@ class Ledger:
         account.identical += model.kind != "local" and are_identical(request, replies)
         if model.loaded is None:
             self.passing += sum(not is_storable(reply) for reply in replies)
+            account.failed.update(reply.reason for reply in replies if reply.status != OK)
+
+    def include(self, other: "Ledger") -> None:
+        """Count what `other` counted, too."""
+        for name, more in other.accounts.items():
+            account = self.accounts[name]
+            account.price = account.price or more.price
+            account.failed.update(more.failed)
+            for count in ("requests", "samples", "tokens_in", "tokens_out", "identical"):
+                setattr(account, count, getattr(account, count) + getattr(more, count))
+        self.passing += other.passing
+
+    def require_replies(self, stage: str, ok_rows: int) -> None:
+        """Raises EndpointError where a served model gave no reply at all, or where calls without one left no row ok.
+
+        `ok_rows`: of the stage. Warns where a call got no reply, and where many samples have no answer.
+        """
+        for name, account in sorted(self.accounts.items()):
+            if not account.failed:
+                continue
+            failed, silent = account.failed.total(), sum(account.failed[reason] for reason in NO_REPLY)
+            reasons = ", ".join(f"{count} {reason}" for reason, count in account.failed.most_common())
+            told = f"{failed:,} of {account.samples:,} samples of {name} failed ({reasons})"
+            remedy = next((REMEDIES[reason] for reason, _ in account.failed.most_common() if reason in REMEDIES), "")
+            if silent == account.samples or (silent and not ok_rows):
+                what = "there was no reply at all" if silent == account.samples else "no row is ok"
+                remedy = remedy or "see the server's log"
+                raise EndpointError(
+                    f"{what}: {told}", f"{remedy}; then `dvc repro {stage}`: replies that came are kept"
+                )
+            if silent or account.samples - failed < FEW * account.samples:
+                again = f"`dvc repro --force --single-item {stage}` asks them again" if silent else remedy
+                print(f"warning: {told}{f'; {again}' if again else ''}", file=sys.stderr)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Accounts by model name, without costs."""
@@ -116,6 +166,8 @@ class CallLog:
         self.requests = self.replayed = self.calls = self.samples = self.tokens_in = self.tokens_out = 0
         self.seconds = 0.0
         self.errors: Counter[str] = Counter()
+        self.refused_options: Counter[str] = Counter()  # calls that were made again without one
+        self.given_up: dict[str, tuple[int, str]] = {}  # by reason: requests, and what the last one's failure said
 
     def start(self, limit: "AdaptiveLimit") -> None:
         """Note that the first call is about to be made."""
@@ -128,8 +180,16 @@ class CallLog:
         self.replayed += replayed
 
     def add_failure(self, failure: "Failure") -> None:
-        """Count a call that failed."""
-        self.errors[failure.reason] += 1
+        """Count a call that failed, or that is made again without an option."""
+        if failure.option:
+            self.refused_options[failure.option] += 1
+        else:
+            self.errors[failure.reason] += 1
+
+    def add_given_up(self, failure: "Failure") -> None:
+        """Count a request that failed for good."""
+        count, _ = self.given_up.get(failure.reason, (0, ""))
+        self.given_up[failure.reason] = count + 1, failure.detail
 
     def add_call(self, completion: "Completion") -> None:
         """Count a call that brought a completion."""
@@ -148,6 +208,7 @@ class CallLog:
             f"{self.params.model}: {self.calls} calls, {rate:.1f}/s, {limit.in_flight} in flight of {int(limit.limit)}"
         )
         text += "".join(f", {count} {reason}" for reason, count in sorted(self.errors.items()))
+        text += "".join(f", {n} x {name} refused, asked again" for name, n in sorted(self.refused_options.items()))
         text += f"; {self.tokens_in / 1e6:.2f} M tokens in, {self.tokens_out / 1e6:.2f} M out"
         cost = self._cost()
         return text if cost is None else f"{text}, cost {cost:.2f}"
@@ -172,8 +233,11 @@ class CallLog:
                 "limit": int(limit.limit),
                 "mean_latency_s": round(self.seconds / self.calls, 3) if self.calls else None,
                 "errors": dict(self.errors),
+                "refused_options": dict(self.refused_options),
             }
             self._append(json.dumps(entry, sort_keys=True) + "\n")
+        for reason, (count, detail) in sorted(self.given_up.items()):
+            print(f"{self.params.model}: {count:,} requests failed, {reason}; the last: {detail}", file=sys.stderr)
         self._clear()
 
     def _cost(self) -> float | None:

@@ -17,14 +17,16 @@ from r2i.core.errors import EndpointError, ImageError
 from r2i.core.ids import seed_of, unit_of
 from r2i.core.params import Endpoint
 from r2i.core.records import FAILED, OK
+from r2i.core.servers import variable
 from r2i.endpoint.base import Reply, Request, ServedModel, sample_key
-from r2i.endpoint.chat import OPTION_PATTERNS, Completion, chat_body, encode, refused_option
+from r2i.endpoint.chat import Completion, chat_body, encode
 from r2i.endpoint.client import ChatClient
 from r2i.endpoint.faults import LONGEST_BACKOFF_S, CircuitBreaker, Failure, Refusal
 from r2i.endpoint.flow import Job, run_jobs
 from r2i.endpoint.image_urls import image_urls
 from r2i.endpoint.ledger import CallLog
 from r2i.endpoint.limit import AdaptiveLimit, RateLimit
+from r2i.endpoint.options import ServerOptions, options_of
 from r2i.endpoint.origin import Origin
 from r2i.endpoint.store import Store
 
@@ -74,13 +76,14 @@ class RemoteModel(ServedModel):
         self.limit = AdaptiveLimit(params.concurrency)
         self.breaker: CircuitBreaker[RefusedRequest] = CircuitBreaker(params)
         self.origin = Origin(params, self.name)
-        self.left_out: set[str] = set()  # options that the server doesn't support
+        self.options = ServerOptions(self.store.root.parent / "servers", params.base_url or params.kind, self.name)
         self.server = _own_server(params) if params.kind == "vllm" else None
         self.log = CallLog(params, self.store.root)
         self._reset()
 
     def _reset(self) -> None:
         """Set the state of one run of the event loop."""
+        self.options.reset()
         self.client: ChatClient | None = None
         self.opening = asyncio.Lock()
         self.rates = RateLimit(self.params.rpm, self.params.tpm)
@@ -142,8 +145,7 @@ class RemoteModel(ServedModel):
         A call may return fewer choices than asked for; the rest is asked for again, with another seed.
         """
         while missing := opened.missing():
-            alone = not self.params.samples_in_one or "n" in self.left_out
-            groups = [[sample] for sample in missing] if alone else [missing]
+            groups = [missing] if self._go_together(opened.request, len(missing)) else [[sample] for sample in missing]
             if len(groups) == 1:
                 await self._call(opened, groups[0])
             else:
@@ -157,7 +159,7 @@ class RemoteModel(ServedModel):
         attempt = 0
         while True:
             failure = await self._attempt(opened, samples)
-            if failure is not None and failure.reason == "bad_request":
+            if failure is not None and failure.option:
                 failure = await self._call_without_option(opened, samples, failure)
             if failure is None:
                 return
@@ -175,38 +177,46 @@ class RemoteModel(ServedModel):
     async def _call_without_option(self, opened: OpenRequest, samples: list[int], refusal: Failure) -> Failure | None:
         """Call without the option that the server refuses: why that failed, or `refusal` where it is about no option.
 
-        The option is left out from then on, unless the refusal was about something else after all.
+        The option stays left out, unless the refusal was about something else after all.
         """
-        option = refused_option(refusal.error, refusal.options) if refusal.error else None
-        if option is None:
-            return refusal
-        is_new = option not in self.left_out
-        self.left_out.add(option)
-        if option == "n":
-            return None  # `_fill` goes on with a call for each sample
+        if refusal.option == "n":
+            samples = samples[:1]  # `_fill` goes on with a call for each of the others
         failure = await self._attempt(opened, samples)
-        if failure is not None and failure.reason == "bad_request":
+        if failure is not None and failure.option:
             failure = await self._call_without_option(opened, samples, failure)
-        if failure is None or failure.reason != "bad_request":
-            return failure
-        if is_new:
-            self.left_out.discard(option)
-        return refusal
+        if failure is None:
+            self.options.confirm(refusal.noted)
+        elif failure.reason == "bad_request" or refusal.transient:
+            self.options.forget(refusal.noted)
+        return replace(refusal, option="") if failure is not None and failure.reason == "bad_request" else failure
 
     async def _attempt(self, opened: OpenRequest, samples: list[int]) -> Failure | None:
         """One call under the limits: None once its replies are stored and in `opened`, else why it failed.
 
-        Its task stores them even when nobody waits for it any more.
+        Its task stores them even when nobody waits for it any more. None, too, without a call, where the server was
+        learned to take one sample a call while this one waited.
         """
         await self._open()
-        epoch = await self.limit.acquire()
-        if self.fatal:
-            self.limit.release()
-            raise self.fatal
-        task = asyncio.get_running_loop().create_task(self._send_and_store(opened, samples, epoch), name=opened.key)
-        self.calls.add(task)
-        task.add_done_callback(self._forget)
-        return await asyncio.shield(task)
+        async with self.options.turn(self._options(opened.request, len(samples))):
+            epoch = await self.limit.acquire()
+            if self.fatal or not self._go_together(opened.request, len(samples)):
+                self.limit.release()
+                if self.fatal:
+                    raise self.fatal
+                return None
+            task = asyncio.get_running_loop().create_task(self._send_and_store(opened, samples, epoch), name=opened.key)
+            self.calls.add(task)
+            task.add_done_callback(self._forget)
+            return await asyncio.shield(task)
+
+    def _options(self, request: Request, n: int) -> dict[str, str]:
+        """The options of a call for `n` samples that it can do without, whether the server takes them or not."""
+        return options_of(request, n, self.params.enforce_form)
+
+    def _go_together(self, request: Request, n: int) -> bool:
+        """Whether one call can ask for `n` samples. Greedy ones are all alike, and vLLM refuses to draw several."""
+        several = self.params.samples_in_one and request.sampling.temperature > 0
+        return n == 1 or (several and not self.options.leaves_out("n", str(n)))
 
     def _forget(self, task: asyncio.Task[Failure | None]) -> None:
         """Drop a call that has ended. Its exception is retrieved: asyncio logs those that nobody waits for."""
@@ -220,6 +230,7 @@ class RemoteModel(ServedModel):
             outcome = await self._send(opened.request, samples)
             if isinstance(outcome, Completion):
                 self.breaker.answered = True
+                self.options.take(outcome.options, len(outcome.choices))
                 self.origin.check_model(outcome.served_model)
                 self.limit.note_success(outcome.seconds, time.monotonic())
             elif outcome.overload:
@@ -238,7 +249,7 @@ class RemoteModel(ServedModel):
         self.origin.note_response(outcome)
         replies = self._replies(outcome, opened.key, samples)
         own = self.breaker.note_success(outcome.began_s) if replies else []
-        await self._store(opened, replies, self._call_record(outcome, samples))
+        await self._store(opened, replies, self._call_record(opened.request, outcome, samples))
         opened.replies |= replies
         await self._store_refusals(own)
         passing = next((choice.reason for choice in outcome.choices if choice.passing), None)
@@ -259,7 +270,8 @@ class RemoteModel(ServedModel):
         assert self.client is not None
         await self.rates.wait(_estimate_tokens(request, len(samples)))
         seed = seed_of(request.seed, *samples)
-        body = chat_body(self.name, request, len(samples), seed, self.left_out, self.params.enforce_form)
+        options = self.options.sent(self._options(request, len(samples)))
+        body = chat_body(self.name, request, len(samples), seed, options)
         with ExitStack() as stack:
             try:
                 images = stack.enter_context(image_urls(request.images, self.params.image_folder))
@@ -270,11 +282,13 @@ class RemoteModel(ServedModel):
             data = encode(body, images)
             images.clear()  # they are in `data` now: hundreds of calls wait here
             started = time.monotonic()
-            outcome = await self.client.send(data, request, len(samples), self.breaker.answered)
+            outcome = await self.client.send(data, request, len(samples), options, self.breaker.answered)
         seconds = time.monotonic() - started
         if isinstance(outcome, Failure):
-            options = frozenset(body) & OPTION_PATTERNS.keys()
-            return replace(outcome, options=options, began_s=started, seconds=seconds)
+            if outcome.option:  # noted before the next call may try it
+                noted = self.options.refuse(outcome.option, options[outcome.option], outcome.detail)
+                outcome = replace(outcome, noted=noted)
+            return replace(outcome, began_s=started, seconds=seconds)
         self.rates.note_tokens(outcome.tokens_in + outcome.tokens_out)
         return replace(outcome, began_s=started, seconds=seconds)
 
@@ -285,7 +299,12 @@ class RemoteModel(ServedModel):
                 base_url = self.params.base_url
                 if self.server:
                     base_url = await asyncio.to_thread(self.server.start)
-                self.client = ChatClient(self.params, base_url or "")
+                if not base_url:
+                    raise EndpointError(
+                        f"the address of the server {self.params.name!r} is not known here",
+                        f"export {variable(self.params.name or '')}=http://host:8000/v1, or write it into servers.yaml",
+                    )
+                self.client = ChatClient(self.params, base_url)
                 self.log.start(self.limit)
 
     def _replies(self, completion: Completion, key: str, samples: Sequence[int]) -> dict[int, Reply]:
@@ -303,6 +322,7 @@ class RemoteModel(ServedModel):
         """Fail the samples. What a server refuses is stored once it is known to be this request's own fault."""
         key = opened.key
         replies = {i: Reply("", FAILED, failure.reason, sample_key(key, i), self.name) for i in samples}
+        self.log.add_given_up(failure)
         try:
             self.breaker.note_failure(failure, RefusedRequest(opened, samples, replies))
         except EndpointError as error:
@@ -316,7 +336,7 @@ class RemoteModel(ServedModel):
         async with self.key_locks.setdefault(f"{key} writing", asyncio.Lock()):  # calls of a request share a record
             await asyncio.to_thread(self.store.put, key, parts, request.prompt_sha256, replies, call)
 
-    def _call_record(self, completion: Completion, samples: list[int]) -> dict[str, Any]:
+    def _call_record(self, request: Request, completion: Completion, samples: list[int]) -> dict[str, Any]:
         """How replies came about: stored with them, and no part of their key."""
         return {
             "samples": [
@@ -325,7 +345,7 @@ class RemoteModel(ServedModel):
             "kind": self.kind,
             "served_model": completion.served_model,
             "finish": [choice.finish for choice in completion.choices if not choice.passing],
-            "left_out": sorted(self.left_out),
+            "left_out": sorted(self._options(request, len(samples)).keys() - completion.options.keys()),
             "seconds": round(completion.seconds, 3),
             "usage": {"prompt_tokens": completion.tokens_in, "completion_tokens": completion.tokens_out},
         }

@@ -4,6 +4,7 @@ Calls to servers of many shards are under way together. A model in process is as
 and with them the last bits of its logits, are a function of the shard alone.
 """
 
+import gc
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from r2i.core.fingerprint import machine
 from r2i.core.params import Endpoint, Params
+from r2i.core.records import OK
 from r2i.core.shards import Counts, MadeShard, Shard, ShardWork
 from r2i.endpoint.base import Model, ServedModel
 from r2i.endpoint.flow import Job, JobList, run_job_lists
@@ -66,6 +68,8 @@ class JobWork(ShardWork, Generic[T]):
             else:
                 for each in lists:
                     run_job_lists([each])
+        self.models = {}
+        gc.collect()  # a GPU has room for one model, and others may follow
 
     def _list(self, shard: Shard, done: Callable[[Shard, MadeShard], None]) -> JobList[T]:
         ledger = Ledger()
@@ -82,12 +86,14 @@ class JobWork(ShardWork, Generic[T]):
             self.release(shard)
 
     def depends_on(self, shard: Shard) -> Any:
-        """The weights of models in process, and the kind of machine, by which their last bits differ."""
-        local = sorted({one.model for one in self.endpoints().values() if one.kind == "local"})
-        for folder in local:
+        """The weights of models that lie here; where one is in process the machine too, by which last bits differ."""
+        here = [one for one in self.endpoints().values() if one.kind != "openai"]
+        folders = sorted({one.model for one in here})
+        for folder in folders:
             if folder not in self._weights:
                 self._weights[folder] = digest_folder(Path(folder)) if Path(folder).is_dir() else ""
-        return [{folder: self._weights[folder] for folder in local}, machine()] if local else None
+        known = [{folder: self._weights[folder] for folder in folders}] if here else None
+        return [*known, machine()] if known and any(one.kind == "local" for one in here) else known
 
     def most_workers(self) -> int | None:
         """One where a vLLM is started here; with servers, as many as have CALLS_OF_A_WORKER in flight."""
@@ -100,10 +106,17 @@ class JobWork(ShardWork, Generic[T]):
     def gpus(self) -> int:
         return int(any(one.kind == "local" for one in self.endpoints().values()))
 
+    def require_made(self, counts: Counts) -> None:
+        Ledger.of(counts.get("calls", {}), {}).require_replies(self.stage, counts.get("status", {}).get(OK, 0))
+
+    def ledger(self, counts: Counts) -> Ledger:
+        """What was asked, out of the counts of all shards."""
+        prices = {name_by_weights(one).name: one.price for one in self.endpoints().values()}
+        return Ledger.of(counts.get("calls", {}), prices)
+
     def call_metrics(self, counts: Counts) -> dict[str, Any]:
         """`calls` of the stage's metrics, out of the counts of all shards."""
-        prices = {name_by_weights(one).name: one.price for one in self.endpoints().values()}
-        return Ledger.of(counts.get("calls", {}), prices).metrics()
+        return self.ledger(counts).metrics()
 
 
 def share_limits(endpoint: Endpoint, workers: int) -> Endpoint:

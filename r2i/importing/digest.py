@@ -4,13 +4,13 @@ import hashlib
 from pathlib import Path
 
 from r2i.core import paths
-from r2i.core.errors import TableError
+from r2i.core.errors import ParamsError, TableError
 from r2i.core.images import file_sha256
 from r2i.core.params import Rows
 from r2i.core.records import TRAIN
 from r2i.core.tables import table_parts
 
-AGAIN = "bring back the table that was meant, or run `r2i rows import` anew and copy the lines that it prints"
+AGAIN = "bring back the table that was meant, or run `r2i rows import --write` anew, which puts both into params.yaml"
 
 
 def table_files(path: Path) -> list[Path]:
@@ -38,6 +38,8 @@ def checked_folder(rows: Rows) -> Path:
     its digest is not the one in params, or it is no table of r2i.core.records.TRAIN."""
     path = paths.here_or_main(Path(rows.path))
     found = table_sha256(path)
+    if rows.sha256 is None:
+        raise TableError(f"params.yaml says no sha256 of train.rows; {path} has {found}", AGAIN)
     if found != rows.sha256:
         raise TableError(f"{path} has the digest {found}, params.yaml says {rows.sha256}", AGAIN)
     try:
@@ -45,3 +47,19 @@ def checked_folder(rows: Rows) -> Path:
     except TableError as error:  # no stage writes this table
         raise TableError(error.cause, "train.rows.path must be a folder that `r2i rows import` wrote") from error
     return path
+
+
+def pin_rows(file: Path, profile: str, folder: Path, sha256: str) -> None:
+    """Name a table as `train.rows` of a profile in params.yaml, which is written as `dvc exp run -S` does.
+
+    Raises ParamsError where the profile has no section train.
+    """
+    from dvc.utils.serialize import modify_yaml
+
+    with modify_yaml(file) as params:
+        train = params["profiles"][profile].get("train")
+        if not isinstance(train, dict):
+            raise ParamsError(f"{file}: profile {profile} has no section train", "choose another profile, or add it")
+        rows = train.get("rows") or {}
+        rows |= {"path": folder.as_posix(), "sha256": sha256}
+        train["rows"] = rows

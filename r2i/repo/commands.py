@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,17 +90,17 @@ def require_remote() -> str:
     return str(name)
 
 
-def check_fresh() -> list[str]:
+def check_fresh(stages: Sequence[str] = ()) -> list[str]:
     """Whether this commit's lock is what its code, params and data give, without fetching any data.
 
-    Returns what the remote lacks of the outputs that the lock names, as far as there is a remote. Raises R2IError,
-    naming the first stage that would run.
+    `stages`: these and those before them alone. Returns what the remote lacks of the outputs that the lock names, as
+    far as there is a remote. Raises R2IError, naming the first stage that would run.
     """
-    dry = ask_dvc("repro", "--allow-missing", "--dry")
+    dry = ask_dvc("repro", "--allow-missing", "--dry", *stages)
     stale = re.search(r"(?:Running stage|failed to reproduce) '([^']+)'", dry.stdout + dry.stderr)
     if stale:
         cause = f"dvc.lock is not of this commit: `dvc repro` would run {stale[1]}"
-        raise R2IError(cause, "`make repro`, then commit dvc.lock")
+        raise R2IError(cause, f"`dvc repro {stale[1]}`, or `make repro` for all, then commit dvc.lock")
     if dry.returncode:
         raise R2IError(f"`dvc repro --dry` failed: {dry.stderr.strip()[-500:]}")
     try:

@@ -16,9 +16,9 @@ COMMAND = [sys.executable, "-c", CODE]
 
 def guard() -> None:
     """Let DVC in this process refuse such listings, which it then takes for missing ones, and hash what it fetches, as
-    `verify = true` of a remote does."""
+    `verify = true` of a remote does. What is missing it counts: hashes alone tell nobody what."""
     from dvc_data.hashfile.tree import Tree
-    from dvc_data.index import fetch
+    from dvc_data.index import fetch, push
     from dvc_objects.errors import ObjectFormatError
 
     if getattr(Tree.from_list, "guarded", False):
@@ -31,12 +31,18 @@ def guard() -> None:
         return plain(cls, entries, hash_name)  # type: ignore[no-any-return]
 
     fetch.transfer = partial(_transfer_verified, fetch.transfer)  # type: ignore[attr-defined]
+    fetch._log_missing = push._log_missing = _count_missing  # type: ignore[attr-defined]
     from_list.guarded = True  # type: ignore[attr-defined]
     Tree.from_list = classmethod(from_list)  # type: ignore[assignment,method-assign,arg-type]
 
 
 def _transfer_verified(transfer: Any, *args: Any, **kwargs: Any) -> Any:
     return transfer(*args, **(kwargs | {"verify": True}))
+
+
+def _count_missing(status: Any) -> None:
+    if status.missing:
+        print(f"{len(status.missing)} files are neither here nor on the remote", file=sys.stderr)
 
 
 def main() -> None:

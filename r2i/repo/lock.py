@@ -40,14 +40,20 @@ class Entry:
 
 @dataclass(frozen=True)
 class Lock:
-    """`stages`: as in the file, by name. `frozen`: those that DVC does not compare with their deps."""
+    """`stages`: as in the file, by name. `frozen`: those that DVC does not compare with their deps; `in_git`: paths of
+    outputs that git holds in place of DVC's cache."""
 
     stages: Mapping[str, Mapping[str, Any]]
     frozen: frozenset[str]
+    in_git: frozenset[str]
 
     def outs(self, stage: str | None = None) -> list[Entry]:
         """What was written, by all stages or by `stage`."""
         return list(self._entries("outs", stage))
+
+    def shared_outs(self, stage: str) -> list[Entry]:
+        """What a stage wrote that goes through DVC's cache and remotes."""
+        return [entry for entry in self.outs(stage) if entry.md5 and entry.path not in self.in_git]
 
     def deps(self, stage: str | None = None) -> list[Entry]:
         return list(self._entries("deps", stage))
@@ -91,7 +97,17 @@ def parse_lock(text: str, pipeline: str = "") -> Lock:
     """A lock's text, with that of its dvc.yaml. Raises UNREADABLE."""
     stages = read_yaml(text)["stages"]
     frozen = frozen_stages(pipeline)
-    return Lock(stages, frozenset(name for name in stages if name.partition("@")[0] in frozen))
+    in_git = frozenset(_uncached(read_yaml(pipeline)["stages"]) if pipeline else ())
+    return Lock(stages, frozenset(name for name in stages if name.partition("@")[0] in frozen), in_git)
+
+
+def _uncached(dag: Mapping[str, Any]) -> Iterator[str]:
+    """Outputs with `cache: false`."""
+    for stage in dag.values():
+        entry = stage.get("do", stage)
+        for item in [item for role in ("outs", "metrics", "plots") for item in entry.get(role) or ()]:
+            if isinstance(item, dict):
+                yield from (path for path, options in item.items() if (options or {}).get("cache") is False)
 
 
 def frozen_stages(pipeline: str) -> frozenset[str]:
@@ -118,14 +134,17 @@ def tracked_entries() -> list[Entry]:
     return [entry for path in files if path.is_file() for entry in read_dvc_file(path)]
 
 
-def changed_params(lock: Lock, stage: str) -> Iterator[tuple[str, str, Any, Any]]:
+def changed_params(
+    lock: Lock, stage: str, chosen: Mapping[str, Any] | None = None, folder: Path = Path()
+) -> Iterator[tuple[str, str, Any, Any]]:
     """Values that a stage was not run with: file, dotted key, value in the lock, value now (None: there is none).
 
-    Raises R2IError where a params file can't be read.
+    `chosen`: the params of a profile (r2i.core.fingerprint.chosen_params), those of params.yaml unless told; `folder`:
+    where files of params lie. Raises R2IError where one can't be read.
     """
     for file, values in lock.stages[stage].get("params", {}).items():
         try:
-            params = _params_now(Path(file))
+            params = _params_now(Path(file), chosen, folder)
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise R2IError(f"{file} can't be read ({error})", "correct it, or `git checkout` it") from error
         for key, value in values.items():
@@ -133,11 +152,13 @@ def changed_params(lock: Lock, stage: str) -> Iterator[tuple[str, str, Any, Any]
                 yield file, key, value, now
 
 
-def _params_now(file: Path) -> Any:
+def _params_now(file: Path, chosen: Mapping[str, Any] | None, folder: Path) -> Any:
     """Of a params file; the chosen profile's are those of params.yaml, whatever `dvc repro code` last wrote."""
-    if file == paths.CODE / CHOSEN_PARAMS and Path(CHOSEN_PARAMS).is_file():
-        return chosen_params(load_params())
-    return read_yaml(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if file == paths.CODE / CHOSEN_PARAMS and chosen is not None:
+        return chosen
+    if file == paths.CODE / CHOSEN_PARAMS and (folder / CHOSEN_PARAMS).is_file():
+        return chosen_params(load_params(folder / CHOSEN_PARAMS))
+    return read_yaml((folder / file).read_text(encoding="utf-8")) if (folder / file).is_file() else {}
 
 
 def _value(params: Any, key: str) -> Any:

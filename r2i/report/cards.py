@@ -1,4 +1,4 @@
-"""Rows as cards: the whole way of a training row, a benchmark item with what both models said of it."""
+"""Rows as cards: the whole way of a training row, a benchmark item with what the models said of it."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ def train_card(row: Row, scale: float = 1.0) -> dict[str, Any]:
 
 def example_card(row: Row, models: ModelNames, scale: float = 1.0) -> dict[str, Any]:
     """A benchmark item as the page shows it, with who chose which option and who was right in which view."""
-    first = {model: greedy(row[model], "full") or {} for model in models.pair}
+    first = {model: greedy(row[model], "full") or {} for model in models.leading}
     chose = {model: found.get("predicted") or "" for model, found in first.items()}
     box = None if row["boxed"] else row["box"]
     return {
@@ -75,7 +75,7 @@ def example_card(row: Row, models: ModelNames, scale: float = 1.0) -> dict[str, 
 def verdict_lines(row: Row, models: ModelNames) -> list[list[str]]:
     """A line for each model: right or not in every view, and how many of its sampled replies are right."""
     lines = []
-    for model in models.pair:
+    for model in models.leading:
         found = [greedy(row[model], view) for view in VIEWS]
         tries = [one["correct"] is True for one in row[model] if one["view"] == "full" and one["sample"] > 0]
         marks = ["–" if one is None else "✓" if one["correct"] else "✗" for one in found]

@@ -47,17 +47,29 @@ def spot(cell: Mapping[str, Any] | None, role: str, view: str) -> dict[str, Any]
 
 def measured_views(scores: Mapping[str, Any], models: ModelNames) -> list[ViewName]:
     """The views in which the headline's models were measured: without a box there is no crop to look at."""
-    return [view for view in VIEWS if all(_accuracy(scores, view, model) is not None for model in models.pair)]
+    found = scores.get("views") or {}
+    return [view for view in VIEWS if view in found and all(_known(found[view].get(m)) for m in models.leading)]
 
 
-def _accuracy(scores: Mapping[str, Any], view: str, model: str) -> float | None:
-    found: float | None = ((scores["views"].get(view) or {}).get(model) or {}).get("accuracy")
+def tiles(scores: Mapping[str, Any], models: ModelNames, titles: Mapping[str, str]) -> list[tuple[str, list[str], str]]:
+    """The headline's numbers: (what, a value for each of its models, intervals); the views, then the gap."""
+    found = []
+    for view in measured_views(scores, models):
+        cells = [scores["views"][view][model] for model in models.leading]
+        values = [percent(cell["accuracy"]) for cell in cells]
+        found.append((titles[view], values, " → ".join(ci(cell["ci95"]) for cell in cells)))
+    gap = scores.get("gap") or {}
+    values = [points(gap[model]).removeprefix("+") for model in models.leading if gap.get(model) is not None]
+    if values and models.compared:
+        found.append(("Zooming gap, points", values, f"change {points(gap['change'])} {ci(gap['ci95'], True)}"))
+    elif values:
+        found.append(("Zooming gap, points", values, ci(scores["gaps"][models.base]["ci95"], True)))
     return found
 
 
 def gap_rows(scores: Mapping[str, Any], models: ModelNames) -> list[dict[str, Any]]:
     """A row for each model: its full and crop view, and the bar between them that is the gap."""
-    views = scores["views"]
+    views = scores.get("views") or {}
     rows = []
     for model, title in models.titles.items():
         role = models.role(model)
@@ -74,42 +86,80 @@ def gap_rows(scores: Mapping[str, Any], models: ModelNames) -> list[dict[str, An
 
 
 def dimension_rows(scores: Mapping[str, Any], models: ModelNames) -> list[dict[str, Any]]:
-    """A row for each dimension: the full view before and after, and the crop view as the aim.
+    """A row for each dimension: `spots` on the axis, a bar between them, and what it comes to.
 
-    Of very many, those with most items.
+    Of two models the full view of each, with the crop view as the `aim`; of one its crop and its full view. Of very
+    many dimensions, those with most items.
     """
-    rows = []
-    base, compared = models.pair
-    found = scores["by_dimension"]
-    common = sorted(found, key=lambda name: (-found[name]["full"][base]["n"], name))[:DIMENSIONS]
-    for name, views in ((name, found[name]) for name in common):
-        before = spot(views["full"][base], "base", "full")
-        after = spot(views["full"][compared], "compared", "full")
-        if before and after:
-            aim = spot(views["crop"][compared], "compared", "crop")
-            rows.append(
-                {"name": name, "before": before, "after": after, "aim": aim, "n": views["full"][base]["n"],
-                 "cells": _cells(views, models),
-                 "left": min(before["at"], after["at"]), "width": round(abs(after["at"] - before["at"]), 2),
-                 "gain": views["full"][compared]["accuracy"] - views["full"][base]["accuracy"]}
-            )  # fmt: skip
-    return sorted(rows, key=lambda row: (-row["gain"], row["name"]))
+    found = scores.get("by_dimension") or {}
+    common = sorted(found, key=lambda name: (-_items(found[name], models), name))[:DIMENSIONS]
+    rows = [row for name in common if (row := _dimension_row(name, found[name], scores, models))]
+    return sorted(rows, key=lambda row: (-(row["change"] or 0), row["name"]))
+
+
+def _dimension_row(
+    name: str, views: Mapping[str, Any], scores: Mapping[str, Any], models: ModelNames
+) -> dict[str, Any] | None:
+    """None where there is nothing to draw. `change`: the gain, or the gap of one model; None where it has no crop."""
+    last = models.leading[-1]
+    aim = spot(views["crop"].get(last), models.role(last), "crop")
+    spots = [spot(views["full"].get(model), models.role(model), "full") for model in models.leading]
+    known = [one for one in spots if one]
+    if len(known) < len(spots):
+        return None
+    if len(models) == 1:
+        change = views["gaps"][last]["value"]
+        known, aim = [*([aim] if aim else []), *known], None
+    else:
+        first, second = (views["full"][model]["accuracy"] for model in models.leading)
+        change = second - first
+    ends = [one["at"] for one in known]
+    return {
+        "name": name, "n": _items(views, models), "spots": known, "aim": aim, "left": min(ends),
+        "width": round(max(ends) - min(ends), 2), "change": change, "cells": _cells(views, scores, models),
+    }  # fmt: skip
+
+
+def _items(views: Mapping[str, Any], models: ModelNames) -> int:
+    return int((views["full"].get(models.base) or {}).get("n", 0))
 
 
 def source_rows(scores: Mapping[str, Any], models: ModelNames) -> list[dict[str, Any]]:
-    """A row for each benchmark, where there are several: items, and (accuracy, interval) of full and crop view."""
+    """A row for each benchmark, where there are several: its items, and `cells` under `group_heads`."""
     sources = scores.get("by_source") or {}
     if len(sources) < 2:
         return []
     return [
-        {"name": name, "n": (cells["full"].get(models.base) or {}).get("n", 0),
-         "cells": _cells(cells, models)}
-        for name, cells in sorted(sources.items())
-    ]  # fmt: skip
+        {"name": name, "n": _items(views, models), "cells": _cells(views, scores, models)}
+        for name, views in sorted(sources.items())
+    ]
 
 
-def _cells(views: Mapping[str, Any], models: ModelNames) -> list[Any]:
-    return [views[view].get(model) for view in ("full", "crop") for model in models.pair]
+def group_heads(scores: Mapping[str, Any], models: ModelNames) -> list[str]:
+    """What stands in `cells`: each of the headline's models in full and crop view; of one alone, its gap too."""
+    views = _gap_views(scores, models)
+    if len(models) == 1:
+        return [*(VIEWS[view].title for view in views), *(["Gap, points"] if len(views) == 2 else [])]
+    return [f"{models.titles[model]}, {view}" for view in views for model in models.leading]
+
+
+def _cells(views: Mapping[str, Any], scores: Mapping[str, Any], models: ModelNames) -> list[tuple[str, str]]:
+    """(value, 95 % interval) of each."""
+    known = _gap_views(scores, models)
+    cells = [views[view].get(model) for view in known for model in models.leading]
+    said = [(percent(cell["accuracy"]), ci(cell["ci95"])) if _known(cell) else ("–", "") for cell in cells]
+    if len(models) > 1 or len(known) < 2:
+        return said
+    gap = views["gaps"][models.base]
+    return [*said, (points(gap["value"]), ci(gap["ci95"], True)) if gap["n"] else ("–", "")]
+
+
+def _known(cell: Mapping[str, Any] | None) -> bool:
+    return cell is not None and cell.get("accuracy") is not None
+
+
+def _gap_views(scores: Mapping[str, Any], models: ModelNames) -> list[ViewName]:
+    return [view for view in measured_views(scores, models) if view in ("full", "crop")]
 
 
 def cost_rows(scores: Mapping[str, Any], models: ModelNames) -> list[dict[str, Any]]:

@@ -22,13 +22,17 @@ def audit_groups(found: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, st
 
 
 def audit_cards(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The audit as cards; [] where there is no truth to compare with."""
+    """The audit as cards; [] where there is no truth to compare with. Without a benchmark nothing is contaminated."""
     if not found.get("available", True):
         return []
+    unsaid = {
+        "available",
+        *(() if (found.get("contamination") or {}).get("benchmark_images", 1) else ("contamination",)),
+    }
     return [
         {"title": title.capitalize(), "note": "", "head": [],
          "lines": [(name, value, f"of {cases}" if cases else "") for name, value, cases in lines]}
-        for title, lines in audit_groups({key: value for key, value in found.items() if key != "available"})
+        for title, lines in audit_groups({key: value for key, value in found.items() if key not in unsaid})
     ]  # fmt: skip
 
 
@@ -68,7 +72,7 @@ def _power_card(scores: Mapping[str, Any], models: ModelNames) -> dict[str, Any]
         ("items", f"{cell['n']:,}"),
         ("independent clusters", f"{cell['clusters']:,}"),
     ]
-    before, after = (models.titles[model].lower() for model in models.pair)
+    before, after = (models.titles[model] for model in models.leading)
     note = f"Full view, {before} against {after}, with 80 % power at two-sided 5 %."
     return {"title": "What so many items can show", "note": note, "head": [], "lines": lines}
 
@@ -82,7 +86,7 @@ def _contamination_card(cell: Mapping[str, Any] | None) -> dict[str, Any] | None
         (f"nearly the same (≤ {cell['bits']} of 64 bits)", f"{cell['near']:,}"),
         ("in all", f"{charts.percent(cell['share'])} of {cell['checked']:,}"),
     ]
-    note = f"Items whose image is among the {cell['images']:,} images that were trained on."
+    note = f"Items whose image is among the {cell['images']:,} images of the training rows."
     return {"title": "Contamination", "note": note, "head": [], "lines": lines}
 
 
@@ -93,14 +97,14 @@ def _count_card(
     if not counts:
         return None
     views = [view for view in VIEWS if any(found.get(view) for found in counts.values())]
-    none = {"title": title, "note": note, "head": [], "lines": [("none, of any model in any view", "0")]}
+    none = {"title": title, "note": note, "head": [], "lines": [("none, in any view", "0")]}
     return _model_card(title, note, counts, views, "{:,}".format, models) if views else none
 
 
 def _rules_card(shares: Mapping[str, Mapping[str, float]] | None, models: ModelNames) -> dict[str, Any] | None:
     """Rules from the one that decides most of the base's replies to the one that decides fewest."""
     rules = {rule for found in (shares or {}).values() for rule in found}
-    first = (shares or {}).get(models.base, {})
+    first = (shares or {}).get(models.base or "", {})
     order = sorted(rules, key=lambda rule: (rule == "none", -first.get(rule, 0), rule))
     note = "Share of the replies that each rule decided; none: nothing could read them."
     filled = {model: {rule: found.get(rule, 0.0) for rule in order} for model, found in (shares or {}).items()}
@@ -121,4 +125,4 @@ def _model_card(
         return None
     keys = [key for key in order if any(key in table[model] for model in models)]
     lines = [(words(key), *(show(table[m][key]) if key in table[m] else "–" for m in models)) for key in keys]
-    return {"title": title, "note": note, "head": ["", *(names.titles[m].split()[0] for m in models)], "lines": lines}
+    return {"title": title, "note": note, "head": ["", *(names.titles[m] for m in models)], "lines": lines}

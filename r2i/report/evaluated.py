@@ -13,7 +13,7 @@ def evaluation_lines(scores: dict[str, Any], models: ModelNames) -> list[str]:
 
 def _replies(scores: dict[str, Any], models: ModelNames) -> str:
     seen, power = scores.get("contamination"), scores.get("power") or {}
-    model = models.compared
+    model = models.headline or ""
     unread, failed = (sum(_of(scores, kind, model).values()) for kind in ("unscored", "failed"))
     text = f"Replies of the {model} model that no rule could read: {unread}; calls that failed: {failed}; "
     text += "both count as wrong. "
@@ -35,16 +35,19 @@ def _coverage(cell: dict[str, Any] | None, models: ModelNames) -> str:
     if not cell:
         return ""
     low, high = cell["ci95"]
-    (before, after), (focus, focused) = ([cell[f"{of}{m}"] for m in models.pair] for of in ("", "focus_"))
+    measured = [model for model in models.leading if model in cell]
+    shares = " → ".join(f"{100 * cell[model]:.1f}" for model in measured)
+    times = " and ".join(f"{cell[f'focus_{model}']:.1f}" for model in measured)
+    sign, unit = ("+", "points") if len(measured) > 1 else ("", "%")  # of the change, or of the share itself
     return (
-        f"Attention coverage (share of the image attention that falls inside the box): {100 * before:.1f} → "
-        f"{100 * after:.1f} % ({100 * low:+.1f} to {100 * high:+.1f} points), {focus:.1f} and "
-        f"{focused:.1f} times the box's share of the image tokens (n = {cell['n']})."
+        f"Attention coverage (share of the image attention that falls inside the box): {shares} % "
+        f"({100 * low:{sign}.1f} to {100 * high:{sign}.1f} {unit}), {times} times the box's share of the image tokens "
+        f"(n = {cell['n']})."
     )
 
 
 def _cost(cost: dict[str, Any] | None, models: ModelNames) -> str:
-    ratios = ((cost or {}).get("zoom_over_full") or {}).get(models.compared)
+    ratios = ((cost or {}).get("zoom_over_full") or {}).get(models.headline)
     if not ratios or None in ratios.values():
         return ""
     return (

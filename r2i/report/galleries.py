@@ -1,6 +1,6 @@
 """Rows that are shown whole: training rows, benchmark items that changed, items with their attention."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -10,11 +10,7 @@ from r2i.core import paths
 from r2i.core.catalogue import ANSWERS, BENCHMARK, REGIONS, TRAIN, VOTES, Listed
 from r2i.core.records import ATTENTION, OK
 from r2i.report.pick import Draw, Row, batches, by, fetch, fetch_there, grouped, there
-from r2i.report.replies import Replies, predictions_of
-
-KINDS = {"fixed": (False, True), "broken": (True, False), "still wrong": (False, False)}  # right before, right after
-Pair = tuple[str, str]
-"""Names of the base and of the model compared with it."""
+from r2i.report.replies import predictions_of
 
 
 def attention_of(model: str) -> Listed:
@@ -56,48 +52,43 @@ def pick_train_rows(seed: int, count: int) -> list[Row]:
 
 
 def pick_examples(
-    seed: int, count: int, pair: Pair, replies: Mapping[str, Replies]
+    seed: int, count: int, models: Sequence[str], kinds: Mapping[str, list[str]]
 ) -> tuple[dict[str, list[Row]], dict[str, int]]:
-    """Benchmark items that distillation fixed, broke, or left wrong in the full view.
+    """A few benchmark items of each kind (`items_by_kind`), drawn at random.
 
-    Returns (chosen items by kind with all predictions of both models, number of all items by kind).
+    Returns (chosen items by kind with all predictions of `models`, number of all items by kind).
     """
-    before_after = [replies[model].outcomes for model in pair]
-    pairs = before_after[0].join(before_after[1], "item_id", join_type="inner", right_suffix="_after")
-    chosen: dict[str, list[str]] = {}
-    totals = {}
-    for kind, (before, after) in KINDS.items():
-        rows = pairs.filter(pc.and_(pc.equal(pairs["right"], before), pc.equal(pairs["right_after"], after)))
+    chosen, totals = {}, {}
+    for kind, ids in kinds.items():
         draw = Draw(count, seed, "report", kind)
-        for batch in rows.to_batches(max_chunksize=2**16):
-            draw.add(batch["item_id"].to_pylist())
-        chosen[kind], totals[kind] = draw.ids(), rows.num_rows
+        draw.add(ids)
+        chosen[kind], totals[kind] = draw.ids(), len(ids)
     wanted = [item for items in chosen.values() for item in items]
     items = by(fetch(BENCHMARK, "item_id", wanted, BENCHMARK.schema.names), "item_id")
     columns = ["view", "sample", "reply", "predicted", "correct", "status"]
-    said = {model: grouped(fetch(predictions_of(model), "item_id", wanted, columns), "item_id") for model in pair}
+    said = {model: grouped(fetch(predictions_of(model), "item_id", wanted, columns), "item_id") for model in models}
     shown = {
-        kind: [{**items[item], **{model: said[model][item] for model in pair}} for item in ids if item in items]
+        kind: [{**items[item], **{model: said[model][item] for model in models}} for item in ids if item in items]
         for kind, ids in chosen.items()
     }
     return shown, totals
 
 
-def pick_looks(seed: int, count: int, pair: Pair) -> list[Row]:
-    """Benchmark items whose attention was measured in both models, each with their `looks`.
+def pick_looks(seed: int, count: int, models: Sequence[str]) -> list[Row]:
+    """Benchmark items whose attention was measured, in all of `models` that have any, each with their `looks`.
 
     Empty where it was not measured: in an older run, or on a server.
     """
-    before, after = (_measured(model) for model in pair)
+    measured = {model: ids for model in models if len(ids := _measured(model))}
     draw = Draw(count, seed, "report", "looks")
-    draw.add(before.filter(pc.is_in(before, after)).to_pylist())
+    draw.add(set.intersection(*(set(ids.to_pylist()) for ids in measured.values())) if measured else ())
     wanted = draw.ids()
     if not wanted:
         return []
-    looks = {model: _looks(model, wanted) for model in pair}
+    looks = {model: _looks(model, wanted) for model in measured}
     items = by(fetch(BENCHMARK, "item_id", wanted, ["image", "box", "question", "dimension"]), "item_id")
     seen = [item for item in wanted if item in items and items[item]["box"]]
-    return [{**items[item], "looks": {model: looks[model][item] for model in pair}} for item in seen]
+    return [{**items[item], "looks": {model: looks[model][item] for model in measured}} for item in seen]
 
 
 def _measured(model: str) -> pa.Array:

@@ -12,24 +12,27 @@ WIDTH, TOP, BOTTOM = 400, 24, 244  # of the view box; text below it
 LEFT, RIGHT = 62, 350  # of the first and the last column
 CAP = 5  # half the width of an interval's ends
 ROOM = 44  # height of a gap that its number fits beside
+SIDE = 70  # width of that number
+TITLE = 16  # characters of a title, of several models
 Cell = Mapping[str, Any]
 
 
 def gap_picture(scores: Mapping[str, Any], names: ModelNames) -> Markup:
-    """An SVG of the models in columns; the wedge between the first two is the gap that closes.
+    """An SVG of the models in columns; the wedge between the first two is the gap that closes. Empty without a gap.
 
     Its text is made of numbers, constants and titles from params: nothing that came from a model.
     """
-    views = scores["views"]
+    views = scores.get("views") or {"full": {}, "crop": {}}
     models = [m for m in names if all(_known(views[view].get(m)) for view in ("full", "crop"))]
-    if len(models) < 2:
+    if not models:
         return Markup()
     lows = [views[view][m]["ci95"][0] for view in ("full", "crop") for m in models]
     floor = max(0, int(100 * min([*lows, scores["chance"]]) // 10 * 10 - 5)) / 100
-    at = {m: round(LEFT + (RIGHT - LEFT) * n / (len(models) - 1)) for n, m in enumerate(models)}
+    at = {m: round(LEFT + (RIGHT - LEFT) * n / (len(models) - 1)) for n, m in enumerate(models) if len(models) > 1}
+    at = at or {models[0]: (LEFT + RIGHT) // 2}
     pieces = [_grid(floor), _chance(scores["chance"], floor)]
-    if set(names.pair) <= set(models):
-        pieces.append(_wedge(views, names.pair, at, floor))
+    if names.base in at and names.compared in at:
+        pieces.append(_wedge(views, names.base, names.compared, at, floor))
     for model in models:
         pieces.append(_column(names, model, views["full"][model], views["crop"][model], at[model], floor))
     said = "; ".join(
@@ -70,8 +73,7 @@ def _chance(share: float, floor: float) -> str:
     return f'<path class="chance-line" d="M30 {y}H{end}"/><text class="tick" x="{end}" y="{y - 5}">chance</text>'
 
 
-def _wedge(views: Mapping[str, Any], pair: tuple[str, str], at: Mapping[str, int], floor: float) -> str:
-    base, compared = pair
+def _wedge(views: Mapping[str, Any], base: str, compared: str, at: Mapping[str, int], floor: float) -> str:
     corners = [
         (at[model], _y(views[view][model]["accuracy"], floor))
         for view, model in (("crop", base), ("crop", compared), ("full", compared), ("full", base))
@@ -88,16 +90,20 @@ def _column(names: ModelNames, model: str, full: Cell, crop: Cell, x: int, floor
     """Both views of a model with their intervals; the gap in points beside the bar between them."""
     low, high = _y(full["accuracy"], floor), _y(crop["accuracy"], floor)
     gap = points(crop["accuracy"] - full["accuracy"]).lstrip("+")
-    below, above = (20, -10) if low >= high else (-12, 20)  # of the full view's number and the crop view's
+    ends = [(_y(cell["ci95"][0], floor) + 17, _y(cell["ci95"][1], floor) - 8) for cell in (full, crop)]
+    below, above = (ends[0][0], ends[1][1]) if low >= high else (ends[0][1], ends[1][0])  # numbers of full and crop
     wide = low - high > ROOM
-    place = (x + 8, (low + high) / 2 + 5, "start") if wide else (x, max(low, high) + 38, "middle")
+    beside = (x + 8, "start") if x + SIDE < WIDTH else (x - 8, "end")
+    place = (beside[0], (low + high) / 2 + 5, beside[1]) if wide else (x, max(low, high) + 38, "middle")
+    title = names.titles[model]
+    short = title if len(names) == 1 or len(title) <= TITLE else f"{title[:TITLE]}…"
     return (
         f'<g class="{names.role(model)}"><path class="gap-bar" d="M{x} {low}V{high}"/>'
         + _spot(full, x, floor, "full") + _spot(crop, x, floor, "crop")
-        + f'<text class="value" x="{x}" y="{low + below:.1f}">{100 * full["accuracy"]:.1f}</text>'
-        + f'<text class="value" x="{x}" y="{high + above:.1f}">{100 * crop["accuracy"]:.1f}</text>'
+        + f'<text class="value" x="{x}" y="{below:.1f}">{100 * full["accuracy"]:.1f}</text>'
+        + f'<text class="value" x="{x}" y="{above:.1f}">{100 * crop["accuracy"]:.1f}</text>'
         + f'<text class="points" x="{place[0]}" y="{place[1]:.1f}" text-anchor="{place[2]}">gap {gap}</text>'
-        + f'<text class="model" x="{x}" y="{BOTTOM + 22}">{escape(names.titles[model])}</text></g>'
+        + f'<text class="model" x="{x}" y="{BOTTOM + 22}">{escape(short)}</text></g>'
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from r2i.core.names import ModelNames
 from r2i.report.dropped import Dropped, pick_dropped
 from r2i.report.galleries import pick_examples, pick_looks, pick_train_rows
 from r2i.report.pick import Row, there
-from r2i.report.replies import read_replies, same_zooms
+from r2i.report.replies import items_by_kind, read_replies, zooms_given
 from r2i.report.spread import Spread, measure_spread
 
 FUNNEL = {  # stage -> what one row of its table is, in the order of the pipeline
@@ -46,7 +46,9 @@ class Story:
     """All that the page needs; rows carry image bytes."""
 
     models: ModelNames
+    """Those that `scores` are of; none where no model was measured."""
     scores: dict[str, Any]
+    """Empty where no model was measured."""
     metrics: dict[str, dict[str, Any]]
     funnel: list[Step]
     curves: dict[str, list[dict[str, float]]]
@@ -66,31 +68,32 @@ def gather(seed: int, count: int, models: ModelNames, student: str = "") -> Stor
     """Read metrics and tables of a finished run; `count` rows of each kind are chosen.
 
     `student`: the model that is trained; the latency bench is shown where it measured this one. Raises TableError
-    where `metrics/evaluate.json` or a table that it was made from is missing. All else is shown where it exists.
+    where `metrics/evaluate.json` or a table that it was made from is missing. All else is shown where it exists: what
+    was left out (no benchmark, no model, no training) is not part of the story.
     """
-    scores = read_json(paths.metrics("evaluate"))
-    if not scores:
+    if not paths.metrics("evaluate").is_file():
         raise TableError(f"no {paths.metrics('evaluate')}", "run `dvc repro score`")
-    replies = {model: read_replies(model, model in models.pair) for model in models}
-    examples, totals = pick_examples(seed, count, models.pair, replies)
+    scores = read_metrics("evaluate")
+    models = models if scores else ModelNames({}, dict.fromkeys(models.runs, ""))
+    replies = {model: read_replies(model, model in models.leading) for model in models}
+    leading = [replies[model] for model in models.leading]
+    examples, totals = pick_examples(seed, count, models.leading, items_by_kind(leading, models.trained))
     latency = read_json(LATENCY)
     return Story(
         models=models,
         scores=scores,
-        metrics={
-            name: read_json(paths.metrics(name)) for name in (*MEASURED, *(f"train-{run}" for run in models.runs))
-        },
+        metrics={name: read_metrics(name) for name in (*MEASURED, *(f"train-{run}" for run in models.runs))},
         funnel=read_funnel(),
         curves={run: steps for run in models.runs if (steps := read_curve(paths.TRAIN_LOGS / f"{run}.json"))},
         train=pick_train_rows(seed, count),
         examples=examples,
         totals=totals,
-        looks=pick_looks(seed, min(count, LOOKS), models.pair),
+        looks=pick_looks(seed, min(count, LOOKS), models.leading),
         dropped=pick_dropped(seed),
         spread=measure_spread(),
         missing=[(str(listed.folder), listed.stage) for listed in TABLES if not there(listed)],
         chosen={model: dict(found.letters) for model, found in replies.items()},
-        zoom_given=same_zooms(*(replies[model] for model in models.pair)),
+        zoom_given=zooms_given(leading),
         latency=latency if latency.get("model") == student else {},
     )
 
@@ -99,7 +102,7 @@ def read_funnel() -> list[Step]:
     """The steps from images to training rows, of the stages that have metrics."""
     steps = []
     for stage, unit in FUNNEL.items():
-        found = read_json(paths.metrics(stage))
+        found = read_metrics(stage)
         if stage == "overlay" and isinstance(found.get("questions"), dict):  # counted before its views
             steps.append(_step(stage, "questions", found["questions"]))
         if "status" in found:
@@ -109,6 +112,12 @@ def read_funnel() -> list[Step]:
 
 def _step(stage: str, unit: str, found: Mapping[str, Any]) -> Step:
     return Step(stage, unit, found["rows"], dict(found["status"]), dict(found["reason"]))
+
+
+def read_metrics(stage: str) -> dict[str, Any]:
+    """What `stage` says of itself; {} where it has said nothing, or was left out."""
+    found = read_json(paths.metrics(stage))
+    return {} if found.get("left_out") else found
 
 
 def read_json(path: Path) -> dict[str, Any]:

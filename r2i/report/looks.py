@@ -14,22 +14,25 @@ from r2i.report.pictures import picture
 Row = Mapping[str, Any]
 
 
-def coverage_tiles(scores: Row, models: ModelNames) -> list[tuple[str, str, str, str]]:
-    """(what, before, after, how) of each tile; none where attention was not measured."""
+def coverage_tiles(scores: Row, models: ModelNames) -> list[tuple[str, list[str], str]]:
+    """(what, a value for each model, how) of each tile; none where attention was not measured."""
     cell = scores.get("coverage")
     if not cell:
         return []
-    change = f"change {charts.points(cell['change'])} {charts.ci(cell['ci95'], signed=True)}"
-    share, now = (charts.percent(cell[model]) for model in models.pair)
-    before, after = (f"{cell[key]:.1f}" for key in (f"focus_{model}" for model in models.pair))
+    measured = [model for model in models.leading if model in cell]
+    said = charts.ci(cell["ci95"], signed=len(measured) > 1)
+    if len(measured) > 1:
+        said = f"change {charts.points(cell['change'])} {said}"
+    shares = [charts.percent(cell[model]) for model in measured]
+    times = [f"{cell[f'focus_{model}']:.1f}×" for model in measured]
     return [
-        ("Attention inside the box", share.removesuffix(" %"), now, f"{change}, {cell['n']} items"),
-        ("Times an even look", f"{before}×", f"{after}×", "attention inside the box over the box's share of the image"),
+        ("Attention inside the box", shares, f"{said}, {cell['n']} items"),
+        ("Times an even look", times, "attention inside the box over the box's share of the image"),
     ]
 
 
 def look_card(row: Row) -> dict[str, Any] | None:
-    """An item as it is and under the attention of both models; None where they saw it in other grids."""
+    """An item as it is and under the attention of each model; None where they saw it in other grids."""
     looks: Mapping[str, Sequence[Row]] = row["looks"]
     first = next(iter(looks.values()))[0]
     if any(one["grid"] != first["grid"] or one["frame"] != first["frame"] for rows in looks.values() for one in rows):

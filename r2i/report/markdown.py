@@ -10,6 +10,7 @@ from r2i.core.disk import new_file
 from r2i.core.errors import R2IError
 from r2i.core.names import VIEWS, ModelNames
 from r2i.core.params import load_params
+from r2i.repo.profile import read_run_or_none
 from r2i.report.benches import Bench, read_results
 from r2i.report.evaluated import evaluation_lines
 from r2i.report.measured import Provenance, join_names, read_provenance, read_run_changes
@@ -39,6 +40,10 @@ def update_readme(older: bool = False) -> list[Path]:
     missing, and where a figure is of older code, naming each: its file, what changed since, the command to run.
     """
     scores, audit = (_read(path, "run `make repro`") for path in METRICS)
+    if run := read_run_or_none():
+        for path in METRICS:
+            if run.writers.get(path.as_posix()) in run.foreign:
+                run.require(path)
     changed = read_run_changes(METRICS)
     results = [(bench, values, read_provenance(values)) for bench, values in read_results()]
     if not older and (stale := _list_stale(changed, results)):
@@ -46,6 +51,8 @@ def update_readme(older: bool = False) -> list[Path]:
         raise R2IError(cause, "run these commands, or `make readme OLDER=1` to mark the figures instead")
     _between_markers(README, "")  # raises before anything is read
     models = load_params().model_names
+    if models.base is None or scores.get("left_out"):
+        raise R2IError("no model was measured: there are no figures to write", "name a model in `models` of params")
     table = write_table(scores, models) + (f"\n\n{OLDER}: run `make repro`, then `make readme`." if changed else "")
     texts = {README: _between_markers(README, table), PAGE: write_page(scores, audit, models, changed, results)}
     written = [path for path, text in texts.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
@@ -76,17 +83,34 @@ def write_table(scores: dict[str, Any], models: ModelNames) -> str:
     for view in [view for view in VIEWS if view in views]:
         cells = [_share(views[view][model]) for model in models]
         lines.append(f"| {view} | " + " | ".join(cells) + " |")
-    gap, gain = scores["gap"], scores["full_gain"]
-    lines += [
-        "",
-        f"n = {views['full'][models.base]['n']} held-out questions, 95 % intervals clustered by image, "
-        f"chance {100 * scores['chance']:.0f} %. "
-        f"Full view: {100 * gain['value']:+.1f} points "
-        f"({100 * gain['ci95'][0]:+.1f} to {100 * gain['ci95'][1]:+.1f}), McNemar {_p_words(gain['p_mcnemar'])}. "
-        f"Zooming gap: {100 * gap[models.base]:.1f} → {100 * gap[models.compared]:.1f} points, "
-        f"{100 * gap['closed_share']:.0f} % closed.",
-    ]
+    lines += ["", f"{_counts(scores)} {_changes(scores, models) if models.compared else _gap_alone(scores, models)}"]
     return "\n".join(lines)
+
+
+def _counts(scores: dict[str, Any]) -> str:
+    return (
+        f"n = {scores['items']} held-out questions, 95 % intervals clustered by image, "
+        f"chance {100 * scores['chance']:.0f} %."
+    )
+
+
+def _changes(scores: dict[str, Any], models: ModelNames) -> str:
+    gap, gain = scores["gap"], scores["full_gain"]
+    text = f"Full view: {_points(gain)}, McNemar {_p_words(gain['p_mcnemar'])}."
+    if gap["change"] is None:
+        return text
+    closed = "" if gap["closed_share"] is None else f", {100 * gap['closed_share']:.0f} % closed"
+    return f"{text} Zooming gap: {' → '.join(f'{100 * gap[m]:.1f}' for m in models.leading)} points{closed}."
+
+
+def _gap_alone(scores: dict[str, Any], models: ModelNames) -> str:
+    gap = scores["gaps"][models.base]
+    return f"Zooming gap: {_points(gap)}, McNemar {_p_words(gap['p_mcnemar'])}." if gap["n"] else ""
+
+
+def _points(found: dict[str, Any]) -> str:
+    low, high = found["ci95"]
+    return f"{100 * found['value']:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
 def write_page(
@@ -103,10 +127,10 @@ def write_page(
     lines = [HEAD, "| | command | takes, on 2 cores | measured at |", "|---|---|---|---|"]
     lines += [f"| [{title}](#{_anchor(title)}) | `{run}` | {takes} | {at} |" for title, run, takes, at in rows]
     lines += ["", "## The run", "", write_table(scores, models), ""]
-    sampled, title = scores["pass_at_k"][models.base], models.titles[models.base]
-    lines += [
-        f"{title} in the full view, sampled: pass@1 {100 * sampled['1']:.1f} %, pass@8 {100 * sampled['8']:.1f} %."
-    ]
+    curve = {int(k): share for k, share in (scores["pass_at_k"].get(models.base) or {}).items() if k != "n"}
+    if curve and models.base:
+        said = ", ".join(f"pass@{k} {100 * curve[k]:.1f} %" for k in sorted({min(curve), max(curve)}))
+        lines += [f"{models.titles[models.base]} in the full view, sampled: {said}."]
     lines += [
         "",
         *_audit_lines(audit),
@@ -143,6 +167,8 @@ def _read(path: Path, remedy: str) -> dict[str, Any]:
 
 
 def _share(cell: dict[str, Any]) -> str:
+    if cell["accuracy"] is None:
+        return "–"
     low, high = cell["ci95"]
     return f"{100 * cell['accuracy']:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
 

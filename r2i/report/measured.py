@@ -15,9 +15,8 @@ from typing import Any
 from r2i.core.errors import R2IError
 from r2i.core.fingerprint import ROOT, code_digests, differing_files, file_digest, read_code_file
 from r2i.core.params import load_params
-from r2i.core.yaml_text import read_yaml
 from r2i.repo.git import ask_git
-from r2i.repo.lock import LOCK, Lock, md5_of, read_lock
+from r2i.repo.lock import LOCK, Lock, changed_params, md5_of, read_lock
 
 MEASURED = "measured"  # key of a result: its records, by part of the bench
 PARAMS = Path("params.yaml")
@@ -112,18 +111,17 @@ def read_run_changes(metrics: Iterable[Path]) -> list[str]:
         lock = read_lock()
     except R2IError as error:
         return [error.cause]
-    values = read_yaml(PARAMS.read_text(encoding="utf-8")) if PARAMS.is_file() else {}
     changed: list[str] = []
     for stage in lock.stages:
         if stage not in lock.frozen and stage not in ("code", "report"):
-            changed += _stage_changes(lock, stage, values)
+            changed += _stage_changes(lock, stage)
     locked = {entry.path: entry.md5 for entry in lock.outs()}
     changed += [path.as_posix() for path in metrics if locked.get(path.as_posix()) != md5_of(path)]
     return list(dict.fromkeys(changed))
 
 
-def _stage_changes(lock: Lock, stage: str, values: Mapping[str, Any]) -> list[str]:
-    changed = [f"{PARAMS}: {key}" for key, value in lock.params(stage).items() if _look_up(values, key) != value]
+def _stage_changes(lock: Lock, stage: str) -> list[str]:
+    changed = [f"{PARAMS}: {key}" for _, key, _, _ in changed_params(lock, stage)]
     files = [(Path(entry.path), entry.md5) for entry in lock.deps(stage) if entry.path.startswith("data/code/")]
     if not files:
         return [*changed, f"code of {stage}"]  # a lock from before stages depended on their code files
@@ -133,9 +131,3 @@ def _stage_changes(lock: Lock, stage: str, values: Mapping[str, Any]) -> list[st
         elif md5_of(path) != md5:
             changed.append(path.as_posix())
     return changed
-
-
-def _look_up(values: Any, key: str) -> Any:
-    for part in key.split("."):
-        values = values.get(part) if isinstance(values, Mapping) else None
-    return values

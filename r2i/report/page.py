@@ -14,6 +14,7 @@ from r2i.report.checks import audit_cards, check_cards
 from r2i.report.curves import CURVES, curve, curve_table
 from r2i.report.gap import gap_picture
 from r2i.report.gather import Step, Story
+from r2i.report.headline import headline, kind_titles, way
 from r2i.report.looks import coverage_tiles, look_card
 from r2i.report.pictures import LIMIT
 from r2i.report.published import published_beside
@@ -36,34 +37,65 @@ def render_page(story: Story, profile: str) -> str:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, finalize=shown,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
+    known = {"percent": charts.percent, "points": charts.points, "ci": charts.ci}
+    env.filters["points"] = charts.points
     env.globals |= {
-        "percent": charts.percent,
-        "points": charts.points,
-        "ci": charts.ci,
+        **known,
         "models": story.models,
         "VIEWS": tuple(VIEWS),
     }
     css = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
     parts = {**_result(story), **_making(story), **_rows(story)}
-    return env.get_template("report.html.j2").render(css=css, profile=profile, scores=story.scores, **parts)
+    return env.get_template("report.html.j2").render(
+        css=css, profile=profile, scores=story.scores, headline=headline(story), way=way(story.funnel),
+        sections=sections(story, parts), **parts,
+    )  # fmt: skip
+
+
+def sections(story: Story, parts: Mapping[str, Any]) -> dict[str, str]:
+    """Ids of the page's sections and their names in its contents: those that have something to show, in order."""
+    named = kind_titles(story.models)
+    spread = ("areas", "crop_sides", "image_sides", "letters", "duplicates")
+    there = {
+        "result": ("Result", story.scores),
+        "dimensions": ("Dimensions", parts["dimensions"]),
+        "attention": ("Attention", parts["coverage"] or parts["looks"]),
+        "cost": ("Cost", parts["costs"] or parts["latency"]),
+        "checks": ("Checks", parts["checks"]),
+        "funnel": ("Funnel", parts["funnel"] or parts["missing"]),
+        "teachers": ("Teachers", parts["teachers"][1] or parts["agreement"]),
+        "audit": ("Audit", parts["audit"]),
+        "review": ("Human check", parts["reviews"]),
+        "spread": ("Data", parts["kinds"][1] or parts["chosen"][1] or any(parts[name] for name in spread)),
+        "training": ("Training", parts["runs"]),
+        "rows": ("Rows", parts["train"]),
+        **{kind.replace(" ", "-"): (named.get(kind, kind.capitalize()), cards)
+           for kind, cards in parts["examples"].items()},
+    }  # fmt: skip
+    return {name: title for name, (title, content) in there.items() if content}
 
 
 def _result(story: Story) -> dict[str, Any]:
     """What was measured of the models."""
-    zoom = {"zoom": "Zoom, region given"} if story.zoom_given else {}
+    titles: dict[str, str] = {view: found.title for view, found in VIEWS.items()}
+    if story.zoom_given:
+        titles["zoom"] = "Zoom, region given"
     return {
-        "titles": {**{view: found.title for view, found in VIEWS.items()}, **zoom},
+        "titles": titles,
+        "tiles": charts.tiles(story.scores, story.models, titles),
         "gap_svg": gap_picture(story.scores, story.models),
         "gaps": charts.gap_rows(story.scores, story.models),
         "views": charts.measured_views(story.scores, story.models),
         "dimensions": charts.dimension_rows(story.scores, story.models),
         "sources": charts.source_rows(story.scores, story.models),
+        "heads": charts.group_heads(story.scores, story.models),
         "published": published_beside(story.metrics, story.scores, story.models),
         "coverage": coverage_tiles(story.scores, story.models),
         "looks": [card for row in story.looks if (card := look_card(row))],
         "zoom_given": story.zoom_given,
         "costs": charts.cost_rows(story.scores, story.models),
         "latency": story.latency,
+        "trained": story.models.trained,
         "checks": check_cards(story.scores, story.models),
     }
 
@@ -78,7 +110,7 @@ def _making(story: Story) -> dict[str, Any]:
         "filters": teaching.filter_lines(metrics),
         "audit": audit_cards(metrics["audit"]),
         "agreement": teaching.agreement_bars(metrics),
-        "teachers": teaching.teacher_lines(metrics),
+        "teachers": teaching.teacher_table(metrics),
         "vote_words": teaching.vote_words(metrics),
         "calls": teaching.cost_lines(metrics),
         "areas": bars.area_bars(spread),

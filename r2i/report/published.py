@@ -25,13 +25,16 @@ def published_beside(
 
 
 def _ours(cells: Mapping[str, Any], models: ModelNames) -> dict[str, float | None]:
-    """Accuracies of both models in the full view, of the base in the crop view, and the gaps: shares."""
-    full = {model: (cells["full"].get(model) or {}).get("accuracy") for model in models.pair}
-    crop = {model: (cells["crop"].get(model) or {}).get("accuracy") for model in models.pair}
-    gap = {model: _minus(crop[model], full[model]) for model in full}
-    base, compared = models.pair
-    return {"before": full[base], "after": full[compared], "crop_before": crop[base],
-            "gap_before": gap[base], "gap_after": gap[compared]}  # fmt: skip
+    """The base in the full and in the crop view, the model compared with it in the full view, the gaps: shares."""
+    before, after = ({view: _share(cells[view].get(model)) for view in ("full", "crop")} for model in
+                     (models.base, models.compared))  # fmt: skip
+    return {"before": before["full"], "after": after["full"], "crop_before": before["crop"],
+            "gap_before": _minus(before["crop"], before["full"]),
+            "gap_after": _minus(after["crop"], after["full"])}  # fmt: skip
+
+
+def _share(cell: Mapping[str, Any] | None) -> float | None:
+    return None if cell is None else cell.get("accuracy")
 
 
 def _minus(a: float | None, b: float | None) -> float | None:

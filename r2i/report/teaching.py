@@ -25,12 +25,15 @@ def _number(key: str) -> float:
     return float(key) if key.replace(".", "", 1).isdigit() else -1.0
 
 
-def teacher_lines(metrics: Metrics) -> Lines:
-    """A line for each teacher: answers, those without one, agreement with the vote, right ones where audited."""
+def teacher_table(metrics: Metrics) -> tuple[list[str], Lines]:
+    """(head, lines), a line for each teacher: answers, those without one, agreement with the vote, right ones.
+
+    What is known of no teacher is no column: agreement before there is a vote, right ones without an audit.
+    """
     by_teacher = metrics["answer"].get("by_teacher") or {}
     agrees = metrics["vote"].get("teacher_agreement") or {}
     right = (metrics["audit"].get("answers") or {}).get("by_teacher") or {}
-    return [
+    lines = [
         [
             name,
             f"{found['rows']:,}",
@@ -40,6 +43,13 @@ def teacher_lines(metrics: Metrics) -> Lines:
         ]
         for name, found in sorted(by_teacher.items())
     ]
+    return known_columns(["Teacher", "Samples", "Without an answer", "Agrees with the vote", "Right"], lines)
+
+
+def known_columns(head: list[str], lines: Lines) -> tuple[list[str], Lines]:
+    """Without the columns in which no line has a value."""
+    kept = [place for place in range(len(head)) if any(line[place] not in ("", "–") for line in lines)]
+    return [head[place] for place in kept], [[line[place] for place in kept] for line in lines]
 
 
 def vote_words(metrics: Metrics) -> str:
@@ -60,7 +70,10 @@ def vote_words(metrics: Metrics) -> str:
 
 
 def filter_lines(metrics: Metrics) -> Lines:
-    """What each filter kept, and the share that is right before it, after it, and among what it dropped."""
+    """What each filter kept, and the share that is right before it, after it, and among what it dropped.
+
+    Filters of which the audit knows nothing are left out: what they kept is in the funnel.
+    """
     audit = metrics["audit"]
     questions, votes, train = (audit.get(name) or {} for name in ("questions", "votes", "train"))
     steps = [
@@ -74,7 +87,8 @@ def filter_lines(metrics: Metrics) -> Lines:
     lines = []
     for name, stage, before, after, dropped in steps:
         found = metrics[stage].get("questions") if stage == "overlay" else metrics[stage]
-        if isinstance(found, Mapping) and "status" in found:
+        known = {before, after, dropped} != {"–"}
+        if known and isinstance(found, Mapping) and "status" in found:
             kept = found["status"].get("ok", 0)
             lines.append([name, f"{kept:,} of {found['rows']:,}", before, after, dropped])
     return lines
@@ -91,18 +105,17 @@ def cost_lines(metrics: Metrics) -> tuple[list[str], Lines]:
     """(head, lines): calls of every stage and model, and what they come to for one kept training question."""
     kept = (metrics["overlay"].get("questions") or metrics["overlay"]).get("status", {}).get("ok", 0)
     lines: Lines = []
-    whole = {"requests": 0.0, "tokens_in": 0.0, "tokens_out": 0.0, "cost": 0.0}
-    priced = False
+    whole: dict[str, float | None] = dict.fromkeys(("requests", "tokens_in", "tokens_out", "cost"))
     for stage in CALLING:
         for model, calls in (metrics[stage].get("calls") or {}).items():
             lines.append([stage, model, *(_amount(calls.get(key), key) for key in whole)])
-            priced = priced or "cost" in calls
-            for key in whole:
-                whole[key] += calls.get(key) or 0
+            for key, so_far in whole.items():
+                if calls.get(key) is not None:
+                    whole[key] = (so_far or 0) + calls[key]
     if lines and kept:
-        lines.append(["for a kept question", "", *(_amount(whole[key] / kept, key) for key in whole)])
-    head = ["Stage", "Model", "Requests", "Prompt tokens", "Reply tokens", "Cost"]
-    return (head, lines) if priced else (head[:-1], [line[:-1] for line in lines])
+        shares = (_amount(None if count is None else count / kept, key) for key, count in whole.items())
+        lines.append(["for a kept question", "", *shares])
+    return known_columns(["Stage", "Model", "Requests", "Prompt tokens", "Reply tokens", "Cost"], lines)
 
 
 def _amount(value: float | None, key: str) -> str:
@@ -153,7 +166,7 @@ def duplicate_lines(metrics: Metrics, questions: int, wordings: int) -> Lines:
         ("question", "duplicate", "questions asked twice of a region"),
     ):
         count = (metrics[stage].get("reason") or {}).get(f"rejected: {reason}", 0)
-        if metrics[stage]:
+        if "status" in metrics[stage]:
             lines.append([name, f"{count:,}"])
     if questions:
         lines += [["kept questions", f"{questions:,}"], ["different wordings among them", f"{wordings:,}"]]

@@ -116,8 +116,8 @@ class KnownInspections:
         self.rules = sha256(json.dumps(rules, sort_keys=True).encode())
 
     def has(self, offer: Offer) -> bool:
-        """Whether the offer needs no inspection. Scenes are in memory, compressed members are unpacked anyway."""
-        if self.cache is None or offer.data is not None or offer.compressed or offer.fault:
+        """Whether the offer needs no inspection."""
+        if self.cache is None or not _is_referred(offer) or offer.fault:
             return False
         if (text := self.cache.find_inspection(offer.image_id, self.rules)) is None:
             return False
@@ -129,10 +129,15 @@ class KnownInspections:
         if offer.image_id in self.found or self.has(offer):
             return self.found.pop(offer.image_id)
         found = inspect()
-        own = offer.data is None and not offer.compressed and found.image is None
-        if self.cache and own and found.reason not in ("unreadable", "changed"):
+        own = _is_referred(offer) and found.image is None and found.reason not in ("unreadable", "changed")
+        if self.cache and own:
             self.cache.add_inspection(offer.image_id, self.rules, json.dumps(asdict(found)))
         return found
+
+
+def _is_referred(offer: Offer) -> bool:
+    """Whether its bytes lie in the pool: scenes are in memory, compressed members are unpacked anyway."""
+    return offer.data is None and not offer.compressed
 
 
 class _Selector:

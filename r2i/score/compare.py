@@ -21,24 +21,32 @@ GAP = np.array([-1.0, 1.0, 1.0, -1.0])  # of crop and full before, crop and full
 def compare(scores: Scores) -> dict[str, Any]:
     """Everything that is said of greedy replies, in the layout of `metrics/evaluate.json`.
 
-    The gap, gains and power on top are of the model that headlines compare with the base; each further model has a
-    section of its name. The crop view stands there even where no item has one: its accuracy, and the gap, are null.
+    Each model's views and zooming gap stand by themselves. Comparisons on top (the change of the gap, gains, power)
+    are of the model that headlines compare with the base, and are not there where there is one model alone; each
+    further model has a section of its name. The crop view stands there even where no item has one: its accuracy, and
+    the gap, are null.
     """
     views = [view for view in VIEWS if view in {"full", "crop", *scores.views}]
+    gaps = {model: zooming_gap(scores, model) for model in scores.models}
     result: dict[str, Any] = {
         "views": {view: {m: accuracy(scores, (m, view)) for m in scores.models} for view in views},
-        "gap": gap(scores, scores.compared),
-        "full_gain": gain(scores, scores.compared, "full"),
-        "crop_change": gain(scores, scores.compared, "crop"),
+        "gaps": gaps,
+        "gap": {model: found["value"] for model, found in gaps.items()},
         "by_dimension": by_group(scores, "dimension"),
         "by_source": by_group(scores, "source"),
-        "corrected": {column: corrected(scores, column) for column in ("dimension", "source")},
-        "power": power(scores, scores.compared),
         "chance": float(np.mean([0.0 if is_open(item) else 1 / len(item["options"]) for item in scores.items])),
         "items": len(scores.items),
         "images": len({item["image_id"] for item in scores.items}),
         "clusters": len({item["cluster_id"] for item in scores.items}),
     }
+    if scores.compared is not None:
+        result |= {
+            "gap": gap(scores, scores.compared),
+            "full_gain": gain(scores, scores.compared, "full"),
+            "crop_change": gain(scores, scores.compared, "crop"),
+            "corrected": {column: corrected(scores, scores.compared, column) for column in ("dimension", "source")},
+            "power": power(scores, scores.compared),
+        }
     for model in scores.models[2:]:
         result[model] = {"full_gain": gain(scores, model, "full"), "gap": gap(scores, model)}
     return result
@@ -91,9 +99,23 @@ def gap(scores: Scores, model: str) -> dict[str, Any]:
     }
 
 
+def zooming_gap(scores: Scores, model: str, column: str = "", value: str = "") -> dict[str, Any]:
+    """Crop minus full view of one model, paired by item: on the items that have both views, and `value` in `column`.
+
+    `pairs`: `fixed` are right in the crop alone, `broken` in the full view alone.
+    """
+    keep = scores.where(column, value) if column else None
+    return describe(paired(scores, (model, "full"), (model, "crop"), keep, seed_of(scores.seed, "score", "gap", value)))
+
+
 def gain(scores: Scores, model: str, view: str) -> dict[str, Any]:
     """`model` minus base in `view`, paired by item, with what was fixed and broken."""
-    found = paired(scores, model, view)
+    seed = seed_of(scores.seed, "score", "gain", view)
+    return describe(paired(scores, (scores.base, view), (model, view), None, seed))
+
+
+def describe(found: Difference | None) -> dict[str, Any]:
+    """A paired difference as metrics; null where there was no item."""
     if not found:
         pairs = dict.fromkeys(("fixed", "broken", "both_right", "both_wrong"), 0)
         return {"value": None, "p_mcnemar": None, "p_clustered": None, "pairs": pairs, **NOTHING}
@@ -109,37 +131,37 @@ def gain(scores: Scores, model: str, view: str) -> dict[str, Any]:
     }
 
 
-def paired(
-    scores: Scores, model: str, view: str, keep: NDArray[np.bool_] | None = None, seed: int | None = None
-) -> Difference | None:
-    """`model` beside base in `view`, on the items of `keep`; None where there is no such item."""
-    values, clusters = scores.columns([(scores.base, view), (model, view)], keep)
+def paired(scores: Scores, before: Cell, after: Cell, keep: NDArray[np.bool_] | None, seed: int) -> Difference | None:
+    """One model and view beside another, on the items of `keep` that have both; None where there is no such item."""
+    values, clusters = scores.columns([before, after], keep)
     if not len(values):
         return None
-    chosen = seed_of(scores.seed, "score", "gain", view) if seed is None else seed
-    return difference(values[:, 0], values[:, 1], clusters, scores.draws, chosen)
+    return difference(values[:, 0], values[:, 1], clusters, scores.draws, seed)
 
 
 def by_group(scores: Scores, column: str) -> dict[str, Any]:
-    """Accuracy of the headline's two models in the full and the crop view, for each dimension or source."""
+    """Of the headline's models, for each dimension or source: accuracy in the full and the crop view, and the gap."""
     return {
         name: {
-            view: {model: accuracy(scores, (model, view), column, name) for model in (scores.base, scores.compared)}
-            for view in ("full", "crop")
+            **{
+                view: {model: accuracy(scores, (model, view), column, name) for model in scores.leading}
+                for view in ("full", "crop")
+            },
+            "gaps": {model: zooming_gap(scores, model, column, name) for model in scores.leading},
         }
         for name in scores.values_of(column)
     }
 
 
-def corrected(scores: Scores, column: str, view: str = "full") -> dict[str, Any]:
-    """The gain in each dimension (or source), its p-values corrected for there being so many.
+def corrected(scores: Scores, model: str, column: str, view: str = "full") -> dict[str, Any]:
+    """The gain of `model` in each dimension (or source), its p-values corrected for there being so many.
 
     Holm and Benjamini-Hochberg, of the exact McNemar test and of the clustered one.
     """
     found = {}
     for name in scores.values_of(column):
         seed = seed_of(scores.seed, "score", name)
-        if pair := paired(scores, scores.compared, view, scores.where(column, name), seed):
+        if pair := paired(scores, (scores.base, view), (model, view), scores.where(column, name), seed):
             found[name] = pair
     tests = {
         "p_mcnemar": [pair.pairs.p_mcnemar for pair in found.values()],
@@ -159,7 +181,7 @@ def power(scores: Scores, model: str, view: str = "full") -> dict[str, Any]:
 
     Null where the two never differ, or differ so rarely that no gain could be shown.
     """
-    found = paired(scores, model, view)
+    found = paired(scores, (scores.base, view), (model, view), None, seed_of(scores.seed, "score", "gain", view))
     assert found is not None  # the full view has every item
     return {
         "smallest_difference": found.smallest,

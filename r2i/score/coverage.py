@@ -1,4 +1,4 @@
-"""Attention coverage, base beside the model compared with it: does distillation make the model look at the evidence?"""
+"""Attention coverage: does a model look at the evidence, and the one compared with it more than the base?"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -15,35 +15,31 @@ Row = Mapping[str, Any]
 
 
 def compare_coverage(rows: Mapping[str, Iterable[Row]], draws: int, seed: int) -> dict[str, Any] | None:
-    """Mean share of image attention inside the box, of the two models of `rows`, the base first, paired by item.
+    """Mean share of image attention inside the box, of the models of `rows` that were measured: two at most.
 
-    `focus_*`: mean of coverage / the box's share of the image tokens; 1: a look that doesn't care where
-    the box is. An item's layers are averaged. Null where one of them was not measured, or no item was
-    measured in both.
+    Of two, the base first, on the items that were measured in both, with the `change`, paired by item; of one alone,
+    its share. `focus_*`: mean of coverage / the box's share of the image tokens; 1: a look that doesn't care where the
+    box is. An item's layers are averaged. Null where none was measured, or no item in both.
     """
-    if len(rows) != 2:
+    measured = {model: found for model, looks in rows.items() if (found := _by_item(looks))}
+    items = sorted(set.intersection(*(set(found) for found in measured.values()))) if measured else []
+    if not items:
         return None
-    base, compared = rows
-    before, after = _by_item(rows[base]), _by_item(rows[compared])
-    both = sorted(before.keys() & after.keys())
-    if not both:
-        return None
-    values = np.array([[before[item][0], after[item][0]] for item in both])  # (items, 2)
-    shares = np.array([before[item][1] for item in both])
-    clusters = [before[item][2] for item in both]
+    first = next(iter(measured.values()))
+    values = np.array([[found[item][0] for found in measured.values()] for item in items])  # (items, models)
+    shares = np.array([first[item][1] for item in items])
+    clusters = [first[item][2] for item in items]
     drawn = bootstrap_means(values, clusters, draws, seed_of(seed, "score", "coverage"))
-    mean = clustered_mean(values[:, 1] - values[:, 0], clusters)
     focus = (values / shares[:, None]).mean(axis=0)
-    return {
-        base: float(values[:, 0].mean()),
-        compared: float(values[:, 1].mean()),
-        "change": mean.value,
-        "ci95": list(interval(drawn[:, 1] - drawn[:, 0])),
-        "p_clustered": zero_p(mean),
-        f"focus_{base}": float(focus[0]),
-        f"focus_{compared}": float(focus[1]),
-        "n": len(both),
-    }
+    result: dict[str, Any] = {"n": len(items)}
+    for at, model in enumerate(measured):
+        result[model] = float(values[:, at].mean())
+        result[f"focus_{model}"] = float(focus[at])
+    if len(measured) == 1:
+        return {**result, "ci95": list(interval(drawn[:, 0]))}
+    mean = clustered_mean(values[:, 1] - values[:, 0], clusters)
+    changes = interval(drawn[:, 1] - drawn[:, 0])
+    return {**result, "change": mean.value, "ci95": list(changes), "p_clustered": zero_p(mean)}
 
 
 def _by_item(rows: Iterable[Row]) -> dict[str, tuple[float, float, str]]:

@@ -38,9 +38,14 @@ class Scores:
         return self.models[0]
 
     @property
-    def compared(self) -> str:
-        """The model that headlines compare with the base."""
-        return self.models[1]
+    def leading(self) -> list[str]:
+        """The base and the model that headlines compare with it, where there is one."""
+        return self.models[:2]
+
+    @property
+    def compared(self) -> str | None:
+        """The model that headlines compare with the base; None where the base is alone."""
+        return self.models[1] if len(self.models) > 1 else None
 
     @property
     def views(self) -> list[str]:
@@ -66,7 +71,7 @@ class Scores:
 
 
 def collect_scores(items: Iterable[Row], predictions: Mapping[str, Iterable[Row]], draws: int, seed: int) -> Scores:
-    """Lay the greedy predictions of each model (two at least, the base first) beside the benchmark's items that are ok.
+    """Lay the greedy predictions of each model (one at least, the base first) beside the benchmark's items that are ok.
 
     A reply that could not be scored and a call that failed count as wrong; a rejected row says that the
     item has no such view. Raises TableError where the full view lacks an item, where another view covers

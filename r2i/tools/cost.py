@@ -51,21 +51,31 @@ class Use:
 
 
 def planned(profile: Profile, images: int) -> list[Use]:
-    """Every call that `profile` can make for so many images, if all regions and questions are kept."""
-    regions = images * profile.crop.per_image
-    questions = regions * profile.question.per_crop
-    question, answer, vote, overlay = profile.question, profile.answer, profile.vote, profile.overlay
-    uses = [Use("question", question.teacher, regions, 1, 1, question.write.max_tokens)]
+    """Every call that `profile` can make for so many images, if all regions and questions are kept; of the stages that
+    it has."""
+    uses: list[Use] = []
+    if not profile.has("crop"):
+        return uses
+    crop, regions = profile.crop, images * profile.crop.per_image
+    if crop.teacher:
+        uses.append(Use("crop", crop.teacher, images, 1, 1, crop.listing.max_tokens))
+    if not profile.has("question"):
+        return uses
+    question, questions = profile.question, regions * profile.question.per_crop
+    uses.append(Use("question", question.teacher, regions, 1, 1, question.write.max_tokens))
     if question.validate_:
         uses.append(Use("question", question.teacher, questions, 1, 2, question.check.max_tokens))
-    uses += [
-        Use("answer", teacher.endpoint, questions, teacher.samples, 1, answer.sampling.max_tokens)
-        for teacher in answer.teachers
-    ]
-    if vote.judge == "llm" and vote.endpoint:
-        uses.append(Use("vote", vote.endpoint, questions, 1, 0, vote.sampling.max_tokens))
-    uses.append(Use("overlay", overlay.teacher, questions, 1, 1, overlay.write.max_tokens))
-    uses.append(Use("overlay", overlay.student, questions, overlay.tries, 1, overlay.attempt.max_tokens))
+    if profile.has("answer"):
+        uses += [
+            Use("answer", teacher.endpoint, questions, teacher.samples, 1, profile.answer.sampling.max_tokens)
+            for teacher in profile.answer.teachers
+        ]
+    if profile.has("vote") and profile.vote.judge == "llm" and profile.vote.endpoint:
+        uses.append(Use("vote", profile.vote.endpoint, questions, 1, 0, profile.vote.sampling.max_tokens))
+    if profile.has("overlay"):
+        overlay = profile.overlay
+        uses.append(Use("overlay", overlay.teacher, questions, 1, 1, overlay.write.max_tokens))
+        uses.append(Use("overlay", overlay.student, questions, overlay.tries, 1, overlay.attempt.max_tokens))
     return uses
 
 
@@ -145,7 +155,7 @@ def _pace(history: Mapping[tuple[str, str], Spent]) -> dict[str, float]:
 def read_metrics() -> dict[str, dict[str, Any]]:
     """The metrics of the stages that call models, and of `sample`; stages that have not run are left out."""
     found = {}
-    for stage in ("sample", "question", "answer", "vote", "overlay"):
+    for stage in ("sample", "crop", "question", "answer", "vote", "overlay"):
         path = paths.metrics(stage)
         if path.is_file():
             found[stage] = json.loads(path.read_text(encoding="utf-8"))

@@ -1,26 +1,32 @@
 """The audit: what the renderer knows about regions, questions, answers, votes and labels."""
 
 import json
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from r2i.audit.measure import (
+    as_shares,
     audit_answers,
     audit_questions,
     audit_regions,
     audit_train,
     audit_votes,
+    count,
+    count_by,
     find_contamination,
-    share,
-    shares_by,
 )
 from r2i.audit.oracle import Asked, Oracle, parse_question, truth_of
+from r2i.audit.work import count_true
 from r2i.core import paths, records
 from r2i.core.errors import TableError
 from r2i.core.images import jpeg_bytes, perceptual_hash
+from r2i.core.shards import Counts, Shard
 from r2i.core.tables import Row, write_table
 from r2i.mini.language import ask
 from r2i.mini.world import DIMENSIONS, Thing, render_scene
@@ -148,22 +154,22 @@ def test_the_truth_table_knows_what_the_renderer_knows() -> None:
 
 
 def test_a_share_states_its_cases_and_is_none_without_any() -> None:
-    assert share([True, False, True, True]) == {"value": 0.75, "n": 4}
-    assert share([]) == {"value": None, "n": 0}
-    assert shares_by([("b", True), ("a", False), ("b", False)]) == {
+    assert as_shares(count([True, False, True, True])) == {"value": 0.75, "n": 4}
+    assert as_shares(count([])) == {"value": None, "n": 0}
+    assert as_shares(count_by([("b", True), ("a", False), ("b", False)])) == {
         "a": {"value": 0.0, "n": 1}, "b": {"value": 0.5, "n": 2},
     }  # fmt: skip
 
 
 def test_regions_are_measured_both_ways(oracle: Oracle) -> None:
     # IoU: r0 400 / 484 = 0.83; r1 18 * 20 / (400 + 400 - 360) = 0.82; nothing covers the third object; r2 covers none
-    audit = audit_regions(oracle, REGIONS)
+    audit = as_shares(audit_regions(oracle, REGIONS))
     assert audit["recall"] == {"value": 2 / 3, "n": 3}
     assert audit["precision"] == {"value": 2 / 3, "n": 3}
 
 
 def test_rejected_regions_find_nothing(oracle: Oracle) -> None:
-    audit = audit_regions(oracle, [region(0, (0, 0, 22, 22), "rejected")])
+    audit = as_shares(audit_regions(oracle, [region(0, (0, 0, 22, 22), "rejected")]))
     assert audit == {"recall": {"value": 0.0, "n": 3}, "precision": {"value": None, "n": 0}}
 
 
@@ -175,7 +181,7 @@ def test_questions_are_measured_before_and_after_validation(oracle: Oracle) -> N
         question("", status="failed", checks=None),  # a failed call is no question
         question(DIGIT("red square"), status="rejected", reason="repeated", checks=None),  # was never checked
     ]
-    audit = audit_questions(oracle, rows)
+    audit = as_shares(audit_questions(oracle, rows))
     assert audit["before"]["answerable"] == {"value": 2 / 3, "n": 3}
     assert audit["after"]["answerable"] == {"value": 1.0, "n": 2}
     assert audit["after"]["unambiguous"] == {"value": 0.5, "n": 2}
@@ -188,7 +194,7 @@ def test_single_answers_are_measured_by_teacher_and_failures_are_left_out(oracle
         {"question_id": "q", "teacher": teacher, "answer": answer, "status": status}
         for teacher, answer, status in [("a", "7", "ok"), ("a", "1", "ok"), ("b", "7", "ok"), ("b", "", "failed")]
     ]
-    audit = audit_answers(oracle, answers, {"q": question(DIGIT("red square"))})
+    audit = as_shares(audit_answers(oracle, answers, {"q": question(DIGIT("red square"))}))
     assert audit["single"] == {"value": 2 / 3, "n": 3}
     assert audit["by_teacher"] == {"a": {"value": 0.5, "n": 2}, "b": {"value": 1.0, "n": 1}}
 
@@ -200,7 +206,7 @@ def test_votes_are_measured_by_what_became_of_them(oracle: Oracle) -> None:
         question(DIGIT("red square"), answer="7", agree=4, status="rejected"),
         question(DIGIT("red square"), answer="", agree=0, status="failed"),
     ]
-    audit = audit_votes(oracle, votes)
+    audit = as_shares(audit_votes(oracle, votes))
     assert audit["majority"] == {"value": 2 / 3, "n": 3}
     assert audit["kept"] == {"value": 0.5, "n": 2}
     assert audit["dropped"] == {"value": 1.0, "n": 1}
@@ -212,31 +218,33 @@ def test_training_labels_count_once_for_each_question_whatever_its_views(oracle:
     wrong = question(DIGIT("red square"), answer="1", dimension="ocr", question_id="b")
     easy = question(DIGIT("red square"), answer="7", dimension="ocr", question_id="c")
     rows = [right, right, right, wrong, easy | {"status": "rejected", "reason": "too_easy"}]
-    audit = audit_train(oracle, rows)
+    audit = as_shares(audit_train(oracle, rows))
     assert audit["label_precision"] == {"value": 0.5, "n": 2}
     assert audit["by_dimension"] == {"ocr": {"value": 0.5, "n": 2}}
     assert audit["too_easy"] == {"value": 1.0, "n": 1}
 
 
 def test_contamination_is_found_by_id_and_by_perceptual_hash() -> None:
-    train = [{"image_id": "a", "phash": "0"}, {"image_id": "b", "phash": "1"}]
-    bench = [{"image_id": "a", "phash": "0"}, {"image_id": "x", "phash": "1"}, {"image_id": "y", "phash": "2"}]
-    assert find_contamination(train, bench) == {"benchmark_images": 3, "shared_image_ids": 1, "shared_phashes": 2}
+    sampled, bench = {"a": "0", "b": "1", "plain": None}, {"a": "0", "x": "1", "y": "2", "z": None}
+    assert find_contamination(sampled, bench) == {"benchmark_images": 4, "shared_image_ids": 1, "shared_phashes": 2}
 
 
 # The stage
 
 
-def write_tables(truth: list[Row], image: Image.Image) -> None:
+def write_tables(truth: list[Row], image: Image.Image, cut: Mapping[str, str] = {"i": "s0"}) -> None:
+    """The first image of `cut` has the regions, and is in the benchmark too; the others have nothing."""
     blank = {name: dict.fromkeys(getattr(records, name).names) for name in ("IMAGES", "BENCHMARK")}
-    pixels = {"image_id": "i", "image": jpeg_bytes(image), **STATE}
-    write_table(paths.IMAGES, [blank["IMAGES"] | pixels | {"phash": perceptual_hash(image)}], records.IMAGES)
-    write_table(paths.BENCHMARK, [blank["BENCHMARK"] | pixels | {"item_id": "x"}], records.BENCHMARK)
-    write_table(paths.TRUTH, truth, records.TRUTH)
+    pixels = {"image": jpeg_bytes(image), "phash": perceptual_hash(image), **STATE}
+    write_table(paths.IMAGES, [blank["IMAGES"] | pixels | {"image_id": i} for i in cut], records.IMAGES, cut)
+    item = blank["BENCHMARK"] | pixels | {"image_id": "i", "item_id": "x"}
+    write_table(paths.BENCHMARK, [item], records.BENCHMARK)
+    write_table(paths.TRUTH, truth, records.TRUTH, cut)
     write_table(
         paths.REGIONS,
         [r | {"score": 0.9, "area_share": 0.1, "crop": None, "reason": ""} for r in REGIONS],
         records.REGIONS,
+        cut,
     )
     for folder, schema in (
         (paths.QUESTIONS, records.QUESTIONS),
@@ -244,7 +252,7 @@ def write_tables(truth: list[Row], image: Image.Image) -> None:
         (paths.VOTES, records.VOTES),
         (paths.TRAIN, records.TRAIN),
     ):
-        write_table(folder, [], schema)
+        write_table(folder, [], schema, cut)
 
 
 @pytest.fixture
@@ -269,8 +277,45 @@ def test_the_stage_survives_tables_without_rows(workdir: Path, image: Image.Imag
     metrics = read_metrics()
     assert metrics["available"] is True
     assert metrics["regions"]["recall"] == {"n": 3, "value": 0.666667}
-    assert metrics["votes"]["kept"] == {"n": 0, "value": None}
+    assert {"questions", "answers", "votes", "train"}.isdisjoint(metrics)
     assert metrics["contamination"]["shared_image_ids"] == 1
+
+
+def test_only_shards_that_changed_are_audited_again(
+    workdir: Path, image: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A third image comes, in a shard of its own, and one object of the second is a further one."""
+    more = [*THINGS, {**thing(3, "red", "square", (0, 0, 9, 9)), "image_id": "j"}]
+    cut = {"i": "s0", "j": "s1"}
+    write_tables(more, image, cut)
+    audited: list[str] = []
+
+    def noted(truth: list[Row], shard: Shard) -> Counts:
+        audited.append(shard.name)
+        return count_true(truth, shard)
+
+    monkeypatch.setattr("r2i.audit.work.count_true", noted)
+    main(Path("params.yaml"))
+    assert sorted(audited) == ["s0", "s1"] and read_metrics()["regions"]["recall"] == {"n": 4, "value": 0.5}
+    more.append({**thing(4, "pink", "circle", (50, 50, 70, 70)), "image_id": "j"})
+    write_tables(more, image, {**cut, "k": "s2"})
+    main(Path("params.yaml"))
+    assert sorted(audited) == ["s0", "s1", "s1"]  # nothing was rendered in s2
+    assert read_metrics()["regions"]["recall"] == {"n": 5, "value": 0.4}
+    shutil.rmtree(".r2i")
+    main(Path("params.yaml"))
+    assert read_metrics()["regions"]["recall"] == {"n": 5, "value": 0.4} and len(audited) == 5
+
+
+def test_a_profile_that_stops_after_the_votes_is_audited_so_far(workdir: Path, image: Image.Image) -> None:
+    write_tables(THINGS, image, {"i": "s0", "j": "s1"})
+    write_table(paths.TRAIN, [], records.TRAIN)  # as a stage that is left out does
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    for name in ("overlay", "train", "benchmark", "evaluate"):
+        params["profiles"][params["profile"]].pop(name, None)
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    main(Path("params.yaml"))
+    assert read_metrics()["regions"]["recall"]["n"] == 3
 
 
 def test_photographs_have_no_truth_but_are_checked_for_contamination(workdir: Path, image: Image.Image) -> None:

@@ -321,3 +321,9 @@ def test_the_stage_writes_items_and_metrics(tmp_path: Path, monkeypatch: pytest.
     assert (metrics["chance"], metrics["crops_made"], metrics["clusters"]) == (0.25, 36, metrics["images"])
     assert metrics["sources"]["rendered"]["rows"] == 36
     assert {path.name for path in paths.BENCHMARK.parent.iterdir()} == {"items"}  # no scratch is left
+    whole = read_table(paths.BENCHMARK, records.BENCHMARK, "benchmark")
+    monkeypatch.setattr("stages.benchmark.SHARD_IMAGES", 4)
+    main(Path("params.yaml"))
+    assert len(list(paths.BENCHMARK.iterdir())) > 2
+    assert read_table(paths.BENCHMARK, records.BENCHMARK, "benchmark") == whole
+    assert json.loads(paths.metrics("benchmark").read_text()) == metrics

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.faults_locks import BASE_URL, KEY, SECRETS
+from bench.faults_locks import BASE_URL, KEY, SECRETS, params_with_an_address
 from r2i.core.errors import ParamsError
 from r2i.core.params import Cluster, Endpoint, load_params
 from r2i.core.yaml_text import read_yaml
@@ -17,7 +17,7 @@ FILE = Path(__file__).parents[2] / "params.yaml"
 
 def write(folder: Path, old: str, new: str) -> Path:
     """params.yaml with `old`, which must be there, replaced once."""
-    text = FILE.read_text(encoding="utf-8")
+    text = params_with_an_address()
     assert old in text
     path = folder / "params.yaml"
     path.write_text(text.replace(old, new, 1), encoding="utf-8")

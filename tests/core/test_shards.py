@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from made_rows import by_reason, image_row, make_row, question_row, region_row, vote_row
 from teacher_fakes import FakeModel, connecting, failed
 
@@ -95,6 +96,13 @@ def edit(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
+def set_params(file: Path, section: str, **values: Any) -> None:
+    """Other values in a section of the chosen profile."""
+    params = yaml.safe_load(file.read_text(encoding="utf-8"))
+    params["profiles"][params["profile"]].setdefault(section, {}).update(values)
+    file.write_text(yaml.safe_dump(params), encoding="utf-8")
+
+
 def kept(stage: str = "vote") -> dict[str, int]:
     """Inodes of the kept shards: one that is made again has another."""
     return {path.name: path.stat().st_ino for path in Path(".r2i/shards", stage).glob("*/*.parquet")}
@@ -135,10 +143,10 @@ def test_one_changed_reply_costs_one_shard(params: Path) -> None:
 def test_another_threshold_makes_all_shards_anew_and_the_old_one_finds_its_own(params: Path) -> None:
     make_table(VoteWork, params)
     first, made = table(), kept()
-    edit(params, "vote: {min_agreement: 6", "vote: {min_agreement: 7")
+    set_params(params, "vote", min_agreement=7)
     make_table(VoteWork, params)
     assert len(kept()) == 16
-    edit(params, "vote: {min_agreement: 7", "vote: {min_agreement: 6")
+    set_params(params, "vote", min_agreement=6)
     make_table(VoteWork, params)
     assert table() == first and made.items() <= kept().items()
 
@@ -168,8 +176,7 @@ def test_a_shard_whose_calls_may_yet_succeed_is_not_kept_for_good(
     params: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Region 7's call times out; what the model refused for good, as of region 20, is not asked again."""
-    edit(params, "check: {temperature: 0.3, top_p: 0.9, max_tokens: 16}",
-         "check: {temperature: 0.3, top_p: 0.9, max_tokens: 16}\n      validate: false")  # fmt: skip
+    set_params(params, "question", validate=False)
     ill = {region_row(7)["crop"]: failed("timeout"), region_row(20)["crop"]: failed("refused")}
     model = FakeModel(lambda request, _: ill.get(request.images[0].load(), '["what digit is it? | ocr"]'))
     monkeypatch.setattr("r2i.endpoint.connect", connecting(model))
@@ -211,14 +218,14 @@ def test_a_shard_without_rows_is_written_too(params: Path) -> None:
     assert len(list_shards((VOTES, QUESTIONS))) == 8 and len(read_table(paths.VOTES, records.VOTES, "vote")) == 35
 
 
-@pytest.mark.parametrize("execution", ["{workers: 3}", "{executor: ray}"])
-def test_every_executor_writes_the_same_bytes(params: Path, execution: str) -> None:
+@pytest.mark.parametrize("execution", [{"workers": 3}, {"executor": "ray"}])
+def test_every_executor_writes_the_same_bytes(params: Path, execution: dict[str, Any]) -> None:
     if "ray" in execution:
         pytest.importorskip("ray")
     counts = make_table(VoteWork, params)
     first = table()
     shutil.rmtree(".r2i")
-    edit(params, "  mini: # ", f"  mini:\n    execution: {execution} # ")
+    set_params(params, "execution", **execution)
     assert make_table(VoteWork, params) == counts and table() == first
 
 
@@ -234,6 +241,24 @@ def die(given: str, which: list[str], workers: int) -> None:
 
 def run(function: Callable[..., None], names: str = "abcd") -> None:
     run_tasks(Task(function, ("x",), list(names)), Execution(workers=2))
+
+
+def note_gpu(folder: Path, which: list[str], workers: int) -> None:
+    for name in which:
+        (folder / name).write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
+
+
+@pytest.mark.parametrize(("visible", "seen"), [(None, "0 1 0 0"), ("2,5", "2 5 2 2"), ("GPU-a", "GPU-a " * 4)])
+def test_each_worker_has_a_gpu_of_its_own_as_far_as_there_are_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None, seen: str
+) -> None:
+    """Three workers share four items; CUDA counts two devices, of those that are visible."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    run_tasks(Task(note_gpu, (tmp_path,), list("abcd"), gpus=1), Execution(workers=3))
+    assert [(tmp_path / name).read_text() for name in "abcd"] == seen.split()
 
 
 def test_a_workers_error_ends_the_stage_with_its_cause_and_remedy() -> None:

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from r2i.endpoint.chat import (
-    OPTION_PATTERNS,
     BadBodyError,
     Completion,
     CompletionChoice,
@@ -17,7 +16,6 @@ from r2i.endpoint.chat import (
     ReportedError,
     read_completion,
     read_error,
-    refused_option,
     retry_after,
 )  # fmt: skip
 
@@ -182,22 +180,6 @@ def test_any_json_is_a_completion_or_a_bad_body(value: Any) -> None:
         pass
     error = read_error(data)
     assert all(isinstance(text, str) for text in (error.message, error.param, error.code, error.type))
-
-
-@pytest.mark.parametrize("text", ["n must be 1", "Invalid 'n'", '{"param": "n"}', "parameter n>1", "`n` unsupported"])
-def test_messages_about_n_are_known(text: str) -> None:
-    assert refused_option(ErrorBody(text), OPTION_PATTERNS) == "n"
-
-
-@pytest.mark.parametrize("text", ["not an image", "don't", "top_n", "a line\\n break", "max_tokens", "N/A"])
-def test_messages_about_other_things_are_not(text: str) -> None:
-    assert refused_option(ErrorBody(text), OPTION_PATTERNS) is None
-
-
-def test_a_named_param_decides_before_any_word_of_the_message() -> None:
-    assert refused_option(ErrorBody("no seed, please", param="n"), OPTION_PATTERNS) == "n"
-    assert refused_option(ErrorBody("n is not a seed", param="messages"), OPTION_PATTERNS) is None
-    assert refused_option(ErrorBody("bad", param="seed"), {"n"}) is None  # it was not sent
 
 
 def test_complaints_are_read_from_any_body() -> None:

@@ -20,11 +20,12 @@ from endpoint.fake_server import Answer, Server, choices, echo, error, serve
 from r2i.core.errors import EndpointError
 from r2i.core.params import Endpoint, Sampling
 from r2i.endpoint import Reply, Request
-from r2i.endpoint.chat import OPTION_PATTERNS, ErrorBody, refused_option
+from r2i.endpoint.chat import ErrorBody
 from r2i.endpoint.client import BODY_BYTES
 from r2i.endpoint.faults import DETAIL, REFUSING_AFTER, is_about_account, is_filtered, names_request_part
 from r2i.endpoint.flow import run_jobs
 from r2i.endpoint.ledger import Ledger
+from r2i.endpoint.options import PATTERNS, refused_option
 from r2i.endpoint.remote import RemoteModel
 from r2i.endpoint.store import Store
 
@@ -41,7 +42,7 @@ def ask(prompt: str = "why?", n: int = 1, temperature: float = 0.7) -> Request:
 
 def remote(server: Server, root: Path, **params: object) -> RemoteModel:
     settings = {"kind": "openai", "model": "big", "base_url": server.url, "retries": 2, "concurrency": 1} | params
-    return RemoteModel(Endpoint.model_validate(settings), Store(root), backoff_s=0.01)
+    return RemoteModel(Endpoint.model_validate(settings), Store(root / "store"), backoff_s=0.01)
 
 
 def one(server: Server, root: Path, **params: object) -> tuple[str, str, str]:
@@ -104,7 +105,8 @@ def test_an_error_of_any_length_is_read_in_little_time(unit: str) -> None:
     started = time.perf_counter()
     is_about_account(400, ErrorBody(long, long, long, long))
     is_filtered(ErrorBody(long, long, long, long))
-    refused_option(ErrorBody(long), OPTION_PATTERNS)
+    refused_option(400, ErrorBody(long), PATTERNS)
+    refused_option(500, ErrorBody(long), PATTERNS)
     names_request_part(long[:DETAIL])
     assert time.perf_counter() - started < 0.5
 
@@ -222,7 +224,20 @@ def test_a_call_without_a_refused_option_that_fails_for_a_moment_is_no_bad_reque
     server.answer = lambda body: error(400, "no seed, please") if "seed" in body else next(passing, choices("red"))
     model = remote(server, tmp_path, retries=4)
     assert model.complete([ask()])[0][0].text == "red"
-    assert model.left_out == {"seed"} and len(server.calls) == 5
+    assert model.options.refused == {"seed"} and len(server.calls) == 5
+
+
+@pytest.mark.parametrize(("status", "message"), [
+    (500, "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"),
+    (400, "this model does not support image input"), (404, "No endpoints found that support image input"),
+])  # fmt: skip
+def test_a_model_that_takes_no_pictures_ends_the_stage_at_once(
+    server: Server, tmp_path: Path, status: int, message: str
+) -> None:
+    server.answer = lambda body: error(status, message)
+    with pytest.raises(EndpointError, match=r"big at .* takes no pictures"):
+        remote(server, tmp_path).complete([ask(str(i)) for i in range(9)])
+    assert len(server.calls) == 1
 
 
 # Whose reply it is
@@ -233,7 +248,7 @@ def test_another_model_in_mid_run_stops_the_stage_and_its_reply_is_not_kept(serv
     with pytest.raises(EndpointError, match="answered as big-0905, and now as tiny-1b"):
         remote(server, tmp_path).complete([ask(str(i)) for i in range(20)])
     assert len(server.calls) == 6
-    assert len(list(tmp_path.rglob("*.json"))) == 5
+    assert len(list((tmp_path / "store").rglob("*.json"))) == 5
 
 
 @pytest.mark.parametrize(("served", "warned"), [

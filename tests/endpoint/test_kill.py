@@ -59,7 +59,7 @@ def test_two_clients_on_one_store_pay_for_no_call_twice(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_within_two_seconds_and_what_came_is_kept(tmp_path: Path, name: signal.Signals) -> None:
     with serving(Plan(latency_s=0.02, faults=0.5, kinds=("stall",))) as server:  # half of the calls never come back
-        told = work(server, tmp_path, "stopped", endpoint={"concurrency": 64})
+        told = work(server, tmp_path, "stopped", endpoint={"concurrency": 64}, knows_server=True)
         with start(told) as client:
             while client.poll() is None and server.counts()["in_flight"] < 40:
                 time.sleep(0.01)

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from made_run import make_run, run_stage, write_params
 from teacher_fakes import FakeModel, connecting, failed, ok, sent
 
 import r2i.endpoint
 from r2i.core import paths
-from r2i.core.errors import TableError
+from r2i.core.errors import EndpointError
 from r2i.core.params import Cut, Evaluate
 from r2i.core.records import ATTENTION, PREDICTIONS
 from r2i.core.tables import read_table, write_table
@@ -112,7 +113,7 @@ def test_a_failed_call_is_neither_right_nor_wrong(tmp_path: Path, reason: str) -
 
 
 def test_when_every_call_fails_there_is_no_table(tmp_path: Path) -> None:
-    with pytest.raises(TableError, match="server_error"):
+    with pytest.raises(EndpointError, match=r"no reply at all: .*server_error"):
         ask_all(failed("server_error"), tmp_path)
 
 
@@ -188,6 +189,12 @@ def test_equal_pictures_lie_on_the_shelf_once_and_the_shelf_leaves_nothing(tmp_p
     assert not list((tmp_path / "scratch").iterdir())
 
 
+def set_evaluate(folder: Path, **values: Any) -> None:
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params["profiles"]["smoke"]["evaluate"] |= values
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+
+
 def evaluate(folder: Path, monkeypatch: pytest.MonkeyPatch, model: Any) -> dict[str, Any]:
     monkeypatch.setattr(r2i.endpoint, "connect", connecting(model))
     run_stage(monkeypatch, "evaluate", "--model", "base")
@@ -213,11 +220,8 @@ def test_the_stage_asks_the_judge_about_what_no_rule_reads(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     make_run(1)
     write_params(tmp_path)
-    text = (tmp_path / "params.yaml").read_text()
-    judge = "judge: {endpoint: {kind: local, model: models/judge}, max_calls: 100}, prompts: mini, max_tokens: 8"
-    (tmp_path / "params.yaml").write_text(
-        text.replace("evaluate: {prompts: mini, max_tokens: 8", f"evaluate: {{{judge}")
-    )
+    judge = {"endpoint": {"kind": "local", "model": "models/judge"}, "max_calls": 100}
+    set_evaluate(tmp_path, judge=judge)
 
     def script(request: Request, _: int) -> str:
         return "somewhere in it, perhaps" if request.images else '{"correct": true}'

@@ -157,7 +157,7 @@ def test_a_form_is_enforced(served: Any, say: Any) -> None:
     # can't write is a 500 of vLLM ("grammar rejected tokens")
     form = make_form("checks", strict_object(**{name: {"type": "boolean"} for name in CHECKS}))
     (reply,) = model.complete([Request(asked.prompt, asked.images, GREEDY, 0, form=form)])[0]
-    if "response_format" in model.left_out:
+    if "response_format" in model.options.refused:
         say("this server refuses JSON schemas; the reply came without")
         assert reply.status == "ok"
     else:

@@ -51,6 +51,7 @@ def made(made_lab: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         Path("stages").mkdir()
         Path("stages/vote.py").write_text('PARAMS = ("seed", "vote")\nfrom r2i.vote import limit\n')
         Path("stages/train.py").write_text('PARAMS = ("train.{run}",)\nfrom r2i.vote import limit\n')
+        Path("stages/others.py").write_text(f"PARAMS = {tuple(TABLES)}\n")
         Path("models").mkdir()
         Path("models/dapo").write_text("weights")
         shutil.copy(ROOT / ".gitattributes", ".gitattributes")
@@ -159,7 +160,7 @@ ANSWERS = TABLES["answer"][0] / "part-00000-of-00001.parquet"
         ("vote", "x", lambda: flip_a_bit(VOTES), "the output data/vote/votes of vote is not what", "r2i verify"),
         ("vote", "x", lambda: Path("metrics/vote.json").unlink(), "metrics/vote.json of vote is missing", "r2i verify"),
         ("vote", "x", lambda: flip_a_bit(ANSWERS), "the input data/answer/answers of vote is not what", "dvc repro"),
-        ("vote", "x", change_a_param, 'vote ran with profiles.smoke.vote .*"min_agreement": 6', "put the param back"),
+        ("vote", "x", change_a_param, 'vote ran with vote .*"min_agreement": 6', "put the param back"),
         ("vote", "x", change_the_command, "more than the code of vote has changed.*changed command", "dvc repro vote"),
         ("vote", "x", add_an_output, "more than the code of vote has changed.*data/vote/more", "dvc repro vote"),
     ],

@@ -22,6 +22,7 @@ SCORES = {
     "full_gain": {"value": 0.3, "ci95": [0.2, 0.4], "p_mcnemar": 0.0001},
     "pass_at_k": {"base": {"1": 0.45, "8": 0.9}},
     "chance": 0.25,
+    "items": 720,
 }
 AUDIT = {
     "available": True,

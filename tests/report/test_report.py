@@ -151,8 +151,10 @@ def test_coverage_stands_with_its_change_and_interval() -> None:
     cell = {"base": 0.0625, "distilled": 0.5, "change": 0.4375, "ci95": [0.43, 0.445], "n": 60,
             "focus_base": 1.0, "focus_distilled": 8.0}  # fmt: skip
     share, focus = coverage_tiles({"coverage": cell}, NAMES)
-    assert share[1:] == ("6.2", "50.0 %", "change +43.8 [+43.0, +44.5], 60 items")
-    assert focus[1:3] == ("1.0×", "8.0×")
+    assert share[1:] == (["6.2 %", "50.0 %"], "change +43.8 [+43.0, +44.5], 60 items")
+    assert focus[1] == ["1.0×", "8.0×"]
+    alone = {"base": 0.0625, "ci95": [0.06, 0.065], "n": 60, "focus_base": 1.0}
+    assert coverage_tiles({"coverage": alone}, NAMES)[0][1:] == (["6.2 %"], "[6.0, 6.5], 60 items")
     assert coverage_tiles({"coverage": None}, NAMES) == coverage_tiles({}, NAMES) == []
 
 
@@ -162,8 +164,8 @@ def test_a_heat_map_shows_base_beside_distilled_over_all_layers(run: Path) -> No
     from PIL import Image
 
     add_attention(layers=(1, 2))
-    looks = pick_looks(0, 3, NAMES.pair)
-    assert len(looks) == 3 and pick_looks(0, 3, NAMES.pair) == looks
+    looks = pick_looks(0, 3, NAMES.leading)
+    assert len(looks) == 3 and pick_looks(0, 3, NAMES.leading) == looks
     assert [one["layer"] for one in looks[0]["looks"]["base"]] == [1, 2]
     card = look_card(looks[0])
     # base looks at 16 tokens alike: 1/16 in each; distilled gives one half of its attention
@@ -172,19 +174,20 @@ def test_a_heat_map_shows_base_beside_distilled_over_all_layers(run: Path) -> No
     assert sheet.size == (3 * 400 + 2 * 12, 400)
 
 
-def test_items_that_were_measured_in_one_model_alone_are_not_drawn(run: Path) -> None:
+def test_only_items_that_all_measured_models_have_are_drawn(run: Path) -> None:
     add_attention()
     rows = read_table(paths.ATTENTION / "base", ATTENTION, "evaluate@base")
     kept, failed = rows[0], [{**row, "status": "failed", "reason": "unreadable"} for row in rows[1:]]
     write_table(paths.ATTENTION / "base", [kept, *failed], ATTENTION)
-    assert [row["item_id"] for row in pick_looks(0, 6, NAMES.pair)] == [kept["item_id"]]
-    write_table(paths.ATTENTION / "distilled", [], ATTENTION)  # what evaluate writes where nothing was measured
-    assert pick_looks(0, 6, NAMES.pair) == []
+    assert [row["item_id"] for row in pick_looks(0, 6, NAMES.leading)] == [kept["item_id"]]
+    write_table(paths.ATTENTION / "distilled", [], ATTENTION)  # what evaluate writes of a model on a server
+    (alone,) = pick_looks(0, 6, NAMES.leading)
+    assert list(alone["looks"]) == ["base"] and look_card(alone)
 
 
 def test_maps_in_different_grids_are_not_compared(run: Path) -> None:
     add_attention()
-    row = pick_looks(0, 1, NAMES.pair)[0]
+    row = pick_looks(0, 1, NAMES.leading)[0]
     row["looks"]["distilled"][0]["grid"] = [2, 8]
     assert look_card(row) is None
 
@@ -220,7 +223,7 @@ def test_unscored_and_failed_replies_are_counted_by_view() -> None:
     none = {"base": {"full": 0}, "distilled": {"full": 0}}
     card = _card("Replies that nothing could read", {"unscored": counts, "failed": none})
     assert (card["head"], card["lines"]) == (["", "Base", "Distilled"], [("full", "3", "0")])
-    assert _card("Calls that failed", {"failed": none})["lines"] == [("none, of any model in any view", "0")]
+    assert _card("Calls that failed", {"failed": none})["lines"] == [("none, in any view", "0")]
 
 
 def test_rules_stand_by_how_much_they_decide_and_unread_replies_last() -> None:
@@ -304,7 +307,7 @@ def test_the_summary_prints_funnel_scores_and_the_reports_path(run: Path, monkey
     run_stage(monkeypatch, "report")
     said = CliRunner().invoke(app, ["summary"])
     assert said.exit_code == 0
-    for text in ("truncated", "too easy", "distilled", "zooming gap", "report.html"):
+    for text in ("truncated", "too easy", "Distilled", "zooming gap", "report.html"):
         assert text in said.output
 
 

@@ -23,17 +23,16 @@ from r2i.core.tables import read_table, write_table
 from r2i.report import dropped, page
 from r2i.report.bars import bars_of, bias_words, chosen_table
 from r2i.report.cards import funnel_card
-from r2i.report.charts import dimension_rows, source_rows
+from r2i.report.charts import dimension_rows, group_heads, source_rows
 from r2i.report.curves import POINTS, curve, curve_table
 from r2i.report.dropped import pick_dropped
-from r2i.report.galleries import pick_examples
 from r2i.report.gap import gap_picture
 from r2i.report.gather import FUNNEL, LOOKS, Step, gather, read_json
 from r2i.report.page import render_page
 from r2i.report.pick import Draw, fetch
 from r2i.report.pictures import LIMIT, picture
 from r2i.report.published import published_beside
-from r2i.report.replies import predictions_of, read_replies
+from r2i.report.replies import items_by_kind, predictions_of, read_replies
 from r2i.report.spread import Letters, measure_spread
 from r2i.report.teaching import agreement_bars, cost_lines, filter_lines, review_cards
 from r2i.report.text import plain
@@ -335,7 +334,7 @@ def test_what_a_filter_changed_is_known_only_with_the_truth() -> None:
     assert filter_lines(metrics) == [
         ["Vote: the most common answer is right", "8 of 10", "90.0 %", "100.0 %", "50.0 %"]
     ]
-    assert filter_lines({**metrics, "audit": {}})[0][2:] == ["–", "–", "–"]
+    assert filter_lines({**metrics, "audit": {}}) == []
 
 
 def test_agreement_says_how_often_it_was_right() -> None:
@@ -362,13 +361,18 @@ def test_a_human_check_is_shown_once_somebody_has_looked() -> None:
 
 def test_benchmarks_are_listed_where_there_are_several() -> None:
     cells = {
-        "full": {"base": {"accuracy": 0.5, "n": 7}, "distilled": {"accuracy": 0.6, "n": 7}},
+        "full": {
+            "base": {"accuracy": 0.5, "ci95": [0.4, 0.6], "n": 7},
+            "distilled": {"accuracy": 0.6, "ci95": [0.5, 0.7], "n": 7},
+        },
         "crop": {"base": None},
     }
     assert source_rows({"by_source": {"one": cells}}, NAMES) == []
-    rows = source_rows({"by_source": {"two": cells, "one": cells}}, NAMES)
+    scores = {"views": cells, "by_source": {"two": cells, "one": cells}}
+    rows = source_rows(scores, NAMES)
     assert [(row["name"], row["n"]) for row in rows] == [("one", 7), ("two", 7)]
-    assert rows[0]["cells"][2:] == [None, None]
+    assert group_heads(scores, NAMES) == ["Base, full", "Distilled, full"]  # nobody saw a crop
+    assert rows[0]["cells"] == [("50.0 %", "[40.0, 60.0]"), ("60.0 %", "[50.0, 70.0]")]
 
 
 def test_the_latency_bench_is_shown_for_the_model_that_it_measured(whole: Path) -> None:
@@ -382,7 +386,7 @@ def test_the_latency_bench_is_shown_for_the_model_that_it_measured(whole: Path) 
 
 def test_a_failed_call_is_wrong_in_the_galleries_as_in_the_scores(whole: Path) -> None:
     def totals() -> dict[str, int]:
-        return pick_examples(0, 1, NAMES.pair, {model: read_replies(model) for model in ("base", "distilled")})[1]
+        return {kind: len(ids) for kind, ids in items_by_kind([read_replies(m) for m in NAMES.leading]).items()}
 
     listed = predictions_of("base")
     rows = read_table(listed.folder, PREDICTIONS, listed.stage)

@@ -58,6 +58,22 @@ def test_gap_and_its_change() -> None:
     assert found["se"] == pytest.approx((1 / 12) ** 0.5)
 
 
+def test_every_model_has_its_own_gap_with_interval_and_test() -> None:
+    # full 1/4, crop 4/4: gap 3/4 by three items of one side; McNemar 2/2^3
+    base = _greedy(full=[True, False, False, False], crop=[True] * 4)
+    alone = compare(collect_scores(_items(4, dimension=["a", "a", "b", "b"]), {"base": base}, 200, seed=0))
+    found = alone["gaps"]["base"]
+    assert (found["value"], found["n"], found["p_mcnemar"]) == (0.75, 4, 0.25)
+    assert found["pairs"] == {"fixed": 3, "broken": 0, "both_right": 1, "both_wrong": 0}
+    assert found["ci95"][0] < 0.75 <= found["ci95"][1] and found["se"] == pytest.approx((4 / 3 * 0.75 / 16) ** 0.5)
+    assert alone["gap"] == {"base": 0.75}
+    assert {name: group["gaps"]["base"]["value"] for name, group in alone["by_dimension"].items()} == {"a": 0.5, "b": 1}
+    assert not {"full_gain", "crop_change", "corrected", "power"} & set(alone)
+    beside = compare(_scores(base, _greedy(full=[True] * 4, crop=[True] * 4), 4, dimension=["a", "a", "b", "b"]))
+    assert beside["gaps"]["base"] == found and beside["gap"]["base"] == 0.75
+    assert beside["gaps"]["distilled"]["value"] == 0.0 and beside["gap"]["change"] == -0.75
+
+
 def test_failed_calls_and_unscored_replies_are_wrong_and_counted_beside() -> None:
     # distilled: item 1 fails, item 3 can't be read: right are 0 and 2 of 4; the base has 0 and 1
     base = _greedy(full=[True, True, False, False], crop=[True] * 4)
@@ -119,11 +135,11 @@ def test_p_values_by_dimension_are_corrected_for_their_number() -> None:
     scores = _scores(
         _greedy(full=base), _greedy(full=distilled), 10, dimension=["a"] * 6 + ["b"] * 4, source=["x", "y"] * 5
     )
-    found = corrected(scores, "dimension")
+    found = corrected(scores, "distilled", "dimension")
     assert found["a"]["gain"] == 1.0 and found["b"]["gain"] == 0.0
     assert found["a"]["p_mcnemar"] == pytest.approx({"raw": 1 / 32, "holm": 1 / 16, "bh": 1 / 16})
     assert found["b"]["p_mcnemar"] == {"raw": 1.0, "holm": 1.0, "bh": 1.0}
-    by_source = corrected(scores, "source")
+    by_source = corrected(scores, "distilled", "source")
     assert set(by_source) == {"x", "y"}
     assert by_source["x"]["p_mcnemar"]["raw"] == mcnemar_p(3, 0)
     assert compare(scores)["by_source"]["x"]["full"]["base"]["n"] == 5
@@ -183,8 +199,17 @@ def test_coverage_is_paired_by_item() -> None:
     # 0.1/0.1 and 0.3/0.3; 0.3/0.1 and 0.6/0.3
     assert (found["focus_base"], found["focus_distilled"]) == pytest.approx((1.0, 2.5))
     assert found["ci95"] == pytest.approx([0.2, 0.3])
-    assert compare_coverage({"base": _looks(0.1)}, 200, 0) is None
-    assert compare_coverage({"base": _looks(0.1), "distilled": _looks(None)}, 200, 0) is None
+    assert (
+        compare_coverage({"base": _looks(0.1), "distilled": [{**_looks(0.1)[0], "item_id": "other"}]}, 200, 0) is None
+    )
+
+
+def test_coverage_of_the_only_model_that_was_measured_has_its_interval() -> None:
+    found = compare_coverage({"base": _looks(0.1, 0.3)}, 200, 0)
+    assert found is not None and (found["base"], found["n"]) == (pytest.approx(0.2), 2)
+    assert found["ci95"] == pytest.approx([0.1, 0.3]) and "change" not in found
+    assert compare_coverage({"base": _looks(0.1, 0.3), "distilled": _looks(None)}, 200, 0) == found
+    assert compare_coverage({"base": _looks(None)}, 200, 0) is None is compare_coverage({}, 200, 0)
 
 
 def test_layers_of_an_item_are_averaged() -> None:
@@ -205,8 +230,8 @@ def test_the_stage_writes_what_the_issue_names(tmp_path: Path, monkeypatch: pyte
     assert set(found["views"]["full"]["base"]) == {"accuracy", "ci95", "n", "se", "ci95_clustered"}
     assert {"base", "distilled", "change", "ci95"} <= set(found["gap"])
     assert {"value", "ci95", "p_mcnemar"} <= set(found["full_gain"])
-    assert set(found["by_dimension"]["ocr"]) == {"full", "crop"}
-    assert set(found["by_source"]["made"]) == {"full", "crop"}
+    assert set(found["by_dimension"]["ocr"]) == {"full", "crop", "gaps"}
+    assert set(found["by_source"]["made"]) == {"full", "crop", "gaps"}
     assert set(found["corrected"]["dimension"]["ocr"]["p_mcnemar"]) == {"raw", "holm", "bh"}
     assert {"smallest_difference", "n", "discordance"} <= set(found["power"])
     assert set(found["pass_at_k"]["base"]) == {"1", "2", "n"}

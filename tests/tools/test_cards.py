@@ -17,6 +17,7 @@ from r2i.cli.main import app
 from r2i.core import paths
 from r2i.core.catalogue import TRAIN
 from r2i.core.errors import R2IError, TableError
+from r2i.core.fingerprint import chosen_params
 from r2i.core.metrics import write_metrics
 from r2i.core.params import load_params
 from r2i.core.records import IMAGES
@@ -58,14 +59,14 @@ def _write_lock() -> None:
     written = ("rollout_prompts", "train_prompts", "max_prompt", "max_response")
     params = {
         "seed": 0,
-        "profiles.smoke.train.base": "models/mini",
-        "profiles.smoke.train.engine": "trl",
-        "profiles.smoke.train.dapo": {"lr": 0.0007, **{name: getattr(dapo, name) for name in written}},
+        "train.base": "models/mini",
+        "train.engine": "trl",
+        "train.dapo": {"lr": 0.0007, **{name: getattr(dapo, name) for name in written}},
     }
     stage = {
         "cmd": "python stages/train.py --run dapo",
         "deps": [{"path": "data/overlay/train", "hash": "md5", "md5": "feed.dir", "size": 1, "nfiles": 1}],
-        "params": {"params.yaml": params},
+        "params": {"data/code/params.yaml": params},
         "outs": [{"path": "models/distilled", "hash": "md5", "md5": "cafe.dir", "size": 9, "nfiles": 2}],
     }
     Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {"train@dapo": stage}}))
@@ -282,3 +283,36 @@ def test_a_card_goes_where_it_is_told(made: Path) -> None:
     shutil.rmtree(TRAIN.folder)
     gone = CliRunner().invoke(app, ["card", "data"])
     assert gone.exit_code == 1 and "dvc repro overlay" in gone.stderr
+
+
+# other profiles
+
+
+def test_the_card_names_the_student_that_tried_and_no_base_where_nothing_is_trained(made: Path) -> None:
+    assert "`models/mini` tried each question" in data_card() and "starts from `models/mini`" in data_card()
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    smoke = values["profiles"]["smoke"]
+    for name in ("train", "evaluate", "benchmark"):
+        del smoke[name]
+    smoke["overlay"]["student"] = {"kind": "openai", "model": "tiny", "base_url": "http://host/v1"}
+    Path("params.yaml").write_text(yaml.safe_dump(values))
+    card = data_card()
+    assert "`tiny` tried each question" in card and "starts from" not in card
+
+
+def test_rows_of_another_profile_have_no_card_and_no_export(made: Path) -> None:
+    """The lock says that the images were sampled by mini, and that the rows came of them."""
+    others = load_params().model_copy(update={"profile": "mini"})
+    images, rows = ({"path": str(path), "md5": f"{path.parent.name}.dir"} for path in (paths.IMAGES, paths.TRAIN))
+    sample = {"params": {"data/code/params.yaml": {"sample": chosen_params(others)["sample"]}}, "outs": [images]}
+    lock = yaml.safe_load(Path("dvc.lock").read_text())
+    lock["stages"] |= {"sample": sample, "overlay": {"deps": [images], "outs": [rows]}}
+    lock["stages"]["score"] = {"deps": [rows], "outs": [{"path": "metrics/evaluate.json", "md5": "0"}]}
+    Path("dvc.lock").write_text(yaml.safe_dump(lock))
+    for words in (["card", "data"], ["export", "hf", "out/hf"]):
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 1 and "data/overlay/train is not of profile smoke" in done.stderr
+    assert not Path("out/hf").exists()
+    done = CliRunner().invoke(app, ["card", "model"])
+    assert done.exit_code == 0 and "Not evaluated here" in done.stdout
+    assert "models/distilled is not of profile smoke" in done.stderr and "profile `smoke`" not in done.stdout

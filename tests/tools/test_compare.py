@@ -183,11 +183,40 @@ def test_a_revision_may_name_its_own_model(inside: Path) -> None:
     shutil.rmtree("data/evaluate/base")
 
 
+def test_revisions_whose_only_models_have_other_names_are_compared(inside: Path, tmp_path: Path) -> None:
+    """Nobody names a model: of a revision that lacks the params' one, its only one is taken; several are a question."""
+    for model, rows in (("qwen", _rows(4)), ("left-out", [])):  # a model that was left out has a table without rows
+        write_table(tmp_path / "data/evaluate" / model, rows, PREDICTIONS)
+    assert load_revision("workspace", None, "full", tmp_path, "distilled").model == "qwen"
+    assert load_revision("workspace", None, "full", tmp_path, "left-out").model == "qwen"
+    assert load_revision("v1", None, "full", prefer="qwen").model == "distilled"
+    with pytest.raises(CompareError, match=r"no predictions of left-out .*there are: qwen;"):
+        load_revision("workspace", "left-out", "full", tmp_path)
+    write_table(tmp_path / "data/evaluate/llava", _rows(6), PREDICTIONS)
+    with pytest.raises(CompareError, match=r"several models: llava, qwen; say which: `workspace:MODEL`"):
+        load_revision("workspace", None, "full", tmp_path, "distilled")
+    assert load_revision("workspace", None, "full", tmp_path, "llava").model == "llava"
+    with pytest.raises(CompareError, match="workspace has no predictions"):
+        load_revision("workspace", None, "full", tmp_path / "data")
+
+
+def test_the_command_finds_the_model_of_each_revision(inside: Path, tmp_path: Path) -> None:
+    shutil.move("data/evaluate/distilled", tmp_path / "distilled")
+    write_table(Path("data/evaluate/qwen"), _rows(12), PREDICTIONS)
+    try:
+        told = CliRunner().invoke(app, ["compare", "v1", "workspace", "--draws", "200", "--md"])
+    finally:
+        shutil.rmtree("data/evaluate/qwen")
+        shutil.move(tmp_path / "distilled", "data/evaluate/distilled")
+    assert told.exit_code == 0, told.output
+    assert "distilled, qwen, full view, 48 common items" in told.output and "workspace (qwen)" in told.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "cause"),
     [
         (["v1", "nowhere"], "no revision 'nowhere' here"),
-        (["v1:sft", "main"], "v1:sft has no predictions of sft"),
+        (["v1:sft", "main"], "v1:sft has no predictions of sft (data/evaluate/sft)"),
         (["v1", "main", "--view", "zoom"], "v1 has no zoom view of distilled"),
         (["v1"], "one revision is nothing to compare"),
     ],

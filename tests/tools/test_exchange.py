@@ -370,6 +370,8 @@ def test_rows_are_loaded_only_where_the_digest_still_holds(tmp_path: Path, monke
     rows = [sample(1), sample(2), sample(3, answer="E")]
     about = import_table(write_parquet(tmp_path / "x.parquet", rows), tmp_path / "t", "paper", "pixels")
     assert checked_folder(Rows(path=str(tmp_path / "t"), sha256=about["sha256"])) == tmp_path / "t"
+    with pytest.raises(TableError, match=about["sha256"]):
+        checked_folder(Rows(path=str(tmp_path / "t")))
     with pytest.raises(TableError) as caught:
         checked_folder(Rows(path=str(tmp_path / "t"), sha256="0" * 64))
     assert about["sha256"] in str(caught.value) and "0" * 64 in str(caught.value)

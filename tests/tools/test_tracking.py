@@ -52,7 +52,7 @@ LOCK = {
                 {"path": "data/answer/answers", "hash": "md5", "md5": f"{MD5}.dir"},
                 {"path": "r2i/vote", "hash": "md5", "md5": MD5},
             ],
-            "params": {"params.yaml": {"profiles.smoke.vote": {"min_agreement": 6}}},
+            "params": {"data/code/params.yaml": {"vote": {"min_agreement": 6, "judge": "rules"}}},
             "outs": [{"path": "metrics/vote.json", "hash": "md5", "md5": MD5}],
         },
         "train@dapo": {"cmd": "python stages/train.py", "outs": [{"path": "models/distilled", "md5": f"{MD5}.dir"}]},
@@ -101,7 +101,7 @@ def test_two_calls_make_one_parent_run_with_a_nested_run_for_each_stage(run: Pat
     assert parent.data.params["vote.min_agreement"] == "6" and parent.data.params["profile"] == "smoke"
     assert not any("235B" in value for value in parent.data.params.values())  # the chosen profile alone
     assert vote.data.tags[PARENT_TAG] == parent.info.run_id == first.run_id
-    assert vote.data.params == {"profiles.smoke.vote.min_agreement": "6"}
+    assert vote.data.params == {"vote.min_agreement": "6", "vote.judge": "rules"}
     assert vote.data.metrics["status.ok"] > 0
     inputs = [(entry.dataset.name, entry.dataset.digest) for entry in vote.inputs.dataset_inputs]
     assert inputs == [("data/answer/answers", f"{MD5}.dir")]  # data with DVC's hash; code is not a data set

@@ -21,7 +21,8 @@ from r2i.core.catalogue import ANSWERS, QUESTIONS, REGIONS, TRAIN, VOTES, Listed
 from r2i.core.tables import Row, write_table
 from r2i.repo import lock as lock_module
 from r2i.repo.lock import md5_of, read_lock
-from r2i.tools.labs import named_paths
+from r2i.repo.profile import read_run
+from r2i.tools.labs import named_entries
 from r2i.tools.verify import Finding
 from r2i.tools.verify.files import check_params
 from r2i.tools.verify.rows import check_rows
@@ -208,7 +209,7 @@ def test_what_dvc_compares_by_other_means_is_left_to_it(chain: Path) -> None:
     lock["stages"]["crop"]["deps"].append({"path": "https://host/weights.pt", "etag": '"abc"', "size": 3})
     lock["stages"]["crop"]["outs"].append({"path": "s3://bucket/out", "etag": '"abc"', "size": 3})
     Path("dvc.lock").write_text(yaml.safe_dump(lock))
-    assert told(cache=True) == set() and "s3://bucket/out" not in named_paths()
+    assert told(cache=True) == set() and "s3://bucket/out" not in {entry.path for entry in named_entries(read_run())}
 
 
 def test_a_damaged_reply_and_an_altered_archive_are_told(chain: Path) -> None:

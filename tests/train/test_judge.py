@@ -34,7 +34,7 @@ def text_of(body: dict[str, Any]) -> str:
 def judge_of(server: Server, root: Path, max_calls: int = 100, **options: Any) -> RewardJudge:
     endpoint = {"kind": "openai", "model": "judge", "base_url": server.url, "retries": 1, "patience_s": 5}
     params = Judge(endpoint=Endpoint.model_validate(endpoint), max_calls=max_calls)
-    return RewardJudge(RemoteModel(params.endpoint, Store(root), backoff_s=0.01), params, 0, **options)
+    return RewardJudge(RemoteModel(params.endpoint, Store(root / "store"), backoff_s=0.01), params, 0, **options)
 
 
 def asked(*spans: str) -> list[Undecided]:

@@ -68,6 +68,7 @@ def test_what_breaks_vllm_s_sleep_is_left_out_and_ray_is_our_own(files: Files, m
     local = made.local()
     assert "PYTORCH_CUDA_ALLOC_CONF" not in local and local["RAY_ADDRESS"] == "local"
     assert local["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)  # where ninja is
+    assert "PYTHONDONTWRITEBYTECODE" not in local and local["RAY_worker_niceness"] == "0"
 
 
 def test_a_toolkit_of_pip_serves_where_none_is_named(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,13 +102,27 @@ def test_the_cause_is_the_last_error_that_is_no_report_of_another_process() -> N
     assert "ActorDiedError" in find_cause([RAY_LOG.splitlines()[-1]])
 
 
+WARNED = """\
+(pid=7) WARNING 11-27 22:49:10 [interface.py:1] Failed to import from vllm._C: ImportError: no such file
+(pid=7) W1127 22:45:17.677000 3890 site-packages/torch/utils/cpp_extension.py:178] RuntimeError: no CUDA
+lib.py:3: UserWarning: AttributeError: is met with every start
+"""
+
+
+def test_a_warning_is_no_cause_and_a_silence_has_none(tmp_path: Path) -> None:
+    assert find_cause(WARNED.splitlines()) == ""
+    assert find_cause([RAY_LOG.splitlines()[1], *WARNED.splitlines()]).startswith("ValueError: Bfloat16")
+    (tmp_path / "log").write_text("KeyError: met and overcome\nGlobal step 3\n")
+    assert last_words(tmp_path / "log", 0, ended=False).startswith("the end of its log:")
+
+
 def test_last_words_are_of_this_launch_without_colours_and_keys(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("OldError: of an earlier run\n")
     began = log.stat().st_size
     with log.open("a") as file:
         file.write("10%|#\r20%|##\r\x1b[36m(pid=1)\x1b[0m KeyError: 'sk-secret'\n")
-    said = last_words(log, began, ("sk-secret",))
+    said = last_words(log, began, ended=True, hide=lambda text: text.replace("sk-secret", "***"))
     assert "KeyError: '***'" in said and "OldError" not in said and "\x1b" not in said and "20%|##" in said
 
 

@@ -7,17 +7,19 @@ from r2i.core import paths
 from r2i.core.catalogue import BENCHMARK, TABLES
 from r2i.core.errors import TableError
 from r2i.core.params import CROP_TAKES, Params, load_params
-from r2i.repo.lock import Lock
+from r2i.repo.profile import Run, read_run_or_none
 from r2i.tools.cards.facts import (
+    STAGES,
     Export,
     calls_paid,
     count_train,
     funnel,
     hub_licence,
+    left_out,
     licence_of,
     licence_text,
-    lock_or_none,
     own_licence,
+    pools_of,
     read_metrics,
     revision,
     room_of,
@@ -32,39 +34,48 @@ FENCE = "~~~~"  # around prompts, which hold backticks
 def data_card(export: Export | None = None) -> str:
     """Of the train rows here, or of the dataset that was just written from a table here.
 
-    Raises TableError where there are no train rows, ParamsError without params.
+    Raises TableError where there are no train rows, ParamsError without params, and R2IError where the table is not of
+    the chosen profile.
     """
-    params = load_params()
-    train = count_train()
+    params, run = load_params(), read_run_or_none()
+    what = export.what if export else "train"
+    train = count_train() if what == "train" else {}
+    if run:
+        run.require(paths.TRAIN if what == "train" else paths.BENCHMARK)
     pools = [
         {"name": pool.name, "kind": pool.kind, "licence": licence_text(pool), "version": pool.version}
-        | _counts(read_metrics("sample").get("pools", {}).get(pool.name))
-        for pool in params.chosen.sample.pools
+        | _counts(read_metrics("sample", run).get("pools", {}).get(pool.name))
+        for pool in pools_of(params)
     ]
-    rows = export.rows if export else train["rows"]
-    lock = lock_or_none()
+    audit = read_metrics("audit", run)
     return render(
         "data.md.jinja",
-        _front(_licences(params, export), rows, export),
-        what=export.what if export else "train",
+        _front(_licences(params, what), export.rows if export else train["rows"], export),
+        what=what,
         profile=params.profile,
         pools=pools,
-        rendered=_is_rendered(params, export),
+        rendered=_is_rendered(params, what),
         train=train,
-        funnel=list(funnel()),
-        filters=_filters(params, lock),
+        funnel=list(funnel(run)),
+        filters=_filters(params),
         asked=[(room_of(way.step), way) for way in ways_asked()],
-        paid=list(calls_paid()),
-        student=params.chosen.train.base,
-        judge=params.chosen.vote.judge,
-        benchmark=_benchmark(),
-        audit=_audit(read_metrics("audit")),
-        contamination=read_metrics("audit").get("contamination"),
+        paid=list(calls_paid(run)),
+        tried=params.chosen.overlay.student.model if params.chosen.has("overlay") else "",
+        base=params.chosen.train.base if params.chosen.has("train") else "",
+        judge=params.chosen.vote.judge if params.chosen.has("vote") else "",
+        benchmark=_benchmark(run),
+        audit=_audit(audit),
+        contamination=audit.get("contamination"),
         features=_features(export),
         fence=FENCE,
-        revision=revision(str(table.folder) for table in TABLES),
+        revision=revision((str(table.folder) for table in TABLES), run.own if run else None),
         train_folder=str(paths.TRAIN),
     )
+
+
+def data_left_out() -> str:
+    """A line about what the card leaves out because it is not of the chosen params; "" where that is nothing."""
+    return left_out(read_run_or_none(), (*STAGES, "audit"))
 
 
 def _front(licences: list[str], rows: int, export: Export | None) -> dict[str, Any]:
@@ -91,32 +102,29 @@ def _front(licences: list[str], rows: int, export: Export | None) -> dict[str, A
     }
 
 
-def _is_rendered(params: Params, export: Export | None) -> bool:
-    if export is None or export.what == "train":
-        return any(pool.kind == "rendered" for pool in params.chosen.sample.pools)
-    return any(source.kind == "rendered" for source in params.chosen.benchmark.sources)
+def _is_rendered(params: Params, what: str) -> bool:
+    sources = pools_of(params) if what == "train" else params.chosen.benchmark.sources
+    return any(source.kind == "rendered" for source in sources)
 
 
-def _licences(params: Params, export: Export | None) -> list[str]:
+def _licences(params: Params, what: str) -> list[str]:
     """Of the pools; of a benchmark that was not rendered here nobody has stated one."""
-    if export is None or export.what == "train":
-        return [licence_of(pool) for pool in params.chosen.sample.pools]
-    sources = params.chosen.benchmark.sources
-    return [own_licence() if source.kind == "rendered" else "not stated" for source in sources]
+    if what == "train":
+        return [licence_of(pool) for pool in pools_of(params)]
+    return [own_licence() if source.kind == "rendered" else "not stated" for source in params.chosen.benchmark.sources]
 
 
 def _counts(found: Mapping[str, Any] | None) -> dict[str, Any]:
     return {"offered": (found or {}).get("offered"), "ok": (found or {}).get("ok")}
 
 
-def _filters(params: Params, lock: Lock | None) -> dict[str, dict[str, Any]]:
-    """The params that decide, stage by stage: as the lock has them, else as params.yaml has them now."""
+def _filters(params: Params) -> dict[str, dict[str, Any]]:
+    """The params that decide, stage by stage."""
     chosen = params.chosen.model_dump(mode="json", by_alias=True)
     found = {}
     for stage, names in DECIDING.items():
-        locked = lock.params(stage).get(f"profiles.{params.profile}.{stage}", {}) if lock else {}
-        section = chosen[stage] | (locked if isinstance(locked, dict) else {})
-        if stage == "crop":  # what the method doesn't read decides nothing
+        section = chosen[stage] or {}
+        if stage == "crop" and section:  # what the method doesn't read decides nothing
             ignored = {name for takes in CROP_TAKES.values() for name in takes} - set(CROP_TAKES[section["method"]])
             names = tuple(name for name in names if name not in ignored)
         found[stage] = {name: section[name] for name in names if section.get(name) is not None}
@@ -134,14 +142,18 @@ DECIDING = {
 }  # fmt: skip
 
 
-def _benchmark() -> dict[str, Any] | None:
-    """How many items, and from where, of the benchmark here."""
+def _benchmark(run: Run | None) -> dict[str, Any] | None:
+    """How many items, and from where, of the benchmark here; None where it has none, or none of the chosen params."""
+    if run and not run.owns(paths.BENCHMARK):
+        return None
     sources: dict[str, int] = {}
     try:
         for batch in BENCHMARK.batches(["source", "status"]):
             for source, status in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                 sources[source] = sources.get(source, 0) + (status == "ok")
     except TableError:
+        return None
+    if not sources:
         return None
     return {"rows": sum(sources.values()), "sources": dict(sorted(sources.items()))}
 

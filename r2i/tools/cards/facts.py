@@ -15,9 +15,10 @@ import pyarrow.compute as pc
 from r2i.core import paths
 from r2i.core.catalogue import ANSWERS, QUESTIONS, REGIONS, TRAIN, VOTES, Listed
 from r2i.core.errors import R2IError, TableError
-from r2i.core.params import Pool
+from r2i.core.params import Params, Pool
 from r2i.core.provenance import CALL
-from r2i.repo.lock import Lock, lock_commit, read_lock
+from r2i.repo.lock import Lock, lock_commit
+from r2i.repo.profile import Run
 from r2i.tools.lineage.calls import PROMPTS, prompt_of, prompt_text
 
 if TYPE_CHECKING:
@@ -68,9 +69,11 @@ class Asked:
         return prompt_text(self.prompt["file"]) if self.prompt["now"] else ""
 
 
-def read_metrics(stage: str) -> dict[str, Any]:
-    """{} where there are none. Raises R2IError where they are no JSON object."""
+def read_metrics(stage: str, run: Run | None = None) -> dict[str, Any]:
+    """{} where there are none, or none of the chosen params. Raises R2IError where they are no JSON object."""
     path = paths.metrics(stage)
+    if run and not run.owns(path):
+        return {}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -110,6 +113,11 @@ def _calls(column: pa.Array) -> pa.Table:
     return pa.table({name: pc.struct_field(values, name) for name in _NAMES})
 
 
+def left_out(run: Run | None, names: Iterable[str]) -> str:
+    """A line about metrics that are here and not of the chosen params; "" where there are none."""
+    return run.left_out(map(paths.metrics, names)) if run else ""
+
+
 def count_train() -> dict[str, Any]:
     """Rows of the train table that are ok, by view, dimension, label and agreement. Raises TableError."""
     names = ("view", "dimension", "label", "agree")
@@ -128,34 +136,31 @@ def count_train() -> dict[str, Any]:
     return {"rows": rows, "questions": len(questions), "images": len(images), "by": by}
 
 
-def funnel() -> Iterator[dict[str, Any]]:
+def funnel(run: Run | None) -> Iterator[dict[str, Any]]:
     """Stage by stage: rows, by status and reason."""
     for stage in STAGES:
-        found = read_metrics(stage)
+        found = read_metrics(stage, run)
         if "status" in found:
             yield {"stage": stage, "rows": found["rows"], "status": found["status"], "reason": found["reason"]}
 
 
-def calls_paid() -> Iterator[dict[str, Any]]:
+def calls_paid(run: Run | None) -> Iterator[dict[str, Any]]:
     """Of each stage and model: requests, samples, tokens, cost where its price is known."""
     for stage in STAGES:
-        for model, sums in sorted(read_metrics(stage).get("calls", {}).items()):
+        for model, sums in sorted(read_metrics(stage, run).get("calls", {}).items()):
             yield {"stage": stage, "model": model, **sums}
 
 
-def lock_or_none() -> Lock | None:
-    try:
-        return read_lock()
-    except R2IError:
-        return None
-
-
-def revision(paths_shown: Iterable[str]) -> dict[str, Any]:
-    """The lock's commit, and the md5s that it names for `paths_shown`."""
+def revision(paths_shown: Iterable[str], lock: Lock | None) -> dict[str, Any]:
+    """The lock's commit, and the md5s that `lock` names for `paths_shown`."""
     commit, committed = lock_commit()
-    lock = lock_or_none()
     md5s = {entry.path: entry.md5 for entry in lock.outs()} if lock else {}
     return {"commit": commit, "committed": committed, "md5": {path: md5s.get(path, "") for path in paths_shown}}
+
+
+def pools_of(params: Params) -> list[Pool]:
+    """Of the chosen profile; none where it samples no images."""
+    return params.chosen.sample.pools if params.chosen.has("sample") else []
 
 
 def licence_of(pool: Pool) -> str:

@@ -6,10 +6,12 @@ from typing import Any
 from r2i.core import paths
 from r2i.core.curve import Line, last_mean, read_curve
 from r2i.core.errors import R2IError
+from r2i.core.left_out import NOT_TRAINED
 from r2i.core.names import OBJECTIVES, VIEWS, ModelNames
 from r2i.core.params import Train, load_params
 from r2i.repo.lock import Lock
-from r2i.tools.cards.facts import hub_licence, lock_or_none, own_licence, read_metrics, revision
+from r2i.repo.profile import read_run_or_none
+from r2i.tools.cards.facts import hub_licence, left_out, own_licence, pools_of, read_metrics, revision
 from r2i.tools.cards.render import MARK, render
 
 Views = list[tuple[str, dict[str, Mapping[str, Any]]]]
@@ -19,55 +21,71 @@ SHOWN = ("accuracy", "reward", "format", "kept_groups", "response_length", "trun
 
 def trained_models(lock: Lock | None = None) -> dict[str, str]:
     """The stage that trained it, by the model's name; of dvc.lock."""
-    lock = lock or lock_or_none()
     if lock is None:
-        return {}
+        run = read_run_or_none()
+        lock = run.lock if run else None
     folder = f"{paths.MODELS}/"
-    outs = [entry for entry in lock.outs() if entry.path.startswith(folder) and entry.stage.startswith("train")]
-    return {entry.path.removeprefix(folder): entry.stage for entry in outs}
+    outs = [entry for entry in lock.outs() if entry.stage.startswith("train@")] if lock else []
+    models = {entry.path.removeprefix(folder): entry.stage for entry in outs if entry.path.startswith(folder)}
+    return {name: stage for name, stage in models.items() if not (paths.MODELS / name / NOT_TRAINED).exists()}
 
 
 def model_card(name: str) -> str:
-    """Of models/`name`. Raises R2IError where dvc.lock knows no training of it."""
-    params, lock = load_params(), lock_or_none()
-    trained = trained_models(lock)
-    if lock is None or name not in trained:
+    """Of models/`name`, as dvc.lock says that it was trained; what is not of the chosen params beside it is left out.
+
+    Raises R2IError where dvc.lock knows no training of it.
+    """
+    params, repo = load_params(), read_run_or_none()
+    trained = trained_models(repo.lock if repo else None)
+    if repo is None or name not in trained:
         known = ", ".join(trained) or "none"
         raise R2IError(f"dvc.lock names no training of models/{name}", f"run `dvc repro`; trained here: {known}")
     stage = trained[name]
     run = stage.partition("@")[2]
+    own = stage not in repo.foreign
     models = params.model_names
     evaluated = models.runs.get(run) or name
-    locked = _train_params(lock, stage)
-    base = locked.get("base") or params.chosen.train.base
-    scores = read_metrics("evaluate")
+    locked = _train_params(repo.lock, stage)
+    base = str(locked.get("base") or "")
+    scores = read_metrics("evaluate", repo) if own else {}
+    views = _views(scores, evaluated, models)
     return render(
         "model.md.jinja",
-        _front(name, base, _views(scores, evaluated, models), evaluated),
+        _front(name, base, views, evaluated),
         name=name,
         about=next((found.about for known, found in OBJECTIVES.items() if known == run), "A student"),
-        first=models.base,
+        first=models.base if views else "",
         evaluated=evaluated,
         base=base,
         engine=locked.get("engine"),
-        profile=params.profile,
-        rows=_rows(lock, stage, locked),
+        profile=params.profile if own else "",
+        rows=_rows(repo.lock, stage, locked),
         metrics=read_metrics(f"train-{run}"),
         settings=_settings(run, locked),
         curve=_curve(run),
         scores=scores,
-        views=_views(scores, evaluated, models),
+        views=views,
         gain=_compared(scores, evaluated, models, "full_gain"),
         gap=_compared(scores, evaluated, models, "gap"),
         passes={m: found for m, found in (scores.get("pass_at_k") or {}).items() if m in (models.base, evaluated)},
-        rendered=any(pool.kind == "rendered" for pool in params.chosen.sample.pools),
-        revision=revision([f"{paths.MODELS}/{name}", str(paths.BENCHMARK)]),
+        rendered=own and any(pool.kind == "rendered" for pool in pools_of(params)),
+        revision=revision([f"{paths.MODELS}/{name}", *([str(paths.BENCHMARK)] if views else [])], repo.lock),
     )
+
+
+def model_left_out(name: str) -> str:
+    """A line about what the card leaves out because it is not of the chosen params; "" where that is nothing."""
+    repo = read_run_or_none()
+    stage = trained_models(repo.lock).get(name, "") if repo else ""
+    if repo and stage in repo.foreign:
+        return f"left out: profile and evaluation; models/{name} is not of profile {repo.profile}: {repo.told([stage])}"
+    return left_out(repo, ["evaluate"])
 
 
 def _train_params(lock: Lock, stage: str) -> dict[str, Any]:
     """By their names below `train`, as locked."""
-    return {key.partition(".train.")[2]: value for key, value in lock.params(stage).items() if ".train." in key}
+    params = lock.params(stage)
+    return {key.removeprefix("train."): value for key, value in params.items() if key.startswith("train.")}
 
 
 def _settings(run: str, locked: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,7 +115,7 @@ def _views(scores: Mapping[str, Any], name: str, names: ModelNames) -> Views:
     """Accuracies of the base and of this model in each view that has them."""
     found = []
     for view, models in (scores.get("views") or {}).items():
-        cells = {model: (models or {}).get(model) or {} for model in (names.base, name)}
+        cells = {model: (models or {}).get(model) or {} for model in (*names.leading[:1], name)}
         if cells[name].get("accuracy") is not None:
             found.append((view, cells))
     order: list[str] = list(VIEWS)
@@ -106,6 +124,8 @@ def _views(scores: Mapping[str, Any], name: str, names: ModelNames) -> Views:
 
 def _compared(scores: Mapping[str, Any], name: str, names: ModelNames, what: str) -> Mapping[str, Any] | None:
     """The comparison with the base: on top for the headline's model, in a section of its name for others."""
+    if not scores:
+        return None
     found = scores.get(what) if name == names.compared else (scores.get(name) or {}).get(what)
     return found if isinstance(found, Mapping) and found else None
 

@@ -1,6 +1,6 @@
 """The predictions of any revision: from the workspace, or through DVC from cache or remote."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -36,40 +36,61 @@ class Revision:
     """By item id; a row the item has no such view for is left out."""
 
 
-def load_revision(name: str, model: str, view: str, root: Path = Path()) -> Revision:
+def load_revision(name: str, model: str | None, view: str, root: Path = Path(), prefer: str | None = None) -> Revision:
     """Read what `name` predicted: a git revision, a DVC experiment's name, or `workspace`.
 
-    `name` may end in `:MODEL`, which then stands for `model`. Tracked files that are not in DVC's cache
-    are streamed from the remote. Raises CompareError where the revision is unknown, holds no predictions
-    of the model or of the view, or where its files are neither in the cache nor in the remote.
+    `name` may end in `:MODEL`, which then stands for `model`. Where neither is told, `prefer` is taken if it was
+    evaluated there, else the only model that was. Tracked files that are not in DVC's cache are streamed from the
+    remote. Raises CompareError where the revision is unknown, holds no predictions of the model or of the view, has
+    several models to choose from, or where its files are neither in the cache nor in the remote.
     """
     revision, _, own = name.partition(":")
-    model = own or model
-    folder = PREDICTIONS / model
-    opener: Opener = _open_local
-    if revision == WORKSPACE:
-        commit, paths = "", sorted(map(str, (root / folder).glob("*.parquet")))
-    else:
-        commit, paths, opener = _tracked_files(revision, folder, root)
-    if not paths:
-        raise CompareError(f"{name} has no predictions of {model} ({folder})", "run `dvc repro evaluate` there")
-    rows = [row for path in paths for row in _read(name, path, opener)]
+    commit, list_folder, opener = _open_revision(revision, root)
+
+    def read(model: str) -> list[Row]:
+        paths = [path for path in list_folder(PREDICTIONS / model) if path.endswith(".parquet")]
+        return [row for path in paths for row in _read(name, path, opener)]
+
+    told = own or model
+    there = [folder for path in list_folder(PREDICTIONS) if not (folder := Path(path).name).startswith(".")]
+    chosen, rows = (told, read(told)) if told else _choose(name, prefer, there, read)
+    if not rows:
+        cause = (
+            f"{name} has no predictions of {chosen} ({PREDICTIONS / chosen})"
+            if chosen
+            else f"{name} has no predictions"
+        )
+        others = ", ".join(model for model in there if model != chosen) or "none"
+        raise CompareError(cause, f"there are: {others}; or run `dvc repro evaluate` there")
     greedy = {r["item_id"]: r for r in rows if r["view"] == view and r["sample"] == 0 and r["status"] != REJECTED}
     if not greedy:
-        found = ", ".join(sorted({row["view"] for row in rows})) or "none"
-        raise CompareError(f"{name} has no {view} view of {model}", f"its views: {found}; choose one with --view")
-    return Revision(name, commit, model, greedy)
+        found = ", ".join(sorted({row["view"] for row in rows}))
+        raise CompareError(f"{name} has no {view} view of {chosen}", f"its views: {found}; choose one with --view")
+    return Revision(name, commit, chosen, greedy)
 
 
-def _open_local(path: str) -> IO[bytes]:
-    return Path(path).open("rb")
+def _choose(
+    name: str, prefer: str | None, there: Sequence[str], read: Callable[[str], list[Row]]
+) -> tuple[str, list[Row]]:
+    """A model, with its rows, where nobody told one; ("", []) where none has any."""
+    if prefer is not None and prefer in there and (rows := read(prefer)):
+        return prefer, rows
+    found = {model: rows for model in there if model != prefer and (rows := read(model))}
+    if len(found) > 1:
+        raise CompareError(
+            f"{name} has predictions of several models: {', '.join(found)}",
+            f"say which: `{name}:MODEL`, or --model for all revisions",
+        )
+    return next(iter(found.items()), ("", []))
 
 
-def _tracked_files(revision: str, folder: Path, root: Path) -> tuple[str, list[str], Opener]:
-    """The commit, the Parquet files that it tracks below `folder`, and how to open one."""
+def _open_revision(revision: str, root: Path) -> tuple[str, Callable[[Path], list[str]], Opener]:
+    """Its commit, how to list a folder ([] where there is none), and how to open a file."""
     from dvc.exceptions import DvcException
     from dvc_data.index import DataIndexDirError
 
+    if revision == WORKSPACE:
+        return "", lambda folder: sorted(map(str, (root / folder).glob("*"))), _open_local
     try:
         commit, tree = open_tree(revision, root)
     except DvcException as error:
@@ -77,13 +98,20 @@ def _tracked_files(revision: str, folder: Path, root: Path) -> tuple[str, list[s
             f"no revision {revision!r} here ({error})",
             "`git log` and `dvc exp list -A` name those there are; others: `git fetch`, `dvc exp pull REMOTE NAME`",
         ) from error
-    try:
-        found = tree.ls(folder.as_posix(), detail=False)
-    except FileNotFoundError:
-        found = []
-    except DataIndexDirError as error:
-        raise _absent(folder.as_posix(), revision) from error
-    return commit, sorted(path for path in found if path.endswith(".parquet")), tree.open
+
+    def list_folder(folder: Path) -> list[str]:
+        try:
+            return sorted(tree.ls(folder.as_posix(), detail=False))
+        except FileNotFoundError:
+            return []
+        except DataIndexDirError as error:
+            raise _absent(folder.as_posix(), revision) from error
+
+    return commit, list_folder, tree.open
+
+
+def _open_local(path: str) -> IO[bytes]:
+    return Path(path).open("rb")
 
 
 def _read(name: str, path: str, opener: Opener) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from r2i.core import paths
 from r2i.core.catalogue import ANSWERS, BENCHMARK, IMAGES, QUESTIONS, REGIONS, TRAIN, VOTES, Listed, predictions
 from r2i.core.errors import R2IError, TableError
 from r2i.core.images import sha256
@@ -9,6 +10,7 @@ from r2i.core.names import VIEWS
 from r2i.core.params import Pool, load_params
 from r2i.core.photos import Photos
 from r2i.core.tables import Row
+from r2i.repo.profile import read_run_or_none
 from r2i.tools.lineage.calls import call, calls_of
 from r2i.tools.lineage.ids import kind_of
 from r2i.tools.lineage.revision import revision_of
@@ -167,8 +169,10 @@ def _bytes_state(row: Row, held: bytes | None) -> str:
 
 
 def _pools() -> list[Pool]:
-    """Of params.yaml; none where it can't be read."""
+    """Of the chosen profile; none where params can't be read, or the images here are of another one."""
     try:
-        return load_params().chosen.sample.pools
+        params, run = load_params(), read_run_or_none()
     except R2IError:
         return []
+    own = params.chosen.has("sample") and (run is None or run.owns(paths.IMAGES))
+    return params.chosen.sample.pools if own else []

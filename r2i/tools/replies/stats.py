@@ -61,13 +61,15 @@ class Spent:
     seconds: float = 0.0
     cost: float | None = None
     errors: Counter[str] = field(default_factory=Counter)
+    refused_options: Counter[str] = field(default_factory=Counter)
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Add one line of the call log."""
         self.runs += 1
         self.counts.update({name: int(line.get(name) or 0) for name in COUNTS})
         self.seconds += float(line.get("seconds") or 0)
-        self.errors.update({str(reason): int(n) for reason, n in (line.get("errors") or {}).items()})
+        for name in ("errors", "refused_options"):
+            getattr(self, name).update({str(key): int(n) for key, n in (line.get(name) or {}).items()})
         if line.get("cost") is not None:
             self.cost = (self.cost or 0.0) + float(line["cost"])
 

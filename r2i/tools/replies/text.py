@@ -55,7 +55,11 @@ def spent_text(stage: str, model: str, spent: Spent) -> str:
         f"  {counts['tokens_in']:,} tokens in, {counts['tokens_out']:,} out, "
         f"cost {'unknown' if spent.cost is None else f'{spent.cost:,.2f}'}",
     ]
-    return "\n".join([*lines, f"  failed: {_by_reason(spent.errors)}"] if spent.errors.total() else lines)
+    if spent.errors.total():
+        lines.append(f"  failed: {_by_reason(spent.errors)}")
+    if spent.refused_options.total():
+        lines.append(f"  option refused, asked again: {_by_reason(spent.refused_options)}")
+    return "\n".join(lines)
 
 
 def integrity_text(report: IntegrityReport) -> str:

@@ -30,12 +30,14 @@ __all__ = ["Tracked", "TrackingUnavailable", "track", "track_experiments"]
 
 @dataclass(frozen=True)
 class Tracked:
-    """`run_id` of the parent run; `new` is False where the run was there and complete."""
+    """`run_id` of the parent run; `new` is False where the run was there and complete. `left_out`: what of dvc.lock is
+    of other params, as a line; "" where nothing is."""
 
     run_id: str
     new: bool
     uri: str
     name: str
+    left_out: str
 
 
 def track() -> Tracked:
@@ -75,4 +77,4 @@ def _track(finished: Finished) -> Tracked:
             run_id, new = write_run(client, home, finished)
         except store_errors() as error:
             raise TrackingUnavailable(f"{shown}: {first_line(error)}") from error
-    return Tracked(run_id, new, shown, finished.name)
+    return Tracked(run_id, new, shown, finished.name, finished.left_out)

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +19,10 @@ from r2i.core.tracking import COMMIT_TAG, LOCK_TAG, flatten
 from r2i.core.yaml_text import read_yaml
 from r2i.repo.commands import open_tree
 from r2i.repo.git import Experiment, ask_git, branch_of, changed_files, find_by_lock, head_commit, list_experiments
-from r2i.repo.lock import LOCK, Lock, read_lock
+from r2i.repo.lock import DAG, LOCK, Lock
+from r2i.repo.profile import PARAMS, Run, read_run
 
-PARAMS = Path("params.yaml")
+PROFILE_TAG = "r2i.profile"  # of a run whose dvc.lock holds stages of another one: that lock is several runs
 SHARED = ("seed", "profile", "models")  # params of a run beside those of its profile
 
 
@@ -36,7 +37,18 @@ class Finished:
     params: dict[str, Any]
     changed: dict[str, str]  # param -> "old → new", against the commit
     models: ModelNames
-    stages: Mapping[str, Mapping[str, Any]] = field(repr=False)  # of dvc.lock
+    run: Run = field(repr=False)  # dvc.lock; stages that are not of these params are left out
+
+    def owned(self, path: Path) -> Path | None:
+        """Where a file of the repository lies that is of this run; None where it is missing, or of another."""
+        found = self.folder / path
+        return found if found.is_file() and self.run.owns(path) else None
+
+    @property
+    def left_out(self) -> str:
+        """A line that names the stages of dvc.lock that are not of this run; "" where there are none."""
+        told = self.run.told(self.run.leftovers)
+        return told and f"left out, not of profile {self.run.profile} as {PARAMS} has it: {told}"
 
 
 def read_workspace() -> Finished:
@@ -65,7 +77,7 @@ def restored(name: str) -> Iterator[Finished]:
 def _restore(experiment: Experiment, folder: Path) -> None:
     from dvc.exceptions import DvcException
 
-    wanted = [LOCK, PARAMS, paths.REPORT, *(paths.TRAIN_LOGS / f"{run}.json" for run in OBJECTIVES)]
+    wanted = [LOCK, PARAMS, DAG, paths.REPORT, *(paths.TRAIN_LOGS / f"{run}.json" for run in OBJECTIVES)]
     try:
         _, files = open_tree(experiment.revision)
         wanted += [Path(found) for found in files.find("metrics") if found.endswith(".json")]
@@ -79,20 +91,24 @@ def _restore(experiment: Experiment, folder: Path) -> None:
 
 
 def _read(folder: Path, commit: str, experiment: Experiment | None, revision: str) -> Finished:
-    lock = read_lock(folder / LOCK)
-    run = load_params(folder / PARAMS)
-    whole = run.model_dump(by_alias=True)
-    params = flatten({name: whole[name] for name in SHARED} | whole["profiles"][run.profile])
+    run, settings = read_run(folder), load_params(folder / PARAMS)
+    if not run.ran:
+        raise R2IError(
+            f"nothing of profile {run.profile} as {PARAMS} has it was run: dvc.lock is of {run.told(run.leftovers)}",
+            "`dvc repro` first",
+        )
+    whole = settings.model_dump(by_alias=True)
+    params = flatten({name: whole[name] for name in SHARED} | whole["profiles"][settings.profile])
     digest, branch = file_sha256(folder / LOCK), branch_of(commit)
     return Finished(
         folder=folder,
         name=f"{experiment.name if experiment else branch or 'detached'} {run.profile} {digest[:8]}",
-        identity={LOCK_TAG: digest, COMMIT_TAG: commit},
-        origin=_origin(commit, branch, experiment, revision, lock),
+        identity={LOCK_TAG: digest, COMMIT_TAG: commit} | ({PROFILE_TAG: run.profile} if run.leftovers else {}),
+        origin=_origin(commit, branch, experiment, revision, run.lock),
         params=params,
         changed=_compare(ask_git("show", f"{commit}:./{PARAMS}"), (folder / PARAMS).read_text(encoding="utf-8")),
-        models=run.model_names,
-        stages=lock.stages,
+        models=settings.model_names,
+        run=run,
     )
 
 
@@ -127,7 +143,14 @@ def _compare(before: str, after: str) -> dict[str, str]:
 def _chosen(text: str) -> dict[str, Any]:
     """The params file `text` as flat names, its chosen profile alone; {} where it is none."""
     try:
-        raw = read_yaml(text)
+        return chosen_values(read_yaml(text))
+    except yaml.YAMLError:
+        return {}
+
+
+def chosen_values(raw: Any) -> dict[str, Any]:
+    """What a params file holds, as flat names, its chosen profile alone; {} where it is none."""
+    try:
         return flatten({name: raw[name] for name in SHARED if name in raw} | raw["profiles"][raw["profile"]])
-    except (yaml.YAMLError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return {}

@@ -9,11 +9,10 @@ SHOWN = 20  # changed params
 
 def headline(scores: Mapping[str, float], overlay: Mapping[str, float], models: ModelNames) -> dict[str, float]:
     """The headline's numbers that there are in the flat `scores`, shares of 1, and how many train rows were kept."""
-    compared = models.compared
     places = {f"full.{model}": f"views.full.{model}.accuracy" for model in models}
-    places |= {f"crop.{model}": f"views.crop.{model}.accuracy" for model in models.pair}
-    places |= {f"boxed.{compared}": f"views.boxed.{compared}.accuracy"}
-    places |= {f"gap.{model}": f"gap.{model}" for model in models.pair}
+    places |= {f"crop.{model}": f"views.crop.{model}.accuracy" for model in models.leading}
+    places |= {f"boxed.{model}": f"views.boxed.{model}.accuracy" for model in models.leading[-1:]}
+    places |= {f"gap.{model}": f"gap.{model}" for model in models.leading}
     places |= {"full_gain": "full_gain.value", "full_gain.p": "full_gain.p_mcnemar"}
     found = {name: scores[path] for name, path in places.items() if path in scores}
     return {**found, **({"train_rows": overlay["status.ok"]} if "status.ok" in overlay else {})}
@@ -23,17 +22,17 @@ def describe(found: Mapping[str, float], changed: Mapping[str, str], models: Mod
     """What was changed and how it went, for MLflow's description of the run, in Markdown."""
     lines = [f"`{name}` {change}" for name, change in changed.items()]
     said = ["Changed: " + ", ".join(lines[:SHOWN]) + (", ..." if len(lines) > SHOWN else "")] if lines else []
-    base, compared = models.pair
+    shown = models.leading
     parts = [
-        f"{what} {_percent(found[f'{view}.{base}'])} → {_percent(found[f'{view}.{compared}'])} {unit}"
+        f"{what} {' → '.join(_percent(found[f'{view}.{model}']) for model in shown)} {unit}"
         for view, what, unit in (
             ("full", "full view", "%"),
             ("crop", "crop view", "%"),
             ("gap", "zooming gap", "points"),
         )
-        if f"{view}.{base}" in found and f"{view}.{compared}" in found
+        if shown and all(f"{view}.{model}" in found for model in shown)
     ]
-    result = [f"{models.titles[base]} → {models.titles[compared].lower()}: {', '.join(parts)}"] if parts else []
+    result = [f"{' → '.join(models.titles[model] for model in shown)}: {', '.join(parts)}"] if parts else []
     return "\n\n".join([*said, *result])
 
 

@@ -14,8 +14,9 @@ TAG = f"mlflow.sharedViewState.{KEY}"
 
 def set_view(client: "MlflowClient", experiment: str, models: ModelNames) -> None:
     """Keep the view that `make mlflow` opens in the experiment `experiment` (its id)."""
-    gaps = [f"gap.{model}" for model in models.pair]
-    metrics = [*(f"full.{model}" for model in models), f"crop.{models.compared}", *gaps, "train_rows"]
+    gaps = [f"gap.{model}" for model in models.leading]
+    crops = [f"crop.{model}" for model in models.leading[-1:]]
+    metrics = [*(f"full.{model}" for model in models), *crops, *gaps, "train_rows"]
     shown = [*(f"metrics.`{name}`" for name in metrics), "tags.`r2i.params_changed`"]
     state = {
         "searchFilter": "", "orderByKey": "attributes.start_time", "orderByAsc": False, "startTime": "ALL",

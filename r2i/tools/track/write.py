@@ -66,16 +66,17 @@ def _write_parent(client: "MlflowClient", experiment: str, parent: str, done: bo
     if done:
         return False
     log_params(client, parent, finished.params)
-    scores, rows = (numbers(_read_metrics(finished.folder / paths.metrics(x))) for x in ("evaluate", "overlay"))
+    scores, rows = (numbers(_read_metrics(finished, paths.metrics(x))) for x in ("evaluate", "overlay"))
     found = headline(scores, rows, finished.models)
     _log_numbers(client, parent, found)
     _set_tags(client, parent, {NOTE_TAG: describe(found, finished.changed, finished.models), **_changed(finished)})
-    everything = [dep for entry in finished.stages.values() for dep in entry.get("deps", [])]
+    stages = finished.run.own.stages
+    everything = [dep for entry in stages.values() for dep in entry.get("deps", [])]
     for path, context in READ.items():
         _log_inputs(client, parent, [dep for dep in everything if dep["path"] == path][:1], context)
-    for name, entry in reversed(list(finished.stages.items())):  # MLflow lists the newest first: the pipeline's order
+    for name, entry in reversed(list(stages.items())):  # MLflow lists the newest first: the pipeline's order
         _write_stage(client, experiment, parent, finished, name, entry)
-    _log_files(client, parent, finished.folder)
+    _log_files(client, parent, finished)
     client.set_tag(parent, DONE_TAG, "true")  # last: its existence means that all of the above is there
     client.set_terminated(parent)
     return True
@@ -86,18 +87,23 @@ def _changed(finished: Finished) -> dict[str, str]:
     return {"r2i.params_changed": text} if text else {}
 
 
-def _log_files(client: "MlflowClient", run: str, folder: Path) -> None:
-    for source in (paths.REPORT, PARAMS, LOCK):
-        if (folder / source).is_file():
-            client.log_artifact(run, str(folder / source))
-    for source in sorted((folder / "metrics").glob("*.json")):
+def _log_files(client: "MlflowClient", run: str, finished: Finished) -> None:
+    for path in (paths.REPORT, PARAMS, LOCK):
+        if source := finished.owned(path):
+            client.log_artifact(run, str(source))
+    for source in _owned_in(finished, paths.metrics("*")):
         client.log_artifact(run, str(source), "metrics")
     with tempfile.TemporaryDirectory(prefix="r2i-track-") as made:
-        for source in sorted((folder / paths.TRAIN_LOGS).glob("*.json")):
+        for source in _owned_in(finished, paths.TRAIN_LOGS / "*.json"):
             if lines := read_curve(source):
                 picture = Path(made) / f"{source.stem}.png"
                 draw_curves(lines, f"train@{source.stem}", picture)
                 client.log_artifact(run, str(picture), "plots")
+
+
+def _owned_in(finished: Finished, pattern: Path) -> list[Path]:
+    found = sorted(path.relative_to(finished.folder) for path in finished.folder.glob(str(pattern)))
+    return [source for path in found if (source := finished.owned(path))]
 
 
 def _write_stage(
@@ -119,7 +125,7 @@ def _fill_stage(
     _set_tags(client, run, {f"r2i.out.{out['path']}": _digest(out) for out in outs})
     for out in outs:
         if out["path"].startswith("metrics/"):
-            _log_numbers(client, run, numbers(_read_metrics(finished.folder / out["path"])))
+            _log_numbers(client, run, numbers(_read_metrics(finished, Path(out["path"]))))
     _log_inputs(client, run, [x for x in entry.get("deps", []) if x["path"].startswith(("data/", "models/"))], "input")
     if name.startswith("train@"):
         curve = finished.folder / paths.TRAIN_LOGS / f"{name.partition('@')[2]}.json"
@@ -142,11 +148,13 @@ def _find_or_create(client: "MlflowClient", experiment: str, tags: dict[str, str
     return client.create_run(experiment, tags={**tags, **shown}).info.run_id, False
 
 
-def _read_metrics(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+def _read_metrics(finished: Finished, path: Path) -> dict[str, Any]:
+    """{} where there are none, or they are not of this run."""
+    source = finished.owned(path)
+    if source is None:
         return {}
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(json.loads(source.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise R2IError(f"{path} is not a JSON object ({error})", "run `dvc repro`") from error
 

@@ -7,7 +7,8 @@ from r2i.core import paths
 from r2i.core.errors import R2IError
 from r2i.endpoint.store import Store
 from r2i.repo.commands import cache_folder
-from r2i.repo.lock import Entry, Lock, read_lock, tracked_entries
+from r2i.repo.lock import LOCK, Entry, Lock, tracked_entries
+from r2i.repo.profile import read_run
 from r2i.tools.replies.verify import verify as verify_replies
 from r2i.tools.verify import Finding
 from r2i.tools.verify.files import check_cache, check_deps, check_outs, check_params, check_strays
@@ -54,8 +55,10 @@ REMEDIES = {
 
 
 def verify_all(with_cache: bool) -> Verdict:
-    """All that dvc.lock and *.dvc files name, the replies, the tables. Raises R2IError where there is no lock."""
-    lock = read_lock()
+    """All that dvc.lock and *.dvc files name, the replies, the tables; without stages that are of another profile, of
+    which a note tells. Raises R2IError where there is no lock."""
+    run = read_run()
+    lock = run.familiar
     outs = lock.outs()
     verdict = Verdict(outs=len(outs), size=sum(entry.size for entry in outs))
     cache = cache_folder()
@@ -64,12 +67,15 @@ def verify_all(with_cache: bool) -> Verdict:
     found += check_outs([*outs, *tracked], cache)
     found += check_deps(lock)
     found += check_params(lock)
-    found += check_strays([*outs, *tracked])
+    found += check_strays([*run.lock.outs(), *tracked])
+    if run.foreign:
+        why = f"not looked at, not of profile {run.profile}: {run.told(run.foreign)}; `dvc repro` makes them anew"
+        found.append(Finding("note", str(LOCK), why))
     if with_cache:
         found += _check_cache([*outs, *tracked], cache)
     _check_replies(verdict)
-    found += check_tables()
-    found += check_rows(_min_agreement(lock))
+    found += check_tables(run.foreign)
+    found += check_rows(_min_agreement(run.own), run.foreign)
     return verdict
 
 

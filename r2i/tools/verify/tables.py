@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,6 +12,7 @@ from r2i.core import paths
 from r2i.core.catalogue import ANSWERS, BENCHMARK, IMAGES, QUESTIONS, REGIONS, TABLES, TRAIN, VOTES, Listed
 from r2i.core.catalogue import predictions as prediction_tables
 from r2i.core.errors import TableError
+from r2i.core.left_out import LEFT_OUT
 from r2i.core.records import FAILED, OK, REJECTED
 from r2i.tools.verify import Finding
 
@@ -35,10 +37,11 @@ FOLLOWED = (  # parent, child, column: every row that was kept must have gone on
 NAMED = 3  # ids that a finding names
 
 
-def check_tables() -> Iterator[Finding]:
-    """Statuses, unique ids, references and metrics of every table that is here."""
+def check_tables(left_out: Collection[str] = ()) -> Iterator[Finding]:
+    """Statuses, unique ids, references and metrics of every table that is here. `left_out`: stages whose tables are
+    not looked at."""
     kept: dict[str, pa.Array] = {}
-    for table in [*TABLES, *prediction_tables()]:
+    for table in [table for table in (*TABLES, *prediction_tables()) if table.stage not in left_out]:
         try:
             yield from _check_table(table, kept)
         except TableError as error:
@@ -51,10 +54,23 @@ def check_tables() -> Iterator[Finding]:
         if table.name in kept and BENCHMARK.name in kept:
             yield from _strangers(table, "item_id", kept[BENCHMARK.name], f"a kept row of {BENCHMARK.folder}")
     for parent, child, column in FOLLOWED:
-        if child.name in kept and parent.name in kept:
+        if child.name in kept and parent.name in kept and not _is_left_out(child):
             gone = kept[parent.name].filter(pc.invert(pc.is_in(kept[parent.name], value_set=_column(child, column))))
             if len(gone):
                 yield Finding("table", str(child.folder), f"{_count(gone)} kept in {parent.folder} without a row")
+
+
+def _is_left_out(table: Listed) -> bool:
+    """Whether the profile does without the stage that writes it (r2i.core.left_out): then nothing goes on into it."""
+    path = _metrics_of(table)
+    try:
+        return path.is_file() and bool(json.loads(path.read_text(encoding="utf-8")) == LEFT_OUT)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _metrics_of(table: Listed) -> Path:
+    return paths.metrics(table.stage.replace("@", "-"))
 
 
 def _check_table(table: Listed, kept: dict[str, pa.Array]) -> Iterator[Finding]:
@@ -85,7 +101,7 @@ def _twice(table: Listed, ids: pa.Array) -> Iterator[Finding]:
 
 def _check_metrics(table: Listed, counts: Counter[tuple[str, str]]) -> Iterator[Finding]:
     """The funnel in the stage's metrics against the rows."""
-    path = paths.metrics(table.stage.replace("@", "-"))
+    path = _metrics_of(table)
     if not path.is_file():
         return  # check_outs says so
     try:

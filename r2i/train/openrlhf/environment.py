@@ -9,9 +9,12 @@ from pathlib import Path
 
 import r2i
 from r2i.core.params import Train
+from r2i.endpoint.quote import hide_key
 from r2i.train.openrlhf.workspace import SETTINGS_VARIABLE, Files
 
 UNWANTED = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF")  # vLLM's sleep can't do with expandable segments
+SLOW = ("PYTHONDONTWRITEBYTECODE",)  # each of some ten processes would compile thousands of modules anew
+BRISK = {"RAY_worker_niceness": "0"}  # Ray's own 15 leaves its workers what other processes don't want
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "VLLM_NO_USAGE_STATS": "1"}  # they report to their makers otherwise
 PASSED_ON = ("HF_HUB_OFFLINE", "HF_HOME", "HF_HUB_CACHE", "TOKENIZERS_PARALLELISM", "NCCL_DEBUG", "R2I_STORE")
 
@@ -27,14 +30,20 @@ class Environment:
     def local(self) -> dict[str, str]:
         """The whole environment of a process on this machine. Ray starts a cluster of its own there, whatever
         other one runs on it, and finds this Python's programs (ninja, which builds DeepSpeed's optimizer)."""
-        kept = {name: value for name, value in os.environ.items() if name not in self.unwanted}
+        kept = {name: value for name, value in os.environ.items() if name not in (*self.unwanted, *SLOW)}
         programs = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
-        return {**QUIET, **kept, "PATH": programs, "RAY_ADDRESS": "local", **self.ours, **self.secrets}
+        return {**QUIET, **BRISK, **kept, "PATH": programs, "RAY_ADDRESS": "local", **self.ours, **self.secrets}
 
     def job(self) -> dict[str, str]:
         """What a Ray job is given: the nodes have an environment of their own."""
         passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         return {**QUIET, **passed, **self.ours, **self.secrets}
+
+    def hide(self, text: str) -> str:
+        """`text` without the keys: Ray quotes the environment of a job that it could not start."""
+        for secret in self.secrets.values():
+            text = hide_key(text, secret)
+        return text
 
 
 def training_environment(train: Train, files: Files, shim: Path | None, given: Mapping[str, str]) -> Environment:

@@ -111,7 +111,8 @@ class Tally:
 
 def read_tallies(folder: Path) -> Counter[str]:
     """The sum over all executors: `rollouts`, `masked` and `masked_<reason>` (without a reward), `judged`,
-    `groups`, `masked_groups`, and the judge's own counts as `judge_<name>` (`judge_calls`: what was paid for)."""
+    `groups`, `masked_groups`, `filtered` (rollouts that dynamic sampling leaves out), and the judge's own counts as
+    `judge_<name>` (`judge_calls`: what was paid for). The trainer adds `left_over`."""
     total: Counter[str] = Counter()
     for path in sorted(folder.glob("*.json")):
         total.update(json.loads(path.read_text(encoding="utf-8")))
@@ -235,6 +236,9 @@ class RolloutExecutor:
         counts = self.tally.counts
         counts.update(groups=1, rollouts=len(rollouts), judged=sum(each.judged for each in rollouts))
         counts.update(masked=len(faults), masked_groups=int(bool(faults)))
+        rewards = [None if each.fault else each.accuracy for each in rollouts]
+        if self.dapo.dynamic_sampling and not is_informative(rewards, *self.dapo.dynamic_range):
+            counts.update(filtered=len(rollouts))
         counts.update(f"masked_{fault}" for fault in faults)
         if self.judge:
             for name, count in self.judge.counts.items():

@@ -1,5 +1,6 @@
 """Follow a training in another process to its end: the lines of its curve as they come, the cause where it fails."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from r2i.core.curve import CurveSink, Line
@@ -19,11 +20,12 @@ def follow(
     sink: CurveSink,
     log: Path,
     longest_silence_s: float,
-    secrets: tuple[str, ...] = (),
+    hide: Callable[[str], str] = str,
 ) -> list[Line]:
     """Pass each line to `sink` until the end; returns the whole curve. An error or an interrupt stops the training.
 
     Raises R2IError, with the cause from the log, where the training fails or is silent for `longest_silence_s`.
+    `hide` takes the keys out of what is said then.
     """
     try:
         reporter, silence = LineReporter(sink, steps), Silence(log)
@@ -31,19 +33,19 @@ def follow(
             lines = scalars.read()
             reporter.report(lines)
             if silence.seconds(len(lines)) > longest_silence_s:
-                raise _failure(f"has said nothing for {longest_silence_s:.0f} s", training, log, secrets)
+                words = last_words(log, training.began, ended=False, hide=hide)
+                raise _failure(f"has said nothing for {longest_silence_s:.0f} s", words, log)
         ended = training.ended_as()
         lines = scalars.read()
         reporter.report(lines, final=True)
         if ended:
-            raise _failure(f"ended with {ended}", training, log, secrets)
+            raise _failure(f"ended with {ended}", last_words(log, training.began, ended=True, hide=hide), log)
         return lines
     finally:
         training.stop()
 
 
-def _failure(what: str, training: Training, log: Path, secrets: tuple[str, ...]) -> R2IError:
-    words = last_words(log, training.began, secrets)
+def _failure(what: str, words: str, log: Path) -> R2IError:
     return R2IError(f"OpenRLHF {what}: {words}", remedy_for(words, log))
 
 

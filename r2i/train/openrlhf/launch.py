@@ -21,7 +21,7 @@ from r2i.train.openrlhf.environment import Environment
 from r2i.train.openrlhf.log_tail import log_begun
 from r2i.train.openrlhf.ray_job import RayJob
 
-TRAINER = "openrlhf.cli.train_ppo_ray"
+TRAINER = "r2i.train.openrlhf.trainer"
 REPORT_S = 15.0  # until a cluster that has just begun counts its resources
 CONNECT_S = 10.0
 
@@ -42,7 +42,7 @@ class Training(Protocol):
 
 
 class LocalTraining:
-    """`python -m openrlhf.cli.train_ppo_ray flags`, with a Ray cluster of its own that ends with it."""
+    """`python -m r2i.train.openrlhf.trainer flags`, with a Ray cluster of its own that ends with it."""
 
     def __init__(self, flags: list[str], environment: Environment, log: Path) -> None:
         command = [sys.executable, "-m", TRAINER, *flags]

@@ -25,14 +25,14 @@ class RayJob:
     """`python <arguments>` on the cluster's head; found again by `name` as long as it runs."""
 
     def __init__(self, arguments: list[str], environment: Environment, log: Path, address: str, name: str) -> None:
-        self.address = address
+        self.address, self.hide = address, environment.hide
         try:
             from ray.job_submission import JobSubmissionClient
 
             self.client: Any = JobSubmissionClient(address)
             self.job = self._running(name) or self._submit(arguments, environment, name)
         except (ImportError, ConnectionError, RuntimeError, OSError) as error:
-            first = (str(error).splitlines() or [type(error).__name__])[0][:300]
+            first = environment.hide((str(error).splitlines() or [type(error).__name__])[0])[:300]
             raise R2IError(
                 f"the Ray cluster at {address} takes no job: {first}",
                 "train.cluster.address is the address of its job server, e.g. http://head:8265",
@@ -52,7 +52,7 @@ class RayJob:
             return ""
         told = ""
         with suppress(Exception):
-            told = str(self.client.get_job_info(self.job).message or "")[:2000]
+            told = self.hide(str(self.client.get_job_info(self.job).message or ""))
         return f"{self.status.lower()}" + (f" ({told.strip().splitlines()[-1][:300]})" if told.strip() else "")
 
     def stop(self) -> None:

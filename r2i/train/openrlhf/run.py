@@ -7,6 +7,7 @@ removed when the run is done.
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def train_openrlhf(
         collect(train.base, files, out)
         write_curve(log, lines)
         live.tag_curve(log)
-        rollouts = dict(read_tallies(files.rollout_counts))
+        rollouts = account_for(read_tallies(files.rollout_counts), lines)
         shutil.rmtree(files.root)
     return {**view, **summary_of(train, lines), "rollouts": rollouts}
 
@@ -107,9 +108,9 @@ def train_in(files: Files, train: Train, view: dict[str, int], seed: int, finger
     training = launch(flags, environment, files.log, cluster.address, fingerprint)
     scalars = Scalars(files.tensorboard, train.dapo.group_size)
     steps = view["prompts"] // train.dapo.rollout_prompts
-    secrets = tuple(environment.secrets.values())
     sink = AddMaskedShare(sink, files.rollout_counts)
-    follow(training, scalars, steps, sink, files.log, cluster.start_timeout_s, secrets)
+    lines = follow(training, scalars, steps, sink, files.log, cluster.start_timeout_s, environment.hide)
+    refuse_untrained(lines, train, view)
     refuse_half_a_result(files)
     (files.root / DONE).touch()
 
@@ -138,6 +139,16 @@ def gpus_wanted(train: Train) -> int:
     return training if cluster.colocate else training + engines(cluster) * cluster.tensor_parallel
 
 
+def refuse_untrained(lines: list[Line], train: Train, view: dict[str, int]) -> None:
+    """Raises R2IError where dynamic sampling left no optimizer step: the result would be the base."""
+    if not lines:
+        raise R2IError(
+            f"of {view['prompts']} prompts fewer than {train.dapo.train_prompts} had rollouts that differ in their "
+            "reward (dapo.dynamic_range), and nothing was trained",
+            "bring more rows, harder or easier ones, or lower dapo.train_prompts",
+        )
+
+
 def refuse_half_a_result(files: Files) -> None:
     weights = [path for path in files.result.glob("*.safetensors") if path.stat().st_size]
     if not weights or not (files.result / "config.json").is_file():
@@ -150,20 +161,31 @@ def refuse_half_a_result(files: Files) -> None:
 def collect(base: str, files: Files, out: Path) -> None:
     """Copy the result to `out`, whole or not at all, with the base's processor: both look at images alike in
     `evaluate`. Raises DiskError."""
-    from r2i.train.openrlhf.student import restore_processor
+    from r2i.train.openrlhf.student import restore_config, restore_processor
 
     with new_folder(out) as part:
         shutil.copytree(files.result, part, dirs_exist_ok=True)
         restore_processor(base, part)
+        restore_config(base, part)
+
+
+def account_for(tallies: Mapping[str, int], lines: list[Line]) -> dict[str, int]:
+    """The executors' counts with what became of all `rollouts`: `filtered` by dynamic sampling, `trained` on,
+    `left_over` in a last batch that filled no whole step, and `lost`, the rest: made, and then made anew, since the
+    run was killed before a checkpoint held what they taught."""
+    counts = {name: tallies.get(name, 0) for name in ("rollouts", "filtered", "left_over")}
+    trained = round(sum(line.get("samples", 0) for line in lines))
+    lost = counts["rollouts"] - counts["filtered"] - counts["left_over"] - trained
+    return {**tallies, **counts, "trained": trained, "lost": max(0, lost)}
 
 
 def summary_of(train: Train, lines: list[Line]) -> dict[str, Any]:
     """The summary for metrics: the keys of engine trl, and what is particular to this engine."""
     dapo, cluster = train.dapo, train.cluster
-    batches = len(lines)
+    per_step = dapo.train_prompts * dapo.group_size
     return {
-        "steps": batches * (dapo.rollout_prompts // dapo.train_prompts),
-        "rollout_batches": batches,
+        "steps": round(sum(line.get("samples", dapo.rollout_prompts * dapo.group_size) for line in lines) / per_step),
+        "rollout_batches": len(lines),
         "dual_clip": dapo.dual_clip or "none",
         "dynamic_sampling": "groups replaced" if dapo.dynamic_sampling else "off",
         "notes": notes(train),

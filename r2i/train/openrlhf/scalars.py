@@ -25,6 +25,8 @@ NAMES = {
     "train/informative": "kept_groups",  # without dynamic sampling: the share that it would have kept
     "train/judged": "judged",
     "train/masked": "masked",
+    "train/rollout/num_samples": "samples",
+    "train/vllm_kl": "vllm_kl",
     "train/timing/generation": "seconds_rollout",
     "train/timing/ppo_train": "seconds_train",
     "train/timing/step_total": "seconds_step",

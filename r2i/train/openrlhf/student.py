@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from r2i.core.disk import new_folder
+from r2i.core.disk import new_file, new_folder
 from r2i.core.errors import R2IError
 from r2i.core.params import Dapo
 
@@ -19,6 +19,9 @@ PROCESSOR = (
     *IMAGE_CONFIGS, "video_preprocessor_config.json", "chat_template.json", "chat_template.jinja", "tokenizer.json",
     "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json", "added_tokens.json",
 )  # fmt: skip
+
+CONFIG_PARTS = ("text_config", "vision_config")
+HEAD = "lm_head.weight"  # of the output embedding
 
 
 def prepare_student(base: str, dapo: Dapo, folder: Path) -> Path:
@@ -115,3 +118,44 @@ def restore_processor(base: str, result: Path) -> None:
     generation = "generation_config.json"
     if (source / generation).exists() and not (result / generation).exists():
         shutil.copyfile(source / generation, result / generation)
+
+
+def restore_config(base: str, result: Path) -> None:
+    """Undo what OpenRLHF leaves in the model in `result`: `use_cache: false` of its training, which makes generation
+    several times slower, and a second copy of an output embedding that is the input embedding."""
+    source, path = base_folder(base) / "config.json", result / "config.json"
+    theirs, ours = (json.loads(each.read_text(encoding="utf-8")) for each in (source, path))
+    for before, after in ((theirs, ours), *((theirs.get(part, {}), ours.get(part, {})) for part in CONFIG_PARTS)):
+        if "use_cache" in before:
+            after["use_cache"] = before["use_cache"]
+        else:
+            after.pop("use_cache", None)
+    path.write_text(json.dumps(ours, indent=2) + "\n", encoding="utf-8")
+    if ours.get("tie_word_embeddings"):
+        _drop_weight(result, HEAD)
+
+
+def _drop_weight(folder: Path, name: str) -> None:
+    """Write the file of `folder` that holds the weight `name` anew without it, where there is one."""
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is no mapping
+            metadata = file.metadata()
+        if name not in weights:
+            continue
+        gone = weights.pop(name).nbytes
+        with new_file(path) as part:
+            save_file(weights, part, metadata)
+        _drop_from_index(folder / "model.safetensors.index.json", name, gone)
+
+
+def _drop_from_index(path: Path, name: str, size: int) -> None:
+    """`size`: of the weight, bytes."""
+    if path.is_file():
+        index = json.loads(path.read_text(encoding="utf-8"))
+        index["weight_map"].pop(name, None)
+        index["metadata"]["total_size"] -= size
+        path.write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
