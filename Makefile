@@ -50,8 +50,10 @@ $(UV):
 	    ln -sf uv-venv/bin/uv $@; exit; fi; done; \
 	printf '$(NO_UV)' >&2; exit 1
 
-repro: setup ## the whole pipeline: images to report
+DOCTOR ?= 1
+repro: setup ## the whole pipeline: images to report; what would stop it is said first (DOCTOR= runs all the same)
 	@$(PY) -m r2i.cli.main mend
+	@$(if $(DOCTOR),$(PY) -m r2i.cli.main doctor --quiet)
 	@$(DVC) repro
 	@$(PY) -m r2i.cli.main track
 	@$(PY) -m r2i.cli.main summary

@@ -11,6 +11,7 @@ from r2i.cli.benchmark import app as benchmark_app
 from r2i.cli.card import app as card_app
 from r2i.cli.compare import compare
 from r2i.cli.cost import estimate
+from r2i.cli.doctor import doctor
 from r2i.cli.evaluate import app as evaluate_app
 from r2i.cli.explore import explore
 from r2i.cli.export import app as export_app
@@ -41,6 +42,7 @@ app.command()(init)
 app.command()(compare)
 app.command()(explore)
 app.command()(estimate)
+app.command()(doctor)
 app.add_typer(lineage_app)
 app.add_typer(card_app, name="card")
 app.add_typer(export_app, name="export")

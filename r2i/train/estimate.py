@@ -1,6 +1,6 @@
 """What the run of `train` will take, in words for `r2i estimate`."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from r2i.core.params import Train
 from r2i.train.openrlhf import cost
@@ -10,18 +10,24 @@ from r2i.train.openrlhf.memory import GIB, Memory, Part, estimate_memory, kv_roo
 from r2i.train.openrlhf.model import ModelFacts, read_model_facts
 
 
-def estimate_training(train: Train, images: int, rows: int | None = None) -> list[str]:
+def estimate_training(
+    train: Train, images: int, rows: int | None = None, runs: Collection[str] = ("dapo",)
+) -> list[str]:
     """Lines: GPU-hours and what they come from, memory of a GPU and of a node, what would stop the run.
 
-    `rows`: prompts of one epoch; None: guessed from `images`. Engine trl needs no GPU: no line. Raises R2IError
-    where train.base is a folder without a vision-language model's config.
+    `rows`: prompts of one epoch; None: guessed from `images`. `runs`: that are trained. Engine trl needs no GPU: no
+    line. Raises R2IError where train.base is a folder without a vision-language model's config.
     """
     if train.engine != "openrlhf":
         return []
     model = read_model_facts(train.base)
     if model is None:
         return [f"train: nothing is known of {train.base} here; download it, or name a folder, for an estimate"]
-    return [*_of_hours(train, model, images, rows), *_of_memory(train, model), *_of_faults(train, model, rows)]
+    control = _of_control(train, model) if "sft" in runs and train.has("sft") else []
+    if "dapo" not in runs:
+        return [*control]
+    found = [*_of_hours(train, model, images, rows), *_of_memory(train, model), *_of_faults(train, model, rows)]
+    return [*found, *control]
 
 
 def _of_hours(train: Train, model: ModelFacts, images: int, rows: int | None) -> Iterator[str]:
@@ -38,6 +44,13 @@ def _of_hours(train: Train, model: ModelFacts, images: int, rows: int | None) ->
         f"  assumed: rows {source}; images of {cost.IMAGE_PIXELS / 1e6:.1f} megapixels before max_pixels; "
         f"{cost.PEAK_TFLOPS:.0f} TFLOPS, of which training reaches {cost.TRAIN_SHARE:.0%} and decoding "
         f"{cost.DECODE_SHARE:.0%}; {cost.IDLE_SHARE:.0%} of the time lost (r2i/train/openrlhf/cost.py)"
+    )
+
+
+def _of_control(train: Train, model: ModelFacts) -> Iterator[str]:
+    yield (
+        f"train@sft: about {cost.estimate_control_hours(train, model):,.1f} GPU-hours of an H100: {train.sft.steps:,} "
+        f"steps of {train.sft.batch} rows, in process on one GPU"
     )
 
 

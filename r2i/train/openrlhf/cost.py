@@ -67,6 +67,15 @@ def estimate_hours(train: Train, model: ModelFacts, rows: float, pixels: float =
     return Hours(**hours, idle=sum(hours.values()) * IDLE_SHARE / (1 - IDLE_SHARE), counts=counts)
 
 
+def estimate_control_hours(train: Train, model: ModelFacts, pixels: float = IMAGE_PIXELS) -> float:
+    """GPU-hours of an H100 that SFT takes on as many of its samples as params say: forward, backward, and the forward
+    pass once more where activations are recomputed."""
+    image = _image_pixels(train.dapo, pixels) / model.image_token_side**2
+    passes = text_flops(model, image + PROMPT_TEXT * PROMPT_SHARE) + vision_flops(model, image * model.merge**2)
+    samples = train.sft.steps * train.sft.batch
+    return samples * 4 * passes / TRAIN_SHARE / (PEAK_TFLOPS * 1e12) / 3600
+
+
 def text_flops(model: ModelFacts, tokens: float) -> float:
     """Forward, of one sequence: two for a weight and token, and causal attention."""
     matrices = 2 * model.text_parameters * tokens
