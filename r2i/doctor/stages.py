@@ -2,19 +2,16 @@
 
 from pathlib import Path
 
-from r2i.core.params import Params
+from r2i.core.params import CHAIN, Params
 from r2i.tools.cost import Scale, planned, run_of
 
 
 def stages_of(params: Params) -> set[str]:
     """Stages that the chosen profile has, as DVC names them."""
     profile = params.chosen
-    plain = {
-        name for name in ("sample", "crop", "question", "answer", "vote", "overlay", "benchmark") if profile.has(name)
-    }
-    return (
-        plain | {f"train@{run}" for run in params.model_names.runs} | {f"evaluate@{name}" for name in params.evaluated}
-    )
+    stages = {name for name in (*CHAIN, "benchmark") if profile.has(name)}
+    stages |= {f"train@{run}" for run in params.model_names.runs}
+    return stages | {f"evaluate@{name}" for name in params.evaluated}
 
 
 def stages_to_run(params: Params) -> set[str]:
