@@ -24,10 +24,10 @@ CACHE_BYTES = 256 * 2**20  # of image features
 MAX_ASPECT = 200  # longest side / shortest side that Qwen3-VL's image processor takes
 
 
-def load_local(folder: str | Path) -> LoadedModel:
-    """The model (on the GPU where there is one, else float32 on the CPU, in eval mode) and processor (pads left).
+def load_local(folder: str | Path, full_precision: bool = False) -> LoadedModel:
+    """The model (on the GPU where there is one, else on the CPU, in eval mode) and processor (pads left).
 
-    `folder` may also be a hub id. Raises EndpointError when it is neither, when a file is missing
+    The model is in float32 on the CPU and with `full_precision`, else as it was saved. `folder` may also be a hub id. Raises EndpointError when it is neither, when a file is missing
     or broken, when weights are missing, or when it is no Qwen3-VL.
     """
     from safetensors import SafetensorError
@@ -40,7 +40,7 @@ def load_local(folder: str | Path) -> LoadedModel:
     try:
         processor = AutoProcessor.from_pretrained(str(folder))
         loaded: Any = AutoModelForImageTextToText.from_pretrained(
-            str(folder), dtype="auto" if device == "cuda" else torch.float32, output_loading_info=True
+            str(folder), dtype=torch.float32 if full_precision or device == "cpu" else "auto", output_loading_info=True
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().split("\n")[0][:200]
