@@ -27,8 +27,9 @@ MAX_ASPECT = 200  # longest side / shortest side that Qwen's image processor tak
 def load_local(folder: str | Path, full_precision: bool = False) -> LoadedModel:
     """The model (on the GPU where there is one, else on the CPU, in eval mode) and processor (pads left).
 
-    The model is in float32 on the CPU and with `full_precision`, else as it was saved. `folder` may also be a hub id. Raises EndpointError when it is neither, when a file is missing
-    or broken, when weights are missing, or when it is of none of FAMILIES.
+    The model is in float32 on the CPU and with `full_precision`, else as it was saved. `folder` may also be a hub id.
+    Raises EndpointError when it is neither, when a file is missing or broken, when weights are missing, or when it is
+    of none of FAMILIES.
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForImageTextToText, AutoProcessor

@@ -27,8 +27,8 @@ from r2i.train.watch import Watcher, warnings
 class TrlRun:
     """What a trainer needs beside the model, its processor and the rows.
 
-    `held`: rows that are held out for validation. `style`: of the prompts. `log`: the file of the curve; `sink` takes each line while training. `checkpoints`: the
-    folder to save them to, and to resume from where it holds one.
+    `held`: rows that are held out for validation. `style`: of the prompts. `log`: the file of the curve; `sink` takes
+    each line while training. `checkpoints`: the folder to save them to, and to resume from where it holds one.
     """
 
     train: Train

@@ -50,11 +50,12 @@ def test_greedy_replies_equal_generate_token_for_token(student: Path) -> None:
     """Pictures of several sizes, one and two of them, in padded batches of 4."""
     model = LocalModel(student, batch=4)
     prompts = ["what color is the dot ?", "how many dots are on the red square ?"]
+    pictures = {(seed, i): noise(seed + i, (48 + 16 * seed, 64)) for seed in range(4) for i in range(2)}
     requests = [
-        Request(prompts[seed % 2], tuple(noise(seed + i, (48 + 16 * seed, 64)) for i in range(count)), Sampling(max_tokens=6), 0)
+        Request(prompts[seed % 2], tuple(pictures[seed, i] for i in range(count)), Sampling(max_tokens=6), 0)
         for seed in range(4)
         for count in (1, 2)
-    ]  # fmt: skip
+    ]
     ours = [reply.text for (reply,) in model.complete(requests)]
     assert ours == [generated(model, request) for request in requests]
     assert len(set(ours)) > 3

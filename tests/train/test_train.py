@@ -24,6 +24,7 @@ from r2i.train.reward import RewardFunctions, accuracy_of, format_of, is_informa
 from r2i.train.rows import rl_dataset
 from r2i.train.trl_dapo import DapoTrainer, _whole_steps, keep_rows, trl_config
 
+
 @pytest.mark.parametrize(
     ("tokens", "penalty"),
     [(5, 0.0), (6, 0.0), (7, -0.5), (8, -1.0), (9, -1.0)],  # limit 8, buffer 2: the slope runs from 6 to 8
@@ -270,9 +271,7 @@ def test_a_training_that_was_killed_goes_on(base: Path, tmp_path: Path) -> None:
     """kill -9 once two checkpoints are there; the next run ends with the bytes of an undisturbed one."""
     (tmp_path / "whole").mkdir()
     run(base, tmp_path / "whole", "dapo", steps=6)
-    code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from pathlib import Path; import tiny_run"
-    )
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from pathlib import Path; import tiny_run"
     code += f"; tiny_run.run(Path({str(base)!r}), Path({str(tmp_path)!r}), 'dapo', steps=6)"
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     waited = time.monotonic()
