@@ -65,7 +65,7 @@ def train_trl(
             rows, left_out = fitting_rows(rows, processor, train.dapo)
             rows, held = split_rows(rows, train.validation, seed, train.dapo.rollout_prompts)
             summary = trainer(model, processor, rows, TrlRun(train, held, style, seed, log, checkpoints, sink))
-        save_model(model.to(stored_dtype(train.base)), processor, out)
+        save_model(in_dtype(model, stored_dtype(train.base)), processor, out)
         live.tag_curve(log)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return {**summary, **left_out, "warnings": [str(w) for w in warnings(watcher.lines, train.dapo.watch)]}
@@ -130,6 +130,13 @@ def stored_dtype(base: str) -> torch.dtype:
     config = AutoConfig.from_pretrained(base)
     found = config.dtype or config.get_text_config().dtype or torch.float32
     return getattr(torch, found) if isinstance(found, str) else found
+
+
+def in_dtype(model: Any, dtype: torch.dtype) -> Any:
+    """`model` with weights of `dtype`, which all parts of its config say, too."""
+    for part in model.config.sub_configs:
+        getattr(model.config, part).dtype = dtype
+    return model.to(dtype)
 
 
 def save_model(model: Any, processor: Any, out: Path) -> None:

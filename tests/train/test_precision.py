@@ -1,5 +1,6 @@
 """A small step of AdamW moves a bf16 base, in passes of any size, with activations kept or computed again."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,8 @@ def test_steps_at_a_millionth_move_a_bf16_base_which_is_saved_in_bf16(
     assert moved.float().mean() > 0.95, moved.float().mean()
     after = weights(tmp_path / name)
     assert all(torch.equal(after[key], trained[key].to(torch.bfloat16)) for key in before)  # rounded once, at the end
+    config = json.loads((tmp_path / name / "config.json").read_text())
+    assert {config[part]["dtype"] for part in ("text_config", "vision_config")} | {config["dtype"]} == {"bfloat16"}
     load_local(tmp_path / name)
 
 
