@@ -17,6 +17,7 @@ from r2i.core.params import Params
 from r2i.core.records import BENCHMARK, OK
 from r2i.core.tables import Row, iter_rows
 from r2i.core.text import careful_form, normalise
+from r2i.importing.digest import checked_folder
 
 COMMON = 10  # answers named
 _COLUMNS = (
@@ -32,8 +33,10 @@ def inspect_benchmark(folder: Path, run: Params | None = None) -> dict[str, Any]
     """
     found = describe_items(iter_rows(folder, BENCHMARK, "benchmark", _COLUMNS))
     overlap = None
-    if run and folder == paths.BENCHMARK and paths.TRAIN.is_dir() and paths.IMAGES.is_dir():
-        overlap = contamination(run, run.chosen.benchmark.contamination_bits)
+    if run and folder == paths.BENCHMARK:
+        rows = run.chosen.train.rows if run.chosen.has("train") else None
+        bits = run.chosen.benchmark.contamination_bits
+        overlap = contamination(run, bits, checked_folder(rows) if rows else None)
     return {**found, "unused_columns": _unused_columns(folder), "contamination": overlap}
 
 
