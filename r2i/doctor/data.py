@@ -87,7 +87,7 @@ class _Size:
         return cls(count, total, True)
 
     def __str__(self) -> str:
-        return f"{self.files:,} files, {self.bytes / 1e9:.1f} GB" if self.whole else f"over {self.files:,} files"
+        return f"{self.files:,} files, {self.bytes / 1e6:,.1f} MB" if self.whole else f"over {self.files:,} files"
 
 
 def _pinned(what: str, part: Pinned, size: _Size, files: bool, listing: Callable[[], Listing]) -> Check:
