@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from endpoint.fake_server import Answer, Server, choices, error, serve
 from made_rows import make_row, picture
 from typer.testing import CliRunner
 
 from r2i.cli.main import app
 from r2i.core import paths
+from r2i.core.fingerprint import chosen_params
 from r2i.core.params import Endpoint, Params, Pool, Rows, Sampling, load_params
 from r2i.core.records import TRAIN
 from r2i.core.tables import write_table
@@ -172,6 +174,39 @@ def test_the_command_says_all_and_ends_with_1(tmp_path: Path, monkeypatch: pytes
     assert unknown.exit_code == 1 and "there are: mini" in unknown.output
 
 
+def test_before_a_run_only_what_is_still_to_be_run_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The teacher has no address. Once `crop` was run with these params, nobody needs it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("R2I_SERVER_TEACHER", raising=False)
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    profile: dict[str, Any] = {
+        "endpoints": {"teacher": {"kind": "openai", "model": "big"}},
+        "sample": values["profiles"]["smoke"]["sample"],
+        "crop": {"method": "teacher", "teacher": "teacher", "min_side": 8, "per_image": 3},
+    }
+
+    def quiet(**crop: int) -> int:
+        profile["crop"] |= crop
+        text = yaml.safe_dump(values | {"profile": "own", "profiles": {"own": profile}})
+        (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+        done = CliRunner().invoke(app, ["doctor", "--quiet"])
+        assert ("R2I_SERVER_TEACHER" in done.output) == bool(done.exit_code), done.output
+        return done.exit_code
+
+    assert quiet() == 1
+    chosen = chosen_params(load_params(tmp_path / "params.yaml"))
+    stages = {
+        name: {"cmd": "x", "params": {"data/code/params.yaml": {key: chosen[key] for key in ("seed", name)}},
+               "outs": [{"path": f"data/{name}", "md5": "1"}]}
+        for name in ("sample", "crop")
+    }  # fmt: skip
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}), encoding="utf-8")
+    assert quiet() == 0
+    assert quiet(min_side=9) == 1
+
+
 def rows_in(folder: Path, params: Params, prompts: list[str], **dapo: Any) -> Params:
     """mini with `train.rows` of these prompts."""
     rows = [
@@ -237,6 +272,7 @@ def test_a_pool_is_there_pinned_and_unchanged(params: Params, tmp_path: Path, mo
     assert look().state == "not ok"
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_bytes(picture(1))
+    (tmp_path / "photos" / "gone.jpg").symlink_to("nowhere.jpg")
     assert look().state == "note" and "r2i pool version mine --write" in look().remedy
     assert look(version="2-" + "0" * 32).state == "not ok"
     with HashCache(paths.pool_hashes()) as cache:
