@@ -14,7 +14,7 @@ export HF_HUB_OFFLINE ?= 1
 STAMP := $(VENV)/.installed
 UV    := .r2i/uv
 
-.PHONY: repro setup test test-long test-vllm stack test-stack test-openrlhf test-lmms gpu-check lint format lock track push pull mlflow exps fresh twins counts readme pretrain clean help
+.PHONY: repro setup test test-long test-vllm stack test-stack test-openrlhf rehearsal test-lmms gpu-check lint format lock track push pull mlflow exps fresh twins counts readme pretrain clean help
 
 help: ## what there is
 	@echo 'make repro runs everything, make test checks it. All targets:'; echo
@@ -102,6 +102,9 @@ $(STACK)/.installed: requirements-gpu.lock pyproject.toml | $(UV)
 OPENRLHF := .r2i/openrlhf-venv
 test-openrlhf: $(OPENRLHF)/.installed ## OpenRLHF's real loop on a CPU, through our launcher: half an hour, 8 GB
 	@R2I_OPENRLHF=1 $(OPENRLHF)/bin/python -m pytest tests/real_openrlhf
+
+rehearsal: setup $(OPENRLHF)/.installed ## PROFILE (one-gpu, paper, released): its whole DAG with small models, without a GPU
+	@OMP_WAIT_POLICY=PASSIVE $(PY) bench/rehearsal.py $(PROFILE)
 
 # All of it is compiled here once: each training is ten processes that import much of it.
 $(OPENRLHF)/.installed: tests/real_openrlhf/requirements.lock pyproject.toml | $(UV)

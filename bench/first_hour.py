@@ -48,11 +48,12 @@ CHECKS = dict.fromkeys(("answerable_from_crop", "one_clear_answer", "same_in_bot
 ADDRESS, REMOTE = "http://127.0.0.1:8000/v1", "/mnt/labs/r2i"  # as the page has them
 
 
-def paste_sticker(picture: Image.Image, number: int) -> tuple[Image.Image, str, list[int]]:
+def paste_sticker(picture: Image.Image, number: int, share: float = SIDE) -> tuple[Image.Image, str, list[int]]:
     """The picture with a sticker on it, its color, and its box in pixels, xyxy."""
     wide, high = picture.size
-    side, name = round(SIDE * wide), list(COLORS)[number % len(COLORS)]
-    left, top = round(wide * (0.15 + 0.06 * number % 0.7)), round(high * (0.7 - 0.05 * number % 0.6))
+    side, name = round(share * wide), list(COLORS)[number % len(COLORS)]
+    left = round(wide * min(0.95 - share, 0.15 + 0.06 * number % 0.7))
+    top = round(high * (0.7 - 0.05 * number % 0.6))
     box = [left, top, left + side, top + side]
     picture.paste((0, 0, 0), (left - 3, top - 3, left + side + 3, top + side + 3))
     picture.paste(COLORS[name], (left, top, left + side, top + side))
@@ -79,6 +80,9 @@ def make_pools(folder: Path) -> None:
 class Reader:
     """Reads the sticker in a picture where it fills enough of it, and guesses elsewhere."""
 
+    refused: tuple[str, ...] = REFUSED
+    seen = SEEN
+
     def __init__(self) -> None:
         self.requests, self.wasted = 0, Counter[str]()
         self.lock = threading.Lock()
@@ -87,7 +91,7 @@ class Reader:
         with self.lock:
             self.requests += 1
             number = self.requests
-            refused = next((name for name in REFUSED if name in body), None)
+            refused = next((name for name in self.refused if name in body), None)
             if refused:
                 self.wasted[refused] += 1
                 return error(400, f"Unsupported parameter: {refused}")
@@ -98,7 +102,7 @@ class Reader:
     def say(self, prompt: str, picture: Image.Image, number: int) -> str:
         color, box = find_sticker(picture)
         (left, top, right, bottom), (wide, high) = box, picture.size
-        seen = (right - left) * (bottom - top) >= SEEN * wide * high
+        seen = (right - left) * (bottom - top) >= self.seen * wide * high
         if "List the distinct objects" in prompt:
             found = [{"bbox_2d": scaled(box, picture.size), "label": "the square sticker"}] if color else []
             others = [{"bbox_2d": [20 + 90 * i, 20, 90 + 90 * i, 90], "label": f"thing {i}"} for i in range(3)]

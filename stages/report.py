@@ -6,7 +6,7 @@ from r2i.core import paths
 from r2i.core.params import load_params
 from r2i.core.stage import run_stage
 
-PARAMS = ("seed", "profile", "runs", "models", "report", "train")
+PARAMS = ("seed", "profile", "rehearsal", "runs", "models", "report", "train")
 
 
 def main(params: Path = Path("params.yaml")) -> None:
@@ -18,7 +18,7 @@ def main(params: Path = Path("params.yaml")) -> None:
     profile = run.chosen
     base = profile.train.base if profile.has("train") else ""
     story = gather(run.seed, profile.report.gallery, run.model_names, base)
-    write_report(paths.REPORT, story, run.profile)
+    write_report(paths.REPORT, story, run.profile, profile.rehearsal)
 
 
 if __name__ == "__main__":

@@ -782,6 +782,8 @@ class Profile(WithSections):
 
     optional: ClassVar[frozenset[str]] = frozenset({*CHAIN, "train", "benchmark", "evaluate"})
 
+    rehearsal: bool = False
+    """Small models stand in for the profile's: its report says so (bench/rehearsal.py)."""
     execution: Execution = Execution()
     endpoints: dict[EndpointName, Endpoint] = {}
     """Models that sections name (`teacher: large`) instead of writing them out."""

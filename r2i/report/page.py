@@ -24,15 +24,18 @@ TEMPLATES = Path(__file__).parent / "templates"
 BYTES = 6_000_000  # of the galleries' pictures: base64 makes 4 of 3, and the page shall have at most 15 MB
 
 
-def write_report(path: Path, story: Story, profile: str) -> None:
+def write_report(path: Path, story: Story, profile: str, rehearsal: bool = False) -> None:
     """Render `story` to `path`, whole or not at all. Raises DiskError."""
-    html = render_page(story, profile)
+    html = render_page(story, profile, rehearsal)
     with new_file(path) as part:
         part.write_text(html, encoding="utf-8", newline="\n")
 
 
-def render_page(story: Story, profile: str) -> str:
-    """The page's text: a pure function of `story`. Everything that came from a model is made plain and escaped."""
+def render_page(story: Story, profile: str, rehearsal: bool = False) -> str:
+    """The page's text: a pure function of `story`. Everything that came from a model is made plain and escaped.
+
+    `rehearsal`: small models stood in for the profile's, which the page says first.
+    """
     env = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, finalize=shown,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
@@ -47,8 +50,8 @@ def render_page(story: Story, profile: str) -> str:
     css = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
     parts = {**_result(story), **_making(story), **_rows(story)}
     return env.get_template("report.html.j2").render(
-        css=css, profile=profile, scores=story.scores, headline=headline(story), way=way(story.funnel),
-        sections=sections(story, parts), **parts,
+        css=css, profile=profile, rehearsal=rehearsal, scores=story.scores, headline=headline(story),
+        way=way(story.funnel), sections=sections(story, parts), **parts,
     )  # fmt: skip
 
 

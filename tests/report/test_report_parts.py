@@ -205,6 +205,12 @@ def test_all_sections_are_there_when_all_was_measured(whole: Path) -> None:
     assert levels[0] == 1 and levels.count(1) == 1 and max(np.diff(levels)) <= 1
 
 
+def test_a_rehearsal_says_so_before_all_else(whole: Path) -> None:
+    story = gather(0, 2, NAMES)
+    shown = render_page(story, "smoke", rehearsal=True)
+    assert shown.index("Rehearsal") < shown.index("<h1>") and "Rehearsal" not in render_page(story, "smoke")
+
+
 def test_shards_and_the_order_of_rows_leave_the_page_as_it_is(whole: Path) -> None:
     before = render_page(gather(0, 3, NAMES), "smoke")
     for listed in (*TABLES, predictions_of("base"), predictions_of("distilled")):

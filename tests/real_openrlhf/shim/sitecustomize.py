@@ -7,6 +7,7 @@ its module has run.
 
 import importlib.abc
 import importlib.machinery
+import json
 import os
 import sys
 from pathlib import Path
@@ -93,6 +94,13 @@ def vllm_distributed_device_communicators_pynccl(module):
     module.PyNcclCommunicator = OverStore
 
 
+def r2i_train_openrlhf_launch(module):
+    """This machine has as many GPUs as Ray is told; a cluster says its own."""
+    there = module.gpus_there
+    told = json.loads(os.environ["RAY_OVERRIDE_RESOURCES"])["GPU"]
+    module.gpus_there = lambda address: told if address is None else there(address)
+
+
 def vllm_platforms_interface(module):
     """Its CPU worker takes `sleep` and `wake_up` and ignores them; only the configuration is refused."""
     module.Platform.is_sleep_mode_available = lambda self: True
@@ -146,6 +154,7 @@ def free_port():
 PATCHES = {
     "ray._private.parameter": ray__private_parameter,
     "ray._private.services": ray__private_services,
+    "r2i.train.openrlhf.launch": r2i_train_openrlhf_launch,
     "torch": torch_,
     "torch.distributed.device_mesh": torch_distributed_device_mesh,
     "torch.multiprocessing.reductions": torch_multiprocessing_reductions,
