@@ -105,8 +105,9 @@ def make_images(folder: Path, count: int) -> None:
 def settings(folder: Path, **changes: Any) -> Crop:
     """Of the small model; what it finds with random weights would pass no real threshold."""
     model = json.loads((folder / "model.json").read_text())
-    rules = {"points_per_side": POINTS, "min_score": 0.0, "min_side": 16, "per_image": 3, "max_area_share": 1.0}
-    return Crop.model_validate({"method": "sam2"} | model | rules | changes)
+    rules = {"method": "sam2", "min_score": 0.0, "min_side": 16, "per_image": 3, "max_area_share": 1.0}
+    grid = {} if "teacher" in changes else {"points_per_side": POINTS}
+    return Crop.model_validate(model | rules | grid | changes)
 
 
 def walls(executor: str, folder: Path) -> dict[str, Any]:
@@ -165,9 +166,9 @@ def passes(folder: Path) -> dict[str, float]:
     boxes = [Box(100 * n, 50 * n, 100 * n + 150, 50 * n + 200) for n in range(BOXES)]
     listing = Listing(tuple(Named(f"thing {n}", box) for n, box in enumerate(boxes)), (), "ok", "", {})
     found = {}
-    for method in ("sam2", "teacher+sam2"):
+    for method, asked in (("sam2", {}), ("teacher+sam2", {"teacher": {}})):
         calls = 0
-        cfg = settings(folder, method=method, teacher={})
+        cfg = settings(folder, method=method, **asked)
         finder = make_finder(cfg, Cut(), dict.fromkeys(pictures, listing))
         rows = [row for name, picture in pictures.items()
                 for row in find_regions_of(name, picture.load(), finder, cfg, Cut())]  # fmt: skip

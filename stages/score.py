@@ -29,7 +29,8 @@ def main(params: Path = Path("params.yaml")) -> None:
 
     Attention and contamination are null where their tables are missing: a benchmark may be scored without them.
     """
-    from r2i.core.contamination import contamination, has_train_rows
+    from r2i.core.contamination import contamination
+    from r2i.importing.digest import checked_folder
     from r2i.score.compare import compare
     from r2i.score.coverage import compare_coverage
     from r2i.score.replies import describe_replies
@@ -46,11 +47,12 @@ def main(params: Path = Path("params.yaml")) -> None:
     }
     scores = collect_scores(items, predictions, draws, run.seed)
     bits = run.chosen.benchmark.contamination_bits
+    rows = run.chosen.train.rows if run.chosen.has("train") else None
     found = {
         **compare(scores),
         **describe_replies(predictions),
         "coverage": compare_coverage(read_attention(run.model_names.leading), draws, run.seed),
-        "contamination": contamination(run, bits) if has_train_rows(run) else None,
+        "contamination": contamination(run, bits, checked_folder(rows) if rows else None),
         "seeds": {"run": run.seed, "bootstrap_draws": draws},
     }
     write_metrics(paths.metrics("evaluate"), found)

@@ -19,6 +19,9 @@ PARAMS = (
     "train.rows",
     "train.prompts",
     "train.threads",
+    "train.validation",
+    "train.choose",
+    "train.save_every",
     "train.{run}",
     "overlay.prompts",
 )
@@ -33,14 +36,13 @@ def main(
     if leave_out(settings, f"train@{run}"):
         return
     profile = settings.chosen
-    from r2i.importing.digest import checked_folder
+    from r2i.importing.digest import train_table
     from r2i.train.run import train_run
 
-    table = checked_folder(profile.train.rows) if profile.train.rows else paths.TRAIN
     out = paths.MODELS / OBJECTIVES[run].folder
     log = paths.TRAIN_LOGS / f"{run}.json"
     prompts = profile.train.prompts or profile.overlay.prompts
-    summary = train_run(run, profile.train, prompts, table, settings.seed, log, out)
+    summary = train_run(run, profile.train, prompts, train_table(profile.train.rows), settings.seed, log, out)
     write_metrics(paths.metrics(f"train-{run}"), summary)
 
 

@@ -11,12 +11,13 @@ from r2i.benchmark.views import image_size
 from r2i.core import paths
 from r2i.core.boxes import Box, area_share
 from r2i.core.choices import LETTERS
-from r2i.core.contamination import contamination, has_train_rows
+from r2i.core.contamination import contamination
 from r2i.core.metrics import count_statuses, histogram
 from r2i.core.params import Params
 from r2i.core.records import BENCHMARK, OK
 from r2i.core.tables import Row, iter_rows
 from r2i.core.text import careful_form, normalise
+from r2i.importing.digest import checked_folder
 
 COMMON = 10  # answers named
 _COLUMNS = (
@@ -32,8 +33,10 @@ def inspect_benchmark(folder: Path, run: Params | None = None) -> dict[str, Any]
     """
     found = describe_items(iter_rows(folder, BENCHMARK, "benchmark", _COLUMNS))
     overlap = None
-    if run and folder == paths.BENCHMARK and has_train_rows(run):
-        overlap = contamination(run, run.chosen.benchmark.contamination_bits)
+    if run and folder == paths.BENCHMARK:
+        rows = run.chosen.train.rows if run.chosen.has("train") else None
+        bits = run.chosen.benchmark.contamination_bits
+        overlap = contamination(run, bits, checked_folder(rows) if rows else None)
     return {**found, "unused_columns": _unused_columns(folder), "contamination": overlap}
 
 

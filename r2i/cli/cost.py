@@ -82,8 +82,10 @@ def _count_rows(profile: "Profile") -> int:
 
     if profile.train.rows is None:
         return 0
-    table = Path(profile.train.rows.path)
-    return sum(row["status"] == OK for row in read_table(table, TRAIN, "r2i rows import", columns=["status"]))
+    table = paths.here_or_main(Path(profile.train.rows.path))
+    if not table.is_dir():
+        raise R2IError(f"no train rows in {table}", "say how many there will be (--rows), or `r2i rows import` them")
+    return sum(row["status"] == OK for row in read_table(table, TRAIN, "overlay", columns=["status"]))
 
 
 def count_items(profile: "Profile", metrics: "Metrics") -> int:

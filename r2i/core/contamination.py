@@ -1,13 +1,17 @@
 """Benchmark images among the training images: a model may have learned what it is asked about.
 
 Three findings, the surest first: the same file (sha256), the same pixels (hash of what is decoded), nearly the same
-picture (perceptual hash). Only images of training rows count, not all that were sampled.
+picture (perceptual hash). Only images of training rows count, not all that were sampled. Of rows that came from
+elsewhere (train.rows) there are only the pictures that they show: whole, with a box, or a crop.
 """
 
 import hashlib
+import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from r2i.core import paths
+from r2i.core.errors import ImageError
 from r2i.core.images import jpeg_bytes, perceptual_hash, read_image, read_size
 from r2i.core.params import Params
 from r2i.core.photos import REFERENCE, Photos
@@ -49,32 +54,19 @@ class _Asked:
     found: str = ""
 
 
-def contamination(run: Params, bits: int) -> dict[str, Any]:
-    """`overlap` of the benchmark with the images of the rows that this run trains on: those of `train.rows`, which
-    bring their pictures, else those of the tables in `data/`.
+def contamination(run: Params, bits: int, table: Path | None = None) -> dict[str, Any] | None:
+    """`overlap` of the benchmark in `data/` with the images of the rows that were trained on.
 
-    `bits`: benchmark.contamination_bits of params.
+    `bits`: benchmark.contamination_bits of params. `table`: the one that train.rows names; None: the rows of this run's
+    `overlay`, and then the result is None where the profile has no `overlay`, or it has not got so far.
 
     Raises TableError where a table is missing, or an image that has to be compared can't be read.
     """
-    folder = _given_rows(run)
-    images, pictures = _of_given_rows(folder) if folder else _of_own_rows(run)
     items = iter_rows(paths.BENCHMARK, BENCHMARK, "benchmark", list(_ITEM))
-    return overlap(items, images, bits, pictures)
-
-
-def has_train_rows(run: Params) -> bool:
-    """Whether the rows that this run trains on are there."""
-    folder = _given_rows(run)
-    return folder.is_dir() if folder else run.chosen.has("overlay") and paths.IMAGES.is_dir() and paths.TRAIN.is_dir()
-
-
-def _given_rows(run: Params) -> Path | None:
-    rows = run.chosen.train.rows if run.chosen.has("train") else None
-    return paths.here_or_main(Path(rows.path)) if rows else None
-
-
-def _of_own_rows(run: Params) -> tuple[Iterable[Row], Pictures]:
+    if table:
+        return overlap(items, _shown(table), bits, lambda wanted: (one for one in _pictures(table) if one[0] in wanted))
+    if not (run.chosen.has("overlay") and paths.IMAGES.is_dir() and paths.TRAIN.is_dir()):
+        return None
     trained = {
         row["image_id"] for row in iter_rows(paths.TRAIN, TRAIN, "overlay", ["image_id", "status"]) if _is_ok(row)
     }
@@ -89,26 +81,35 @@ def _of_own_rows(run: Params) -> tuple[Iterable[Row], Pictures]:
     def pictures(wanted: set[str]) -> Iterable[tuple[str, bytes]]:
         return ((row["image_id"], photos.jpeg(row)) for row in images(references) if row["image_id"] in wanted)
 
-    return images(_SIZE), pictures
+    return overlap(items, images(_SIZE), bits, pictures)
 
 
-def _of_given_rows(folder: Path) -> tuple[Iterable[Row], Pictures]:
-    """Each image once, by what its first row shows: whole, or with a box drawn on it."""
+def _pictures(table: Path) -> Iterator[tuple[str, bytes]]:
+    """Each picture of a table of train rows once, by its image's id; further pictures of that image have a number."""
+    seen: dict[str, dict[bytes, int]] = defaultdict(dict)
+    for row in iter_rows(table, TRAIN, "overlay", ["image_id", "image", "status"]):
+        if _is_ok(row):
+            digest, known = hashlib.sha256(row["image"]).digest(), seen[row["image_id"]]
+            if digest not in known:
+                known[digest] = len(known)
+                yield row["image_id"] + (f"/{known[digest]}" if known[digest] else ""), row["image"]
 
-    def shown() -> Iterable[tuple[str, bytes]]:
-        seen: set[str] = set()
-        for row in iter_rows(folder, TRAIN, "import", ["image_id", "image", "status"]):
-            if _is_ok(row) and row["image_id"] not in seen:
-                seen.add(row["image_id"])
-                yield row["image_id"], row["image"]
 
-    def images() -> Iterable[Row]:
-        for image_id, data in shown():
-            image = read_image(data)
-            size = {"width": image.width, "height": image.height}
-            yield {"image_id": image_id, "phash": perceptual_hash(image), "status": OK, **size}
+def _shown(table: Path) -> Iterator[Row]:
+    """As rows of records.IMAGES, columns _SIZE; what can't be decoded can't be trained on either."""
+    pictures = _pictures(table)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # decoding leaves Python's lock
+        while chunk := list(islice(pictures, 64)):
+            yield from (row for row in threads.map(_look_at, chunk) if row)
 
-    return images(), lambda wanted: (one for one in shown() if one[0] in wanted)
+
+def _look_at(picture: tuple[str, bytes]) -> Row | None:
+    try:
+        image = read_image(picture[1])
+    except ImageError:
+        return None
+    size = {"width": image.width, "height": image.height}
+    return {"image_id": picture[0], "phash": perceptual_hash(image), **size, "status": OK}
 
 
 def overlap(
@@ -133,7 +134,7 @@ def overlap(
     for image_id, one in asked.items():
         one.found = "same_bytes" if image_id in known else "near" if one.nearest <= bits else ""
     _find_same_pixels(asked, pictures)
-    return _report(asked, len(seen.ids), bits)
+    return _report(asked, len({name.partition("/")[0] for name in seen.ids}), bits)
 
 
 def _is_ok(row: Mapping[str, Any]) -> bool:

@@ -30,6 +30,7 @@ KEYS = {
     "masked": "share of rollouts that could not be graded",
     "samples": "engine openrlhf: rollouts that were trained on",
     "vllm_kl": "engine openrlhf, where its flags ask for it: vLLM's log-probabilities less the trainer's, mean",
+    "val_accuracy": "share of right greedy answers to held-out train rows",
     "token_accuracy": "SFT: share of the reply's tokens that are most likely",
     "seconds_rollout": "engine openrlhf",
     "seconds_train": "engine openrlhf",

@@ -529,6 +529,14 @@ class Sft(Section):
     """Optimizer steps."""
     batch: Count
     """Rows of one optimizer step."""
+    micro: Count | None = None
+    """Rows of one forward and backward pass; gradients add up over the batch. null: the whole batch."""
+
+    @model_validator(mode="after")
+    def _whole_passes(self) -> Self:
+        if self.micro and self.batch % self.micro:
+            raise ValueError(f"batch {self.batch} is no multiple of micro {self.micro}")
+        return self
 
 
 class Cluster(Section):
@@ -603,6 +611,12 @@ class Train(WithSections):
     sft: Sft = MISSING
     threads: Count = 2
     """CPU threads of engine trl. The result depends on it: sums are split over threads."""
+    gradient_checkpointing: bool | None = None
+    """Engine trl: recompute activations in the backward pass: less memory, more time. null: on a GPU."""
+    validation: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Engine trl: share of the images whose rows are held out. Accuracy on them is measured at every checkpoint."""
+    choose: Literal["last", "best"] = "last"
+    """Engine trl: the model that is saved: of the last step, or of the checkpoint with the best validation."""
     save_every: Count = 25
     """Rollout batches (SFT: steps) between two checkpoints, from which a killed run resumes."""
     keep: Annotated[int, Field(ge=2)] = 2
@@ -611,6 +625,14 @@ class Train(WithSections):
     """Largest difference of an accuracy between two runs of engine openrlhf on the same rows, for `make twins`: GPU
     kernels and the order of rollouts are not deterministic."""
     cluster: Cluster = Cluster()
+
+    @model_validator(mode="after")
+    def _validated(self) -> Self:
+        if self.choose == "best" and not self.validation:
+            raise ValueError("choose: best needs rows to choose by: set validation, e.g. 0.05")
+        if self.validation and self.engine == "openrlhf":
+            raise ValueError("validation is of engine trl; engine openrlhf trains on all rows")
+        return self
 
 
 BenchmarkKind = Literal[

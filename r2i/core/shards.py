@@ -9,6 +9,7 @@ rest: kept shards are a saving and no part of a result, and may be deleted at an
 may pass is made anew.
 """
 
+import ctypes
 import hashlib
 import json
 import os
@@ -191,6 +192,7 @@ def work_on(
 
     def keep(shard: Shard, made: MadeShard) -> None:
         kept.add(keys[shard.name], made, work.output)
+        return_memory()
 
     work.run((shard for shard, key in due if kept.find(key) is None), keep)
 
@@ -315,6 +317,12 @@ def remove_unused(root: Path) -> None:
             for path in files:
                 path.unlink(missing_ok=True)
             taken -= size
+
+
+def return_memory() -> None:
+    """Give the system back what a shard's threads have freed: glibc keeps it, in a heap for each thread."""
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def forget_shards() -> None:

@@ -1,6 +1,6 @@
 """One thing that was looked at: `ok`, `note` (the run goes on, but see to it), or `not ok` (it would stop the run)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,3 +33,11 @@ def passed(what: str, refuse: Callable[[], object], found: str) -> Check:
         return Check(what, "ok", found)
 
     return tried(what, look)
+
+
+def collected(what: str, checks: Iterable[Check]) -> Iterator[Check]:
+    """These checks; an R2IError among them is the last one."""
+    try:
+        yield from checks
+    except R2IError as error:
+        yield Check(what, "not ok", error.cause, error.remedy)

@@ -1,6 +1,7 @@
 """The files that a profile reads: pools and benchmarks, and their versions."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,11 +81,13 @@ class _Size:
             if place.lower().endswith(suffixes):
                 if count == COUNTED:
                     return cls(count, total, False)
-                count, total = count + 1, total + Path(place).stat().st_size
+                count += 1
+                with suppress(OSError):  # a broken link is a row with its reason in `sample`
+                    total += Path(place).stat().st_size
         return cls(count, total, True)
 
     def __str__(self) -> str:
-        return f"{self.files:,} files, {self.bytes / 1e9:.1f} GB" if self.whole else f"over {self.files:,} files"
+        return f"{self.files:,} files, {self.bytes / 1e6:,.1f} MB" if self.whole else f"over {self.files:,} files"
 
 
 def _pinned(what: str, part: Pinned, size: _Size, files: bool, listing: Callable[[], Listing]) -> Check:

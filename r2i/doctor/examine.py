@@ -1,7 +1,7 @@
 """All checks of a profile, in one list."""
 
 from r2i.core.params import Params
-from r2i.doctor.check import Check
+from r2i.doctor.check import Check, collected
 from r2i.doctor.data import check_benchmarks, check_pools
 from r2i.doctor.machine import (
     check_commands,
@@ -17,10 +17,8 @@ from r2i.doctor.stages import stages_to_run
 from r2i.tools.cost import Scale, planned, read_funnel, read_metrics
 from r2i.train.openrlhf.cost import ROWS_PER_IMAGE
 
-TIMEOUT_S = 15.0  # of one call of a server
 
-
-def examine(params: Params, stages: set[str], files: bool = False, timeout_s: float = TIMEOUT_S) -> list[Check]:
+def examine(params: Params, stages: set[str], files: bool, timeout_s: float) -> list[Check]:
     """All that these stages of the chosen profile need. `files`: read the files of pinned pools and benchmarks."""
     profile = params.chosen
     uses = [use for use in planned(params, Scale(1, 1, 1)) if use.stage in stages]
@@ -38,7 +36,7 @@ def examine(params: Params, stages: set[str], files: bool = False, timeout_s: fl
         found, rows = check_rows(params, own)
         checks += found
     if "train@dapo" in trained and profile.train.engine == "openrlhf":
-        checks += check_training(profile.train, rows)
+        checks += collected("train", check_training(profile.train, rows))
     images = profile.sample.images if profile.has("sample") else 0
     made = images * read_funnel(read_metrics(params), ROWS_PER_IMAGE).rows_per_image
     return [*checks, check_disk(params, made)]

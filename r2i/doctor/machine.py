@@ -11,6 +11,7 @@ from r2i.core.disk import free_mib
 from r2i.core.params import Crop, Params, Train
 from r2i.crop.segmenter import find_files
 from r2i.doctor.check import Check, passed, tried
+from r2i.doctor.stages import is_hub_id
 from r2i.tools.cost import Use
 from r2i.train.openrlhf.attention import choose_attention
 from r2i.train.openrlhf.checkpoints import refuse_small_disk
@@ -63,10 +64,10 @@ def check_gpu(params: Params, uses: Iterable[Use], stages: set[str]) -> Iterator
     if "crop" in stages and profile.has("crop") and profile.crop.runs_sam2:
         users.append("crop (SAM 2)")
     for use in uses:
-        is_large = use.endpoint.kind == "vllm" or (use.endpoint.kind == "local" and _is_hub_id(use.endpoint.model))
+        is_large = use.endpoint.kind == "vllm" or (use.endpoint.kind == "local" and is_hub_id(use.endpoint.model))
         if is_large and use.stage not in users:
             users.append(use.stage)
-    if profile.has("train") and _is_hub_id(profile.train.base):
+    if profile.has("train") and is_hub_id(profile.train.base):
         users += [f"train@{run}" for run in profile.runs() if run == "sft" or profile.train.engine == "trl"]
     if not users:
         return
@@ -130,17 +131,12 @@ def _segmenter(crop: Crop) -> Check:
 
 def _model(model: str) -> Check:
     what, path = f"weights {model}", Path(model)
-    if not _is_hub_id(model):
+    if not is_hub_id(model):
         if (path / "config.json").is_file() and any(path.glob("*.safetensors")):
             return Check(what, "ok", "here")
         remedy = "`git checkout` or `dvc pull` it, run the stage that writes it, or give a hub id"
         return Check(what, "not ok", "no whole model is there", remedy)
     return _of_hub(what, model, ["config.json"])
-
-
-def _is_hub_id(model: str) -> bool:
-    path = Path(model)
-    return not (path.is_dir() or path.is_absolute() or len(path.parts) != 2 or path.parent.is_dir())
 
 
 def _of_hub(what: str, hub_id: str, files: list[str]) -> Check:

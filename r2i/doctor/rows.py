@@ -13,7 +13,7 @@ from r2i.core.params import Params, Train
 from r2i.core.records import OK, TRAIN
 from r2i.core.tables import Row, iter_rows, ok_rows, read_table
 from r2i.doctor.check import Check
-from r2i.importing.digest import checked_folder
+from r2i.importing.digest import train_table
 from r2i.train.openrlhf.run import COLUMNS
 from r2i.train.tokens import Tokens, conversation, token_counter
 
@@ -29,7 +29,7 @@ def check_rows(params: Params, own: bool) -> tuple[list[Check], int | None]:
     try:
         if train.rows is None and not (own and paths.TRAIN.is_dir()):
             return [], None
-        table = checked_folder(train.rows) if train.rows else paths.TRAIN
+        table = train_table(train.rows)
         rows = ok_rows(read_table(table, TRAIN, "overlay", columns=COLUMNS), table, "overlay")
         if not train.has("dapo"):
             return [Check(what, "ok", f"{len(rows):,} rows")], len(rows)

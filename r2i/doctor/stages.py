@@ -1,18 +1,17 @@
 """Which stages a profile has, which of them are still to be run, and whether these need anything but this machine."""
 
-from r2i.core.params import Params
+from pathlib import Path
+
+from r2i.core.params import CHAIN, Params
 from r2i.tools.cost import Scale, planned, run_of
 
 
 def stages_of(params: Params) -> set[str]:
     """Stages that the chosen profile has, as DVC names them."""
     profile = params.chosen
-    plain = {
-        name for name in ("sample", "crop", "question", "answer", "vote", "overlay", "benchmark") if profile.has(name)
-    }
-    return (
-        plain | {f"train@{run}" for run in params.model_names.runs} | {f"evaluate@{name}" for name in params.evaluated}
-    )
+    stages = {name for name in (*CHAIN, "benchmark") if profile.has(name)}
+    stages |= {f"train@{run}" for run in params.model_names.runs}
+    return stages | {f"evaluate@{name}" for name in params.evaluated}
 
 
 def stages_to_run(params: Params) -> set[str]:
@@ -25,8 +24,15 @@ def is_light(params: Params, stages: set[str]) -> bool:
     """Whether these stages need neither a server nor a GPU nor weights that may be missing."""
     profile = params.chosen
     uses = [use for use in planned(params, Scale(1, 1, 1)) if use.stage in stages]
+    trains = profile.has("train") and any(stage.startswith("train") for stage in stages)
     return (
-        all(use.endpoint.kind == "local" for use in uses)
+        all(use.endpoint.kind == "local" and not is_hub_id(use.endpoint.model) for use in uses)
         and not (profile.has("crop") and profile.crop.runs_sam2 and "crop" in stages)
-        and not (profile.has("train") and profile.train.engine == "openrlhf" and "train@dapo" in stages)
+        and not (trains and (profile.train.engine == "openrlhf" or is_hub_id(profile.train.base)))
     )
+
+
+def is_hub_id(model: str) -> bool:
+    """Whether a model's name is that of the hub: `models/x` is a path where `models` is a folder."""
+    path = Path(model)
+    return not (path.is_dir() or path.is_absolute() or len(path.parts) != 2 or path.parent.is_dir())

@@ -124,7 +124,7 @@ def differ(one: Reply, other: Reply) -> bool:
 
 
 class LoadedModel(NamedTuple):
-    """A Qwen3-VL in this process's memory: the Transformers model, and the processor of its text and images."""
+    """A Qwen-VL in this process's memory: the Transformers model, and the processor of its text and images."""
 
     model: Any
     processor: Any

@@ -107,13 +107,13 @@ def decode(
 
 def _prefill(model: Any, prompts: PromptBatch) -> tuple[torch.Tensor, Any]:
     """Logits (B, V) of the first token, and the cache of the prompts."""
+    deepstack = {"visual_pos_masks": prompts.visual, "deepstack_visual_embeds": prompts.deepstack}
     out = model.model.language_model(
         inputs_embeds=prompts.embeds,
         attention_mask=prompts.mask,
         position_ids=prompts.positions,
-        visual_pos_masks=prompts.visual if prompts.deepstack else None,
-        deepstack_visual_embeds=prompts.deepstack or None,
         use_cache=True,
+        **(deepstack if prompts.deepstack else {}),
     )
     return model.lm_head(out.last_hidden_state[:, -1]), out.past_key_values
 

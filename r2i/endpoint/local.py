@@ -1,4 +1,4 @@
-"""A Qwen3-VL in process. Replies depend on the requests, never on their order.
+"""A Qwen3-VL or Qwen2.5-VL in process. Replies depend on the requests, never on their order.
 
 An image that several requests show is encoded once; n samples of a request share one prefill.
 """
@@ -19,16 +19,17 @@ from r2i.endpoint.base import LoadedModel, Model, Picture, Reply, Request, canon
 from r2i.endpoint.decode import Generation, PromptBatch, TokenRules, decode
 from r2i.endpoint.vision import attend_in_one_call
 
-FAMILY = ("qwen3_vl", "qwen3_vl_moe")
+FAMILIES = ("qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
 CACHE_BYTES = 256 * 2**20  # of image features
-MAX_ASPECT = 200  # longest side / shortest side that Qwen3-VL's image processor takes
+MAX_ASPECT = 200  # longest side / shortest side that Qwen's image processor takes
 
 
-def load_local(folder: str | Path) -> LoadedModel:
-    """The model (on the GPU where there is one, else float32 on the CPU, in eval mode) and processor (pads left).
+def load_local(folder: str | Path, full_precision: bool = False) -> LoadedModel:
+    """The model (on the GPU where there is one, else on the CPU, in eval mode) and processor (pads left).
 
-    `folder` may also be a hub id. Raises EndpointError when it is neither, when a file is missing
-    or broken, when weights are missing, or when it is no Qwen3-VL.
+    The model is in float32 on the CPU and with `full_precision`, else as it was saved. `folder` may also be a hub id.
+    Raises EndpointError when it is neither, when a file is missing or broken, when weights are missing, or when it is
+    of none of FAMILIES.
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -40,7 +41,7 @@ def load_local(folder: str | Path) -> LoadedModel:
     try:
         processor = AutoProcessor.from_pretrained(str(folder))
         loaded: Any = AutoModelForImageTextToText.from_pretrained(
-            str(folder), dtype="auto" if device == "cuda" else torch.float32, output_loading_info=True
+            str(folder), dtype=torch.float32 if full_precision or device == "cpu" else "auto", output_loading_info=True
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().split("\n")[0][:200]
@@ -52,9 +53,9 @@ def load_local(folder: str | Path) -> LoadedModel:
     if info["missing_keys"]:  # Transformers would go on with random numbers in their place
         lost = sorted(info["missing_keys"])
         raise EndpointError(f"{folder} lacks {len(lost)} weights, e.g. {lost[0]}", "fetch or train it again")
-    if model.config.model_type not in FAMILY:
+    if model.config.model_type not in FAMILIES:
         raise EndpointError(
-            f"{folder} is a {model.config.model_type}, not a Qwen3-VL",
+            f"{folder} is a {model.config.model_type}, no Qwen3-VL or Qwen2.5-VL",
             "serve it by an OpenAI-compatible server and use `kind: openai`",
         )
     if processor.tokenizer.convert_tokens_to_ids(processor.image_token) != model.config.image_token_id:
@@ -75,7 +76,7 @@ def _require_folder(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """An image of T tokens: its grid (3,), and the features (T, D) of the input and of each deepstack layer."""
+    """An image of T tokens: its grid (3,), and the features (T, D) of the input and of each deepstack layer (Qwen3)."""
 
     grid: torch.Tensor
     layers: tuple[torch.Tensor, ...]
@@ -124,7 +125,8 @@ class ImageEncoder:
         pixels = inputs["pixel_values"].to(self.model.dtype)
         out = self.model.model.get_image_features(pixels, grids, return_dict=True)
         sizes = [len(tokens) for tokens in out.pooler_output]
-        layers = [out.pooler_output, *(layer.split(sizes) for layer in out.deepstack_features)]
+        deepstack = getattr(out, "deepstack_features", None) or ()
+        layers = [out.pooler_output, *(layer.split(sizes) for layer in deepstack)]
         features = zip(grids, *layers, strict=True)
         return [EncodedImage(grid, tuple(part.clone() for part in parts)) for grid, *parts in features]
 

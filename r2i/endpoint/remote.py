@@ -299,7 +299,7 @@ class RemoteModel(ServedModel):
                 base_url = self.params.base_url
                 if self.server:
                     base_url = await asyncio.to_thread(self.server.start)
-                if not base_url:
+                if base_url is None:
                     raise EndpointError(
                         f"the address of the server {self.params.name!r} is not known here",
                         f"export {variable(self.params.name or '')}=http://host:8000/v1, or write it into servers.yaml",

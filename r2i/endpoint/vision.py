@@ -1,4 +1,4 @@
-"""The vision tower of a Qwen3-VL with less work for the same result.
+"""The vision tower of a Qwen-VL with less work for the same result.
 
 Without flash attention Transformers loops over the images of a batch; where all images have the same number of
 patches (always, in mini) one batched call does. And a group of rollouts shows the same image several times: it is
@@ -47,7 +47,7 @@ def _forward(
 
 
 def encode_repeats_once(model: torch.nn.Module) -> torch.nn.Module:
-    """Make a Qwen3-VL `model` encode images that occur several times in a batch once, in place; the model."""
+    """Make a Qwen-VL `model` encode images that occur several times in a batch once, in place; the model."""
     core: Any = model.model
     encode = core.get_image_features
 
@@ -59,9 +59,10 @@ def encode_repeats_once(model: torch.nn.Module) -> torch.nn.Module:
         pixels = pixel_values.view(images, -1, pixel_values.shape[-1])[first].flatten(0, 1)
         out = encode(pixels, image_grid_thw[first], **kwargs)
         out.pooler_output = tuple(out.pooler_output[i] for i in where.tolist())
-        out.deepstack_features = [
-            layer.view(len(first), -1, layer.shape[-1])[where].flatten(0, 1) for layer in out.deepstack_features
-        ]
+        if layers := getattr(out, "deepstack_features", None):
+            out.deepstack_features = [
+                layer.view(len(first), -1, layer.shape[-1])[where].flatten(0, 1) for layer in layers
+            ]
         return out
 
     core.get_image_features = get_image_features

@@ -33,6 +33,12 @@ def table_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def train_table(rows: Rows | None) -> Path:
+    """The table that is trained on: the one that train.rows names, else that of `overlay`. Raises TableError as
+    `checked_folder` does."""
+    return checked_folder(rows) if rows else paths.TRAIN
+
+
 def checked_folder(rows: Rows) -> Path:
     """Where the table lies, relative to the main workspace if not to this one. Raises TableError where it is gone, or
     its digest is not the one in params, or it is no table of r2i.core.records.TRAIN."""

@@ -287,17 +287,23 @@ def run_of(params: Params) -> Run | None:
 
 
 def read_metrics(params: Params) -> dict[str, dict[str, Any]]:
-    """The metrics of stages that call models or count what goes through, as runs of the chosen profile left them.
-
-    A run of it with other params is a sample too; one of another profile is none.
-    """
+    """The metrics of stages that call models or count what goes through, as the last run of the chosen profile left
+    them. One of more or fewer images is a sample too; one with other params, or of another profile, is none."""
     run = run_of(params)
-    foreign = run.foreign if run else []
+    if run and params.chosen.has("sample"):
+        then = (run.lock.params("sample").get("sample") or {}).get("images")
+        run = run_of(_with_images(params, then)) if isinstance(then, int) else run
     found = {}
     for name in (*CHAIN, "benchmark", *(f"evaluate-{model}" for model in params.evaluated)):
         path = paths.metrics(name)
-        if path.is_file() and not (run and run.writers.get(path.as_posix()) in foreign):
+        if path.is_file() and (run is None or run.owns(path)):
             values = json.loads(path.read_text(encoding="utf-8"))
             if not values.get("left_out"):
                 found[name] = values
     return found
+
+
+def _with_images(params: Params, images: int) -> Params:
+    sample = params.chosen.sample.model_copy(update={"images": images})
+    chosen = params.chosen.model_copy(update={"sample": sample})
+    return params.model_copy(update={"profiles": {**params.profiles, params.profile: chosen}})

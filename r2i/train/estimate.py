@@ -9,6 +9,8 @@ from r2i.train.openrlhf.checks import violations
 from r2i.train.openrlhf.memory import GIB, Memory, Part, estimate_memory, kv_room
 from r2i.train.openrlhf.model import ModelFacts, read_model_facts
 
+STATE_BYTES = 16  # of a parameter in process: float32 weight, gradient and Adam's two moments
+
 
 def estimate_training(
     train: Train, images: int, rows: int | None = None, runs: Collection[str] = ("dapo",)
@@ -51,6 +53,12 @@ def _of_control(train: Train, model: ModelFacts) -> Iterator[str]:
     yield (
         f"train@sft: about {cost.estimate_control_hours(train, model):,.1f} GPU-hours of an H100: {train.sft.steps:,} "
         f"steps of {train.sft.batch} rows, in process on one GPU"
+    )
+    needed, limit = STATE_BYTES * model.parameters / GIB, train.cluster.gpu_memory_gib
+    verdict = "fits" if needed < limit else "does NOT fit: take `sft` out of `runs`"
+    yield (
+        f"  GPU memory: {needed:.0f} of {limit:.0f} GiB for weights, gradients and Adam in float32, before "
+        f"activations; {verdict}"
     )
 
 

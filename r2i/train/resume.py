@@ -35,11 +35,12 @@ def workspace(fingerprint: str) -> Path:
 
 def run_fingerprint(objective: str, module: str, train: Train, style: str, rows: Iterable[Row], seed: int) -> str:
     """32 hex digits that change with anything that may change the trained model: rows with their images, base, params,
-    seed, libraries, code. Not with `save_every`, `keep` or the cluster.
+    seed, libraries, code. Not with `keep` or the cluster, and with `save_every` only where checkpoints are validated.
 
     `module`: name of the trainer's; the code is that module and all that it imports.
     """
-    params = train.model_dump(mode="json", include={"engine", "base", "threads", objective})
+    validated = {"validation", "choose", "save_every"} if train.validation else set()
+    params = train.model_dump(mode="json", include={"engine", "base", "threads", objective, *validated})
     code = code_digests(module)
     found = hashlib.sha256(json.dumps([objective, params, style, seed, code, library_versions(LIBRARIES)]).encode())
     for path in sorted(Path(train.base).glob("*")) if Path(train.base).is_dir() else []:

@@ -5,13 +5,30 @@ TRL's own path repeats every prompt and its image `group_size` times. This one u
 and videos are never sampled.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import torch
 
 from r2i.core.ids import seed_of
 from r2i.core.images import sha256
 from r2i.core.params import Dapo, Sampling
 from r2i.endpoint.base import Request
 from r2i.endpoint.local import EncodedRequest, LocalModel
+
+
+@contextmanager
+def answering(model: Any) -> Iterator[None]:
+    """`model`, which is being trained, answers meanwhile: in eval mode (layers that recompute activations keep no cache
+    else), on a GPU in bf16, as it trains there."""
+    trains, device = model.training, model.device.type
+    model.eval()
+    try:
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            yield
+    finally:
+        model.train(trains)
 
 
 class GroupSampler:
@@ -27,13 +44,14 @@ class GroupSampler:
         """`prompts`: conversations of one image each, every one `group_size` times in a row."""
         group = self.dapo.group_size
         asked = [_read(prompt) for prompt in prompts[::group]]
-        images = self.policy.encoder.encode([picture for _, picture in asked])
         step = trainer.state.global_step
-        requests = [
-            EncodedRequest(Request(text, (), self.sampling, self._seed(step, text, picture), group), [image])
-            for (text, picture), image in zip(asked, images, strict=True)
-        ]
-        generations = self.policy.sample(requests)
+        with answering(self.policy.model):
+            images = self.policy.encoder.encode([picture for _, picture in asked])
+            requests = [
+                EncodedRequest(Request(text, (), self.sampling, self._seed(step, text, picture), group), [image])
+                for (text, picture), image in zip(asked, images, strict=True)
+            ]
+            generations = self.policy.sample(requests)
         texts = [self.policy.render_prompt(request) for request in requests]
         ids = self.policy.processor.tokenizer(texts)["input_ids"]
         self.policy.texts.clear()

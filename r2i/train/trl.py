@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback
+from transformers import AutoConfig, TrainerCallback
 
 from r2i.core.curve import CurveSink, Line, combine_sinks, progress_printer, write_curve
 from r2i.core.disk import new_folder
@@ -19,6 +19,7 @@ from r2i.endpoint.local import load_local
 from r2i.train.fit import fitting_rows, pixels_within
 from r2i.train.live import live_run
 from r2i.train.resume import run_fingerprint, workspace
+from r2i.train.validate import split_rows
 from r2i.train.watch import Watcher, warnings
 
 
@@ -26,11 +27,12 @@ from r2i.train.watch import Watcher, warnings
 class TrlRun:
     """What a trainer needs beside the model, its processor and the rows.
 
-    `style`: of the prompts. `log`: the file of the curve; `sink` takes each line while training. `checkpoints`: the
-    folder to save them to, and to resume from where it holds one.
+    `held`: rows that are held out for validation. `style`: of the prompts. `log`: the file of the curve; `sink` takes
+    each line while training. `checkpoints`: the folder to save them to, and to resume from where it holds one.
     """
 
     train: Train
+    held: list[Row]
     style: str
     seed: int
     log: Path
@@ -45,11 +47,15 @@ Trainer = Callable[[Any, Any, list[Row], TrlRun], dict[str, Any]]
 def train_trl(
     objective: str, trainer: Trainer, train: Train, style: str, table: Path, seed: int, log: Path, out: Path
 ) -> dict[str, Any]:
-    """See r2i.train.run.train_run. `trainer`: of the objective."""
+    """See r2i.train.run.train_run. `trainer`: of the objective.
+
+    Weights are trained in float32, on a GPU with products in bf16: a step of AdamW at 1e-6 is less than half of the
+    distance between neighbouring bf16 numbers and would be lost. They are saved as the base stores its own.
+    """
     rows = ok_rows(read_table(table, TRAIN, "overlay"), table, "overlay")
     torch.set_num_threads(train.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    model, processor = load_local(train.base)
+    model, processor = load_local(train.base, full_precision=True)
     fingerprint = run_fingerprint(objective, trainer.__module__, train, style, rows, seed)
     checkpoints = workspace(fingerprint)
     with live_run(f"train@{objective}", train.model_dump(mode="json"), fingerprint) as live:
@@ -57,29 +63,33 @@ def train_trl(
         sink = combine_sinks(progress_printer(f"train {objective}"), live, watcher)
         with pixels_within(processor, train.dapo):
             rows, left_out = fitting_rows(rows, processor, train.dapo)
-            summary = trainer(model, processor, rows, TrlRun(train, style, seed, log, checkpoints, sink))
-        save_model(model, processor, out)
+            rows, held = split_rows(rows, train.validation, seed, train.dapo.rollout_prompts)
+            summary = trainer(model, processor, rows, TrlRun(train, held, style, seed, log, checkpoints, sink))
+        save_model(in_dtype(model, stored_dtype(train.base)), processor, out)
         live.tag_curve(log)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return {**summary, **left_out, "warnings": [str(w) for w in warnings(watcher.lines, train.dapo.watch)]}
 
 
-def trl_defaults(seed: int, save_steps: int, keep: int) -> dict[str, Any]:
-    """Of both trainers: constant learning rate, clipped gradients, no reporters; float32 on a CPU.
+def trl_defaults(train: Train, seed: int, save_steps: int) -> dict[str, Any]:
+    """Of both trainers: constant learning rate, clipped gradients, no reporters; float32 weights, on a GPU with
+    products in bf16.
 
-    A checkpoint every `save_steps` optimizer steps, the newest `keep` of which stay.
+    A checkpoint every `save_steps` optimizer steps, the newest `train.keep` of which stay.
     """
+    gpu = torch.cuda.is_available()
     return {
         "lr_scheduler_type": "constant",
         "max_grad_norm": 1.0,
         "seed": seed,
         "data_seed": seed,
-        "use_cpu": not torch.cuda.is_available(),
-        "bf16": torch.cuda.is_available(),
-        "gradient_checkpointing": False,
+        "use_cpu": not gpu,
+        "bf16": gpu,
+        "gradient_checkpointing": gpu if train.gradient_checkpointing is None else train.gradient_checkpointing,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False},
         "save_strategy": "steps",
         "save_steps": save_steps,
-        "save_total_limit": keep,
+        "save_total_limit": train.keep,
         "report_to": [],
         "logging_steps": 1,
         "disable_tqdm": True,
@@ -107,12 +117,26 @@ class CurveLog(TrainerCallback):
 
     def _line(self, step: int, logs: Mapping[str, float]) -> Line | None:
         line = {ours: round(float(logs[theirs]), 6) for theirs, ours in self.keys.items() if theirs in logs}
-        if "train_runtime" in logs or not line:  # the closing summary holds times
+        if "train_runtime" in logs or not line or not step:  # the closing summary holds times; step 0 is the base
             return None
         return {"step": step, **line}
 
     def write(self) -> None:
         write_curve(self.path, self.lines)
+
+
+def stored_dtype(base: str) -> torch.dtype:
+    """What the weights of the base are stored in, as its config says; float32 where it says nothing."""
+    config = AutoConfig.from_pretrained(base)
+    found = config.dtype or config.get_text_config().dtype or torch.float32
+    return getattr(torch, found) if isinstance(found, str) else found
+
+
+def in_dtype(model: Any, dtype: torch.dtype) -> Any:
+    """`model` with weights of `dtype`, which all parts of its config say, too."""
+    for part in model.config.sub_configs:
+        getattr(model.config, part).dtype = dtype
+    return model.to(dtype)
 
 
 def save_model(model: Any, processor: Any, out: Path) -> None:

@@ -18,7 +18,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from r2i.core.curve import last_mean
 from r2i.core.ids import seed_of
-from r2i.core.params import Dapo
+from r2i.core.params import Dapo, Train
 from r2i.core.tables import Row
 from r2i.endpoint.vision import encode_repeats_once
 from r2i.train.resume import MarkComplete, last_checkpoint
@@ -26,6 +26,7 @@ from r2i.train.reward import RewardFunctions, is_informative
 from r2i.train.rollout import GroupSampler
 from r2i.train.rows import in_training_order, rl_dataset
 from r2i.train.trl import CurveLog, TrlRun, trl_defaults
+from r2i.train.validate import KEY, Validation, choose_model
 
 
 def trl_options(dapo: Dapo) -> dict[str, Any]:
@@ -66,13 +67,13 @@ def list_deviations(dapo: Dapo) -> dict[str, str]:
     }
 
 
-def trl_config(dapo: Dapo, seed: int, folder: Path, save_every: int = 25, keep: int = 2) -> GRPOConfig:
+def trl_config(train: Train, seed: int, folder: Path) -> GRPOConfig:
     """TRL's config. Checkpoints come at the end of a rollout batch: TRL can't resume within one."""
-    options = trl_options(dapo)
+    options = trl_options(train.dapo)
     return GRPOConfig(
         output_dir=str(folder),
         **options,
-        **trl_defaults(seed, save_every * options["steps_per_generation"], keep),
+        **trl_defaults(train, seed, train.save_every * options["steps_per_generation"]),
         remove_unused_columns=False,
         reward_weights=[1.0, 1.0, 0.0],  # format is logged, not trained on
     )
@@ -155,6 +156,7 @@ CURVE_KEYS = {
     "kept_groups": "kept_groups",
     "judged": "judged",
     "masked": "masked",
+    KEY: KEY,
 }
 """TRL's names and ours (r2i.core.curve.KEYS)."""
 
@@ -170,10 +172,10 @@ def train_dapo(model: Any, processor: Any, rows: list[Row], run: TrlRun) -> dict
         trainer = DapoTrainer(
             model=model,
             reward_funcs=rewards.functions(),
-            args=trl_config(dapo, seed_of(run.seed, "dapo"), run.checkpoints, train.save_every, train.keep),
+            args=trl_config(train, seed_of(run.seed, "dapo"), run.checkpoints),
             train_dataset=rl_dataset(in_training_order(rows, run.seed)),
             processing_class=processor,
-            callbacks=[curve, MarkComplete()],
+            callbacks=[Validation(run.held, processor, dapo.max_response, dapo.train_prompts), curve, MarkComplete()],
             rollout_func=GroupSampler(model, processor, dapo, run.seed),
         )
         trainer.remove_callback(PrinterCallback)
@@ -183,6 +185,7 @@ def train_dapo(model: Any, processor: Any, rows: list[Row], run: TrlRun) -> dict
     return {
         "steps": trainer.state.global_step,
         "rows": len(rows),
+        **choose_model(trainer, run.held, train.choose),
         **list_deviations(dapo),
         **rewards.summary(),
         "last_10_steps": last_mean(curve.lines, ("accuracy", "format", "response_length", "kept_groups")),

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from r2i.core import paths, records
-from r2i.core.contamination import contamination, has_train_rows, overlap
+from r2i.core.contamination import contamination, overlap
 from r2i.core.images import jpeg_bytes, perceptual_hash, read_image, sha256, stored_jpeg
-from r2i.core.params import Params, Rows, load_params
+from r2i.core.params import Params, load_params
 from r2i.core.tables import Row, write_table
 
 ROOT = Path(__file__).parents[2]
@@ -136,21 +136,29 @@ def test_only_images_of_training_rows_count(run: Params) -> None:
     rows = [train_row(images[0]["image_id"]), train_row(images[1]["image_id"], "rejected")]  # the third: no row
     write_table(paths.TRAIN, rows, records.TRAIN)
     found = contamination(run, run.chosen.benchmark.contamination_bits)
-    assert (found["items"], counts(found), found["images"]) == (["a"], (0, 1, 0), 1)
+    assert found and (found["items"], counts(found), found["images"]) == (["a"], (0, 1, 0), 1)
     assert found["bits"] == 6  # of mini
 
 
-def test_rows_from_elsewhere_are_looked_at_where_these_are_trained_on(run: Params) -> None:
-    data = jpeg_bytes(picture(2))
-    write_table(paths.BENCHMARK, [item(PHOTO, "a"), item(data, "b")], records.BENCHMARK)
-    shown = train_row("of the publisher") | {"image": data}
-    write_table(Path("rows"), [shown, shown | {"row_id": "again", "view": "full"}], records.TRAIN)
-    train = run.chosen.train.model_copy(update={"rows": Rows(path="rows")})
-    profile = run.chosen.model_copy(update={"train": train})
-    of_rows = run.model_copy(update={"profiles": {run.profile: profile}})
-    assert has_train_rows(of_rows) and not has_train_rows(run)
-    found = contamination(of_rows, 6)
-    assert (found["items"], counts(found), found["images"]) == (["b"], (0, 1, 0), 1)
+def test_rows_from_elsewhere_are_compared_by_the_pictures_that_they_show(run: Params, tmp_path: Path) -> None:
+    """Nothing of `overlay` counts then, and nothing before it has to be there; a broken picture is passed over."""
+    pictures = [jpeg_bytes(picture(n)) for n in range(1, 5)]
+    items = [item(png(read_image(data)), name) for data, name in zip(pictures, "abcd", strict=True)]
+    write_table(paths.BENCHMARK, items, records.BENCHMARK)
+    write_table(paths.TRAIN, [train_row(items[3]["image_id"])], records.TRAIN)
+    assert contamination(run, 6) is None  # no images: `sample` has not run
+    boxed = picture(2)
+    ImageDraw.Draw(boxed).rectangle((40, 40, 60, 60), outline="red", width=2)
+    rows = [
+        train_row("one") | {"image": pictures[0]},
+        train_row("two") | {"image": jpeg_bytes(picture(9))},
+        train_row("two") | {"row_id": "2", "image": jpeg_bytes(boxed)},  # another view of it
+        train_row("six", "rejected") | {"image": pictures[2]},
+        train_row("bad") | {"image": b"no picture"},
+    ]
+    write_table(tmp_path / "published", rows, records.TRAIN)
+    found = contamination(run, 6, tmp_path / "published")
+    assert found and (found["items"], counts(found), found["images"]) == (["a", "b"], (0, 1, 1), 2)
 
 
 def test_plain_pictures_are_near_to_none_but_still_the_same_pixels() -> None:

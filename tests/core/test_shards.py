@@ -178,7 +178,8 @@ def test_a_shard_whose_calls_may_yet_succeed_is_not_kept_for_good(
     """Region 7's call times out; what the model refused for good, as of region 20, is not asked again."""
     set_params(params, "question", validate=False)
     ill = {region_row(7)["crop"]: failed("timeout"), region_row(20)["crop"]: failed("refused")}
-    model = FakeModel(lambda request, _: ill.get(request.images[0].load(), '["what digit is it? | ocr"]'))
+    written = '[{"question": "what digit is on the red square?", "dimension": "ocr"}]'
+    model = FakeModel(lambda request, _: ill.get(request.images[0].load(), written))
     monkeypatch.setattr("r2i.endpoint.connect", connecting(model))
     make_table(QuestionWork, params)
     rows = read_table(paths.QUESTIONS, records.QUESTIONS, "question")

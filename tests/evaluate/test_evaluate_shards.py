@@ -14,12 +14,12 @@ from teacher_fakes import FakeModel, connecting, failed
 from r2i.benchmark.rendered import render_items
 from r2i.core import paths
 from r2i.core.catalogue import BENCHMARK, predictions_of
-from r2i.core.errors import EndpointError, TableError
+from r2i.core.errors import EndpointError
 from r2i.core.params import Drawing, load_params
-from r2i.core.shards import Counts, cut_shards, make_table
+from r2i.core.shards import cut_shards, make_table
 from r2i.core.tables import part_name, write_table
 from r2i.endpoint.base import Request
-from r2i.evaluate.predict import EvaluateWork, require_replies
+from r2i.evaluate.predict import EvaluateWork
 
 ROOT = Path(__file__).parents[2]
 FILE = Path("params.yaml")
@@ -97,13 +97,8 @@ def test_other_weights_and_other_params_are_evaluated_anew(shards: int, monkeypa
 
 def test_no_table_takes_its_place_where_every_call_failed(shards: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("r2i.endpoint.connect", connecting(FakeModel(lambda request, _: failed("server_error"))))
-
-    def check(folder: Path, counts: dict[str, Counts]) -> None:
-        for each in counts.values():
-            require_replies(each)
-
-    with pytest.raises(TableError, match="server_error"):
-        make_table(WORK, FILE, check)
+    with pytest.raises(EndpointError, match=r"no reply at all: .*server_error"):
+        make_table(WORK, FILE)
     assert not list(paths.PREDICTIONS.glob("base/*"))
 
 

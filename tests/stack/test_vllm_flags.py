@@ -1,5 +1,7 @@
 """vLLM's own parsers: the server that `kind: vllm` starts, and the engines that OpenRLHF starts."""
 
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,16 @@ def test_it_takes_the_server_that_we_start(parse: Parse, tmp_path: Path) -> None
 def test_it_takes_what_the_guides_recommend(parse: Parse) -> None:
     endpoint = Endpoint(kind="vllm", model="Qwen/Qwen3-VL-8B-Instruct", flags=["--disable-uvicorn-access-log"])
     assert parse(server_command(endpoint, 1)[1:]).disable_uvicorn_access_log
+
+
+def test_it_takes_the_commands_of_the_guide(parse: Parse) -> None:
+    lines = re.findall(r"^\$ (.*vllm serve .*)$", (ROOT / "docs/serving.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(lines) >= 6
+    for line in lines:
+        words = shlex.split(line)
+        args = parse(words[words.index("serve") :])
+        assert args.model_tag == words[words.index("serve") + 1]
+        assert args.limit_mm_per_prompt is None or set(args.limit_mm_per_prompt) <= {"image", "video"}
 
 
 def test_it_refuses_a_flag_that_it_does_not_have(parse: Parse) -> None:

@@ -10,13 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from tiny_run import OPTIONS, SMOKE, run, same_model, train_rows
 
 from r2i.core.curve import Line, read_curve
 from r2i.core.errors import R2IError
-from r2i.core.images import jpeg_bytes
-from r2i.core.params import Dapo, load_params
-from r2i.core.records import OK, TRAIN
-from r2i.core.tables import write_table
+from r2i.core.params import Dapo
 from r2i.endpoint.vision import attend_in_one_call, encode_repeats_once
 from r2i.grading.strict import grade_strictly
 from r2i.mini.checkpoint import build_model, build_processor
@@ -25,28 +23,6 @@ from r2i.train.judge import Undecided
 from r2i.train.reward import RewardFunctions, accuracy_of, format_of, is_informative, overlong_penalty
 from r2i.train.rows import rl_dataset
 from r2i.train.trl_dapo import DapoTrainer, _whole_steps, keep_rows, trl_config
-
-SMOKE = load_params(Path(__file__).parents[2] / "params.yaml").profiles["smoke"]
-OPTIONS = ["red", "blue", "green", "pink"]
-
-
-def train_rows(count: int) -> list[dict]:
-    colors = ["red", "blue", "green", "pink"]
-    return [
-        {
-            "row_id": f"row{i:03}",
-            "image_id": f"image{i:03}",
-            "image": jpeg_bytes(Image.new("RGB", (128, 128), colors[i % 4])),
-            "prompt": "what color is the dot on the red square?\nA. red\nB. blue\nC. green\nD. pink\nchoose",
-            "options": OPTIONS,
-            "answer": colors[i % 4],
-            "label": "ABCD"[i % 4],
-            "question": "what color is the dot on the red square?",
-            "status": OK,
-            "reason": "",
-        }
-        for i in range(count)
-    ]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +93,7 @@ def test_groups_outside_of_the_range_or_not_wholly_graded_carry_no_signal(accura
 
 def test_batch_sizes_in_prompts_become_samples_for_trl() -> None:
     """8 prompts x 8 rollouts = 64 samples a step."""
-    config = trl_config(SMOKE.train.dapo, 0, Path("unused"))
+    config = trl_config(SMOKE.train, 0, Path("unused"))
     assert config.per_device_train_batch_size == 64
     assert config.generation_batch_size == 64
     assert (config.epsilon, config.epsilon_high, config.beta, config.loss_type) == (0.2, 0.3, 0.0, "dapo")
@@ -127,7 +103,8 @@ def test_batch_sizes_in_prompts_become_samples_for_trl() -> None:
 def test_checkpoints_come_at_the_end_of_a_rollout_batch() -> None:
     """Of 2 optimizer steps each: a checkpoint every 3 rollout batches is one every 6 steps."""
     dapo = SMOKE.train.dapo.model_copy(update={"rollout_prompts": 16})
-    assert trl_config(dapo, 0, Path("unused"), save_every=3).save_steps == 6
+    train = SMOKE.train.model_copy(update={"dapo": dapo, "save_every": 3})
+    assert trl_config(train, 0, Path("unused")).save_steps == 6
 
 
 def test_groups_without_spread_leave_the_batch_and_the_denominator() -> None:
@@ -180,37 +157,9 @@ def test_images_that_repeat_are_encoded_once_and_give_the_same_features() -> Non
         assert torch.allclose(a, b, atol=1e-5)
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from r2i.mini.checkpoint import save_checkpoint
-
-    folder = tmp_path_factory.mktemp("base")
-    save_checkpoint(build_model(0), folder)
-    return folder
-
-
 @pytest.fixture(autouse=True)
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-
-
-def run(base: Path, folder: Path, name: str, rows: int = 8, steps: int = 2, **dapo: int) -> dict:
-    """`steps`: of DAPO; a checkpoint after each. `dapo`: other params of it."""
-    from r2i.train.run import train_run
-
-    table = folder / "table"
-    nothing = dict.fromkeys(TRAIN.names)
-    write_table(table, [{**nothing, **row} for row in train_rows(rows)], TRAIN)
-    changed = SMOKE.train.dapo.model_copy(update={"max_steps": steps, **dapo})
-    train = SMOKE.train.model_copy(update={"base": str(base), "threads": 1, "save_every": 1, "dapo": changed})
-    return train_run(name, train, "mini", table, 0, folder / f"{name}.json", folder / name)
-
-
-MODEL_FILES = ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json")
-
-
-def same_model(one: Path, other: Path) -> bool:
-    return all((one / name).read_bytes() == (other / name).read_bytes() for name in MODEL_FILES)
 
 
 def test_dapo_twice_gives_the_same_bytes_and_a_folder_that_loads(base: Path, tmp_path: Path) -> None:
@@ -281,7 +230,7 @@ def test_a_run_that_stopped_goes_on_and_ends_with_the_same_bytes(
         assert not (tmp_path / name).exists()
         patch.setattr(module, "progress_printer", lambda _: lambda step, steps, line: told.append(step))
         run(base, tmp_path, name, steps=4)
-    first = [1, 2, 3, 3, 4] if name == "dapo" else [1, 2, 2]
+    first = [1, 2, 3, 3, 4] if name == "dapo" else [1, 2, 2, 3, 4]
     assert told == first  # it went on from the last checkpoint, not from the start
     assert same_model(tmp_path / name, tmp_path / "whole" / name)
     assert (tmp_path / f"{name}.json").read_bytes() == (tmp_path / "whole" / f"{name}.json").read_bytes()
@@ -322,10 +271,8 @@ def test_a_training_that_was_killed_goes_on(base: Path, tmp_path: Path) -> None:
     """kill -9 once two checkpoints are there; the next run ends with the bytes of an undisturbed one."""
     (tmp_path / "whole").mkdir()
     run(base, tmp_path / "whole", "dapo", steps=6)
-    code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from pathlib import Path; import test_train"
-    )
-    code += f"; test_train.run(Path({str(base)!r}), Path({str(tmp_path)!r}), 'dapo', steps=6)"
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from pathlib import Path; import tiny_run"
+    code += f"; tiny_run.run(Path({str(base)!r}), Path({str(tmp_path)!r}), 'dapo', steps=6)"
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     waited = time.monotonic()
     while not list((tmp_path / ".r2i").glob("train/*/checkpoint-2/complete")):
