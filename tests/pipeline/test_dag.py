@@ -17,7 +17,7 @@ SCRIPTS = {name: ROOT / "stages" / f"{name}.py" for name in STAGES}
 WORK = {  # of stages that work shard by shard: where their params are read
     "crop": [ROOT / "r2i/crop/run.py"], "question": [ROOT / "r2i/question/ask.py"],
     "answer": [ROOT / "r2i/answer/ask.py"], "vote": [ROOT / "r2i/vote/collect.py"],
-    "overlay": [ROOT / "r2i/overlay/ask.py"],
+    "overlay": [ROOT / "r2i/overlay/ask.py"], "evaluate": [ROOT / "r2i/evaluate/predict.py"],
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from r2i.cli.main import app
 from r2i.core import paths
 from r2i.core.left_out import leave_out
 from r2i.core.params import load_params
+from r2i.importing.digest import table_sha256
 
 OWN = {"qwen": {"from": "Qwen/Qwen3-VL-2B", "needs": "data/benchmark/items", "title": "Qwen3-VL-2B"}}
 OTHER = {"llava": {"from": "lab/LLaVA", "needs": "data/benchmark/items", "title": "LLaVA"}}
@@ -36,7 +37,8 @@ def _make(
     smoke = data["profiles"]["smoke"]
     data["profiles"] = {"smoke": {name: section for name, section in smoke.items() if name not in gone}}
     if "overlay" in gone and "train" not in gone:
-        smoke["train"] |= {"prompts": "mini", "rows": {"path": "rows", "sha256": "0" * 64}}
+        shutil.copytree(paths.TRAIN, "rows")
+        smoke["train"] |= {"prompts": "mini", "rows": {"path": "rows", "sha256": table_sha256(Path("rows"))}}
     for name, made in zip(models or (), ("base", "sft"), strict=False):
         shutil.move(paths.PREDICTIONS / made, paths.PREDICTIONS / name)
     data["models"] = {**(models or {}), **data["models"]} if "train" in gone else data["models"]
