@@ -117,7 +117,7 @@ class ServerOptions:
         for path in self.folder.glob("*.json"):
             with suppress(OSError, ValueError, TypeError, KeyError):  # torn, or removed just now: it is tried again
                 fact = json.loads(path.read_bytes())
-                if 0 <= time.time() - fact["unix_s"] < FRESH_S:
+                if abs(time.time() - fact["unix_s"]) < FRESH_S:
                     (self.taken if fact["taken"] else self.refused).add(path.stem)
         self.taken -= self.refused
 
