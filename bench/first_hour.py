@@ -7,6 +7,7 @@ model's zooming gap with its 95 % interval (shares of 1), commands. About 2 minu
 """
 
 import base64
+import hashlib
 import json
 import os
 import re
@@ -113,7 +114,8 @@ class Reader:
             return f"The sticker is plain to see.\n{json.dumps(CHECKS)}"
         if "wrong answers" in prompt:
             return json.dumps([name for name in COLORS if f"Correct answer: {name}" not in prompt][:3])
-        said = color if seen else list(COLORS)[number % len(COLORS)]
+        guess = hashlib.sha256(prompt.encode() + picture.tobytes()).digest()[0]
+        said = color if seen else list(COLORS)[guess % len(COLORS)]
         if "Options:" in prompt:
             options = dict(re.findall(r"^\(?([A-D])[.)] (\w+)", prompt, re.M))
             letter = next((letter for letter, name in options.items() if name == said), "A")

@@ -26,7 +26,7 @@ def lab(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("experiments") / "lab"
     shutil.copytree(finished, folder, symlinks=True, ignore=shutil.ignore_patterns("mlflow.db", "mlartifacts"))
     dag = yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))
-    told = {"cmd": "python tell.py && python -m r2i.cli.main track", "params": ["seed"], "outs": ["data/told.json"]}
+    told = {"cmd": "python tell.py && python -m r2i.cli.main track", "params": ["profiles.smoke.report.gallery"], "outs": ["data/told.json"]}
     dag["stages"]["tell"] = told
     (folder / "dvc.yaml").write_text(yaml.safe_dump(dag, sort_keys=False), encoding="utf-8")
     (folder / "tell.py").write_text(NOTE)
@@ -49,7 +49,7 @@ def runs(lab: Path) -> dict[str, dict[str, str]]:
 
 
 def test_a_run_beside_the_workspace_shares_its_state_and_tracks_into_its_database(lab: Path) -> None:
-    done = run(lab, "dvc", "exp", "run", "--temp", "-n", "beside", "-S", "seed=5", "--single-item", "tell")
+    done = run(lab, "dvc", "exp", "run", "--temp", "-n", "beside", "-S", "profiles.smoke.report.gallery=5", "--single-item", "tell")
     assert done.returncode == 0, done.stderr[-3000:]
     ref = run(lab, "git", "for-each-ref", "--format=%(refname)", "refs/exps").stdout.strip()
     assert ref.endswith("/beside")
@@ -59,7 +59,7 @@ def test_a_run_beside_the_workspace_shares_its_state_and_tracks_into_its_databas
     assert told["here"] != str(lab) and not Path(told["here"]).exists()  # ran elsewhere; nothing is left there
     assert told["state"] == str(lab / ".r2i") and told["store"] == str(lab / ".r2i" / "store")
     tags = runs(lab)["beside"]
-    assert tags["seed"] == "5" and tags["r2i.git_edited"] == "params.yaml"
+    assert tags["report.gallery"] == "5" and tags["r2i.git_edited"] == "params.yaml"
     assert run(lab, "git", "status", "--porcelain").stdout == ""
     assert run(lab, "dvc", "exp", "remove", "beside").returncode == 0
 
