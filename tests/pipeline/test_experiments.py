@@ -26,7 +26,11 @@ def lab(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("experiments") / "lab"
     shutil.copytree(finished, folder, symlinks=True, ignore=shutil.ignore_patterns("mlflow.db", "mlartifacts"))
     dag = yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))
-    told = {"cmd": "python tell.py && python -m r2i.cli.main track", "params": ["profiles.smoke.report.gallery"], "outs": ["data/told.json"]}
+    told = {
+        "cmd": "python tell.py && python -m r2i.cli.main track",
+        "params": ["profiles.smoke.report.gallery"],
+        "outs": ["data/told.json"],
+    }
     dag["stages"]["tell"] = told
     (folder / "dvc.yaml").write_text(yaml.safe_dump(dag, sort_keys=False), encoding="utf-8")
     (folder / "tell.py").write_text(NOTE)
@@ -49,7 +53,19 @@ def runs(lab: Path) -> dict[str, dict[str, str]]:
 
 
 def test_a_run_beside_the_workspace_shares_its_state_and_tracks_into_its_database(lab: Path) -> None:
-    done = run(lab, "dvc", "exp", "run", "--temp", "-n", "beside", "-S", "profiles.smoke.report.gallery=5", "--single-item", "tell")
+    done = run(
+        lab,
+        "dvc",
+        "exp",
+        "run",
+        "--temp",
+        "-n",
+        "beside",
+        "-S",
+        "profiles.smoke.report.gallery=5",
+        "--single-item",
+        "tell",
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     ref = run(lab, "git", "for-each-ref", "--format=%(refname)", "refs/exps").stdout.strip()
     assert ref.endswith("/beside")

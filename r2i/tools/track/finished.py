@@ -114,7 +114,8 @@ def _read(folder: Path, commit: str, experiment: Experiment | None, revision: st
 
 def _origin(commit: str, branch: str, experiment: Experiment | None, revision: str, lock: Lock) -> dict[str, str]:
     written = {entry.path for entry in lock.outs()} | {str(LOCK)}
-    edited = [path for path in changed_files(commit, revision) if path not in written and not _below(path, written)]
+    changed = changed_files(commit, revision) if revision else _changed_here(commit)
+    edited = [path for path in changed if path not in written and not _below(path, written)]
     tags = {"r2i.git_dirty": "true" if edited else "false"}
     if edited:
         tags["r2i.git_edited"] = ", ".join(edited)
@@ -125,6 +126,17 @@ def _origin(commit: str, branch: str, experiment: Experiment | None, revision: s
     if experiment and experiment.revision:
         tags["r2i.dvc_revision"] = experiment.revision
     return tags
+
+
+def _changed_here(commit: str) -> list[str]:
+    """By the files' contents: in `dvc exp run --temp` git takes a param for unchanged that has as many characters."""
+    with tempfile.TemporaryDirectory(prefix="r2i-index-") as place:
+        os.environ["GIT_INDEX_FILE"] = str(Path(place) / "index")
+        try:
+            ask_git("read-tree", commit)
+            return changed_files(commit)
+        finally:
+            del os.environ["GIT_INDEX_FILE"]
 
 
 def _below(path: str, folders: set[str]) -> bool:
