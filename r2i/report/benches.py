@@ -156,6 +156,16 @@ def _describe_faults(bench: dict[str, Any]) -> str:
     )
 
 
+def _describe_first_hour(bench: dict[str, Any]) -> str:
+    low, high = (100 * edge for edge in bench["gap_ci95"])
+    return (
+        f"The {bench['commands']} commands of docs/own.md, then a second clone that has nothing to do: "
+        f"{bench['seconds']:.0f} s, {bench['requests']:,} requests to a server without `n`, `seed` and schema, "
+        f"{bench['wasted']} of them refused for an option; {bench['rows']} train rows of twelve photographs, a zooming "
+        f"gap of {100 * bench['gap']:.1f} points ({low:.1f} to {high:.1f})."
+    )
+
+
 def _describe_remotes(bench: dict[str, Any]) -> str:
     kinds = [value for value in bench.values() if isinstance(value, dict) and "push_s" in value]
     push, pull = (sorted(kind[key] for kind in kinds) for key in ("push_s", "pull_s"))
@@ -203,8 +213,9 @@ BENCHES = (
     Bench("crop", "Finding regions", "2 minutes", _describe_crop),
     Bench("explore", "Pages and report at a million answers", "2 minutes, after `make repro`", _describe_explore),
     Bench("labs", "What changes cost", "15 minutes", _describe_labs),
-    Bench("scale", "Memory and seconds as tables grow", "40 minutes, nothing else running", _describe_scale),
+    Bench("scale", "Memory and seconds as tables grow", "25 minutes, nothing else running", _describe_scale),
     Bench("faults", "Hostile inputs", "3 minutes", _describe_faults),
+    Bench("first_hour", "The first hour", "2 minutes", _describe_first_hour),
     Bench("remotes", "Sharing artifacts", "5 minutes, with moto, wsgidav and sshd", _describe_remotes),
     Bench("kills", "Killed runs", "10 minutes", _describe_kills),
     Bench("gpu_check", "DAPO on a GPU", "10 minutes on one GPU", _describe_gpu_check, "make gpu-check"),
