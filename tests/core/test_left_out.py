@@ -13,12 +13,11 @@ from r2i.core import paths
 from r2i.core.catalogue import TABLES
 from r2i.core.errors import ParamsError
 from r2i.core.left_out import LEFT_OUT, leave_out
-from r2i.core.params import load_params
+from r2i.core.params import CHAIN, load_params
 from r2i.importing.digest import pin_rows
 
 ROOT = Path(__file__).parents[2]
 DAG = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-DATA = ("sample", "crop", "question", "answer", "vote", "overlay")
 
 
 def write(folder: Path, keep: tuple[str, ...], **sections: Any) -> Path:
@@ -46,7 +45,11 @@ def stages(data: Mapping[str, Any]) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize(
     ("keep", "made"),
-    [(DATA, {*DATA, "audit"}), ((*DATA, "benchmark"), {*DATA, "audit", "benchmark"}), (("benchmark",), {"benchmark"})],
+    [
+        (CHAIN, {*CHAIN, "audit"}),
+        ((*CHAIN, "benchmark"), {*CHAIN, "audit", "benchmark"}),
+        (("benchmark",), {"benchmark"}),
+    ],
 )
 def test_a_stage_that_is_left_out_writes_all_that_dvc_wants(
     keep: tuple[str, ...], made: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -86,7 +89,7 @@ def test_a_stage_without_what_it_reads_is_refused(
 
 
 def test_to_read_a_section_that_is_missing_is_an_error_that_names_it(tmp_path: Path) -> None:
-    chosen = load_params(write(tmp_path, DATA)).chosen
+    chosen = load_params(write(tmp_path, CHAIN)).chosen
     with pytest.raises(ParamsError, match="no section train"):
         _ = chosen.train
     assert not chosen.has("train") and chosen.has("vote") and chosen.runs() == []
@@ -99,7 +102,7 @@ def test_a_profile_of_rows_from_elsewhere_trains_what_it_names(tmp_path: Path) -
     path.write_text(before, encoding="utf-8")
     params = load_params(path)
     assert params.chosen.runs() == ["dapo"] and list(params.evaluated) == ["base", "distilled"]
-    assert not any(params.chosen.has(stage) for stage in DATA)
+    assert not any(params.chosen.has(stage) for stage in CHAIN)
     pin_rows(path, "released", Path("data/rows/zwz"), "ab" * 32)
     assert load_params(path).chosen.train.rows.sha256 == "ab" * 32  # type: ignore[union-attr]
     added = [line.strip() for line in path.read_text().splitlines() if line not in before.splitlines()]

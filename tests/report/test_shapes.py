@@ -14,12 +14,11 @@ from typer.testing import CliRunner
 from r2i.cli.main import app
 from r2i.core import paths
 from r2i.core.left_out import leave_out
-from r2i.core.params import load_params
+from r2i.core.params import CHAIN, load_params
 from r2i.importing.digest import table_sha256
 
 OWN = {"qwen": {"from": "Qwen/Qwen3-VL-2B", "needs": "data/benchmark/items", "title": "Qwen3-VL-2B"}}
 OTHER = {"llava": {"from": "lab/LLaVA", "needs": "data/benchmark/items", "title": "LLaVA"}}
-DATA = ("sample", "crop", "question", "answer", "vote", "overlay")
 Shape = tuple[str, str]  # the page's text, the summary's
 
 
@@ -44,7 +43,7 @@ def _make(
     data["models"] = {**(models or {}), **data["models"]} if "train" in gone else data["models"]
     Path("params.yaml").write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
     params = load_params()
-    stages = [*DATA, "train@dapo", "train@sft", "benchmark", *(f"evaluate@{name}" for name in params.models), "audit"]
+    stages = [*CHAIN, "train@dapo", "train@sft", "benchmark", *(f"evaluate@{name}" for name in params.models), "audit"]
     for stage in stages:
         leave_out(params, stage)
     run_stage(monkeypatch, "score")
@@ -96,7 +95,7 @@ def test_a_model_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_model_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    html, said = _make(tmp_path, monkeypatch, (*DATA, "train"), OWN)
+    html, said = _make(tmp_path, monkeypatch, (*CHAIN, "train"), OWN)
     assert not {"funnel", "rows", "audit", "teachers"} & set(_check(html))
     assert "From images" not in html + said and "zooming gap" in said
     assert json.loads(paths.metrics("evaluate").read_text())["contamination"] is None
@@ -109,7 +108,7 @@ def test_two_models_of_which_none_was_trained(tmp_path: Path, monkeypatch: pytes
 
 
 def test_trainings_on_rows_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    html, _ = _make(tmp_path, monkeypatch, DATA)
+    html, _ = _make(tmp_path, monkeypatch, CHAIN)
     assert re.search(r"<h1>Training closes \d+ % of the zooming gap</h1>", html)
     assert not {"funnel", "rows", "teachers", "audit"} & set(_check(html)) and 'id="training"' in html
 
