@@ -63,6 +63,30 @@ IMPORTERS: dict[BenchmarkKind, Importer] = {
 }
 
 
+MARKS: tuple[tuple[BenchmarkKind, frozenset[str]], ...] = (
+    ("hrbench", frozenset({"cycle_category"})),
+    ("mme_realworld", frozenset({"Text", "Ground truth"})),
+    ("mme_realworld", frozenset({"multi-choice options"})),
+    ("countqa", frozenset({"questions", "answers"})),
+    ("zoombench", frozenset({"crop_image"})),
+    ("zoombench", frozenset({"query", "response", "image"})),
+    ("reference", frozenset({"query", "response", "images"})),
+)
+"""Columns by which a benchmark is known: first come, first served."""
+
+
+def guess_kind(path: Path) -> BenchmarkKind:
+    """What a benchmark at `path` is, by its folders or the columns of its first record; else a `table`.
+
+    Raises TableError where it can't be read.
+    """
+    if path.is_dir() and any((path / name).exists() for name in (vstar.QUESTIONS, *vstar.FOLDERS)):
+        return "vstar"
+    first = next(iter(read_records(path, ())), None)
+    columns = set(first.values) if first else set()
+    return next((kind for kind, marks in MARKS if marks <= columns), "table")
+
+
 def importer_of(source: BenchmarkSource) -> Importer:
     """The importer of a source; of `table` it depends on the source's columns. Raises ParamsError."""
     if source.kind != "table":
