@@ -637,7 +637,7 @@ class Train(WithSections):
 
 BenchmarkKind = Literal[
     "rendered", "table", "zoombench", "vstar", "hrbench", "mme_realworld", "cvbench", "countqa", "colorbench",
-    "mmstar", "reference",
+    "mmstar", "reference", "hallusionbench", "mathvision", "babyvision", "fakeclue",
 ]  # fmt: skip
 
 

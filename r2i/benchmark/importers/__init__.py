@@ -7,10 +7,14 @@ from pathlib import Path
 
 from r2i.benchmark import table
 from r2i.benchmark.importers import (
+    babyvision,
     colorbench,
     countqa,
     cvbench,
+    fakeclue,
+    hallusionbench,
     hrbench,
+    mathvision,
     mme_realworld,
     mmstar,
     reference,
@@ -59,6 +63,10 @@ IMPORTERS: dict[BenchmarkKind, Importer] = {
     "countqa": Importer(_files(countqa.NEEDED), countqa.drafts, countqa.PUBLISHED),
     "colorbench": Importer(_files(colorbench.NEEDED), colorbench.drafts, colorbench.PUBLISHED),
     "mmstar": Importer(_files(mmstar.NEEDED), mmstar.drafts, mmstar.PUBLISHED),
+    "hallusionbench": Importer(_files(hallusionbench.NEEDED), hallusionbench.drafts, hallusionbench.PUBLISHED),
+    "mathvision": Importer(_files(mathvision.NEEDED), mathvision.drafts),
+    "babyvision": Importer(_files(babyvision.NEEDED), babyvision.drafts, babyvision.PUBLISHED),
+    "fakeclue": Importer(_files(fakeclue.NEEDED), fakeclue.drafts),
     "reference": Importer(_files(reference.NEEDED), reference.drafts),
 }
 
@@ -67,6 +75,10 @@ MARKS: tuple[tuple[BenchmarkKind, frozenset[str]], ...] = (
     ("hrbench", frozenset({"cycle_category"})),
     ("mme_realworld", frozenset({"Text", "Ground truth"})),
     ("mme_realworld", frozenset({"multi-choice options"})),
+    ("hallusionbench", frozenset({"gt_answer", "set_id"})),
+    ("mathvision", frozenset({"decoded_image", "options"})),
+    ("babyvision", frozenset({"ansType"})),
+    ("fakeclue", frozenset({"label", "conversations"})),
     ("countqa", frozenset({"questions", "answers"})),
     ("zoombench", frozenset({"crop_image"})),
     ("zoombench", frozenset({"query", "response", "image"})),
