@@ -29,7 +29,9 @@ def main(params: Path = Path("params.yaml")) -> None:
     limit = partial(limit_dimensions, most=cfg.per_dimension, tries=cfg.tries, seed=loaded.seed)
     counts = make_table(OverlayWork, params, limit)
     if strange := sorted(set(cfg.hold_out) - set(counts.get(HELD_OUT, {}))):
-        raise R2IError(f"overlay.hold_out: no question is about {', '.join(strange)}", "see metrics/vote.json for names")
+        raise R2IError(
+            f"overlay.hold_out: no question is about {', '.join(strange)}", "see metrics/vote.json for names"
+        )
     calls = OverlayWork(loaded).call_metrics(counts)
     write_metrics(paths.metrics("overlay"), {**counts, "calls": calls, **review_metrics(decisions)})
 

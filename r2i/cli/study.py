@@ -34,11 +34,11 @@ def study(
     with explained():
         params = load_params()
         loaded = load_study(claims, params)
-        if seeds is not None:
-            loaded = loaded.model_copy(update={"seeds": seeds})
+        wanted = seeds if seeds is not None else loaded.seeds
+        loaded = loaded.model_copy(update={"seeds": max(wanted, loaded.seeds)})  # the page is about all that ended
         if strange := [name for name in only or [] if name not in loaded.claims]:
             raise ParamsError(f"{claims} has no claim {strange[0]!r}", f"its claims: {', '.join(loaded.claims)}")
-        planned = plan(loaded, params, only or list(loaded.claims), loaded.seeds)
+        planned = plan(loaded, params, only or list(loaded.claims), wanted)
         failed = 0
         budget = None if budget_minutes is None else 60 * budget_minutes
         for line in run_all(loaded, planned, budget, again, lambda: write_results(loaded, params, claims)):

@@ -365,8 +365,8 @@ class Question(Section):
     """Style of the prompt files: mini | paper."""
     teacher: Endpoint
     view: TeacherView = "crop"
-    """What the teacher sees when it writes; full: the whole image, as a method without crops would show it. The check sees
-    both in either case."""
+    """What the teacher sees when it writes; full: the whole image, as a method without crops would show it. The check
+    sees both in either case."""
     per_crop: Count = 3
     write: Sampling = Sampling(temperature=0.9, top_p=0.8, max_tokens=2048)
     validate_: bool = Field(default=True, alias="validate")

@@ -30,7 +30,7 @@ class Cell(Section):
     view: ViewName = "full"
     source: str = "rendered"
     """Of the benchmark, by its name."""
-    dimensions: list[str] = []
+    dimensions: tuple[str, ...] = ()
     """Empty: all."""
 
 
@@ -59,7 +59,7 @@ class Claim(Pair):
     below: float | None = None
     fails_at: float | None = None
     """null: the bound itself. Above it where the claim says `above`: an effect that small would be of no use."""
-    also: list[Pair] = []
+    also: tuple[Pair, ...] = ()
     """Further comparisons of the same measure, shown below the one that decides."""
 
     @model_validator(mode="after")
@@ -80,7 +80,7 @@ class Study(Section):
     profile: str
     seeds: Annotated[int, Field(ge=1)] = 3
     """0, 1, ...: each draws images, samples, trainings and the benchmark anew."""
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default_factory=dict)
     """Of every experiment."""
     experiments: dict[ExperimentName, dict[str, Any]]
     """What each changes on top of that."""

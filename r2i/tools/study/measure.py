@@ -39,8 +39,10 @@ class Values:
 
 
 def pair_items(this: pa.Table, that: pa.Table, pair: Pair, measure: str) -> Values | None:
-    """The items that both cells have. `this`, `that`: the items (outcomes.ITEMS) of their experiments, which may be one.
-    None where there is no such item."""
+    """The items that both cells have; None where there is none.
+
+    `this`, `that`: the items (outcomes.ITEMS) of their experiments, which may be one.
+    """
     first, second = (_of_cell(table, cell, measure) for table, cell in ((this, pair.this), (that, pair.that)))
     common = sorted(first.keys() & second.keys())
     if not common:
@@ -54,7 +56,7 @@ def _of_cell(items: pa.Table, cell: Cell, measure: str) -> dict[str, tuple[float
     keep = pc.and_(pc.equal(items["model"], cell.model), pc.equal(items["view"], cell.view))
     keep = pc.and_(pc.and_(keep, pc.equal(items["source"], cell.source)), pc.is_valid(items[measure]))
     if cell.dimensions:
-        keep = pc.and_(keep, pc.is_in(items["dimension"], value_set=pa.array(cell.dimensions)))
+        keep = pc.and_(keep, pc.is_in(items["dimension"], value_set=pa.array(list(cell.dimensions))))
     rows = items.filter(keep).select(["item_id", measure, "cluster_id"]).to_pydict()
     pairs = zip(rows[measure], rows["cluster_id"], strict=True)
     return dict(zip(rows["item_id"], pairs, strict=True))

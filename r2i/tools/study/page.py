@@ -12,6 +12,7 @@ import pyarrow as pa
 from r2i.core import paths
 from r2i.core.disk import new_file
 from r2i.core.params import Params
+from r2i.tools.compare.words import points, points_ci
 from r2i.tools.study.claims import CLAIMS, Claim, Pair, Study
 from r2i.tools.study.measure import Found, compare, judge, pair_items, seeds_of
 from r2i.tools.study.outcomes import read_failure, read_items
@@ -122,7 +123,8 @@ def write_results(study: Study, params: Params, file: Path = CLAIMS) -> list[Pat
 def page_lines(study: Study, params: Params, results: Sequence[Result], file: Path) -> Iterator[str]:
     planned = plan(study, params, list(study.claims), study.seeds)
     facts = [found for one in planned if (found := one.facts())]
-    yield f"{len(facts)} of {len(planned)} experiments have ended, of profile `{study.profile}`, {study.seeds} seeds each."
+    ended = f"{len(facts)} of {len(planned)} experiments have ended"
+    yield f"{ended}, of profile `{study.profile}`, {study.seeds} seeds each."
     base = digest_base(study, params)
     if older := sum(1 for one in facts if one.based_on != base):
         yield f"**{older} of them are of older code or params**; `r2i study --again` runs those anew."
@@ -177,13 +179,9 @@ def amount(found: Found | None, claim: Claim) -> str:
         return "–"
     low, high = found.ci95
     if unit_of(claim) == "points":
-        return f"{_signed(100 * found.value)} points ({_signed(100 * low)} to {_signed(100 * high)})"
+        return f"{points(found.value)} points ({points_ci(found.ci95)})"
     unit = "times" if claim.ratio else claim.measure
     return f"{found.value:.2f} {unit} ({low:.2f} to {high:.2f})"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "−")
 
 
 def _size(value: float, claim: Claim) -> str:

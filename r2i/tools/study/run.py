@@ -23,7 +23,7 @@ from r2i.tools.study.claims import Study, cells_of
 from r2i.tools.study.outcomes import Facts, folder, keep_failure, keep_outcome, read_facts
 
 LOOKS_BACK = ("code", "pretrain", "score", "audit", "report", "params")  # files of code that no item depends on
-QUIET = {"R2I_LIVE": "0", "DVC_NO_ANALYTICS": "1"}
+QUIET = {"R2I_LIVE": "0", "DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1"}
 LAST_WORDS = 4000  # characters of a log in which the reason is looked for
 
 
