@@ -28,7 +28,7 @@ def study(
     from r2i.core.errors import ParamsError
     from r2i.core.params import load_params
     from r2i.tools.study.claims import load_study
-    from r2i.tools.study.page import write_results
+    from r2i.tools.study.page import METRICS, PAGE, write_results
     from r2i.tools.study.run import plan, run_all
 
     with explained():
@@ -44,7 +44,7 @@ def study(
         for line in run_all(loaded, planned, budget, again, lambda: write_results(loaded, params, claims)):
             print(line, flush=True)
             failed += ": failed: " in line
-        written = write_results(loaded, params, claims)
-        print(f"written: {', '.join(map(str, written))}" if written else "docs/study.md is up to date")
+        write_results(loaded, params, claims)
+        print(f"what was found: {PAGE}, {METRICS}")
         if failed:
             raise SystemExit(1)

@@ -106,18 +106,16 @@ def _numbers(found: Found | None) -> dict[str, Any]:
             "smallest": round(found.smallest, 6), "items": found.items, "seeds": found.seeds}  # fmt: skip
 
 
-def write_results(study: Study, params: Params, file: Path = CLAIMS) -> list[Path]:
-    """Write both files, each whole or not at all; returns those whose text changed. Raises DiskError."""
+def write_results(study: Study, params: Params, file: Path = CLAIMS) -> None:
+    """Write both files, each whole or not at all. Raises DiskError."""
     results = find_results(study, params)
     texts = {
         METRICS: json.dumps(as_metrics(study, results), indent=2, ensure_ascii=False) + "\n",
         PAGE: TEXT.read_text(encoding="utf-8").replace(FIGURES, "\n".join(page_lines(study, params, results, file))),
     }
-    changed = [path for path, text in texts.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
-    for path in changed:
+    for path, text in texts.items():
         with new_file(path) as part:
-            part.write_text(texts[path], encoding="utf-8", newline="\n")
-    return changed
+            part.write_text(text, encoding="utf-8", newline="\n")
 
 
 def page_lines(study: Study, params: Params, results: Sequence[Result], file: Path) -> Iterator[str]:
