@@ -4,7 +4,6 @@ from functools import partial
 from pathlib import Path
 
 from r2i.core import paths
-from r2i.core.errors import R2IError
 from r2i.core.left_out import leave_out
 from r2i.core.metrics import write_metrics
 from r2i.core.params import load_params
@@ -19,7 +18,7 @@ def main(params: Path = Path("params.yaml")) -> None:
     from r2i.overlay.ask import OverlayWork
     from r2i.overlay.balance import limit_dimensions
     from r2i.overlay.reviewed import review_metrics
-    from r2i.overlay.rows import HELD_OUT
+    from r2i.overlay.rows import require_held_out
     from r2i.review.decisions import read_and_warn
 
     loaded = load_params(params)
@@ -28,10 +27,7 @@ def main(params: Path = Path("params.yaml")) -> None:
     cfg, decisions = loaded.chosen.overlay, read_and_warn(paths.REVIEWED_QUESTIONS)
     limit = partial(limit_dimensions, most=cfg.per_dimension, tries=cfg.tries, seed=loaded.seed)
     counts = make_table(OverlayWork, params, limit)
-    if strange := sorted(set(cfg.hold_out) - set(counts.get(HELD_OUT, {}))):
-        raise R2IError(
-            f"overlay.hold_out: no question is about {', '.join(strange)}", "see metrics/vote.json for names"
-        )
+    require_held_out(cfg.hold_out, counts)
     calls = OverlayWork(loaded).call_metrics(counts)
     write_metrics(paths.metrics("overlay"), {**counts, "calls": calls, **review_metrics(decisions)})
 

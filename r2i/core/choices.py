@@ -1,10 +1,9 @@
 """Multiple-choice questions: letters, options, the prompt. Shared by overlay, train and evaluate."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from r2i.core.boxes import Box
 from r2i.core.prompts import has_prompt, load_prompt
 
 LETTERS = "ABCDEFGHIJ"
@@ -36,8 +35,8 @@ def adapt_prompt(prompt: str, view: str, style: str) -> str:
     return f"{prompt}\n{load_prompt('core', 'boxed', style).text}"
 
 
-def locate_prompt(prompt: str, box: Box, size: tuple[int, int], style: str) -> str:
-    """`prompt` with the box in words after it. `box`, `size` (width, height): pixels of the full image.
+def locate_prompt(prompt: str, box: Sequence[int], size: tuple[int, int], style: str) -> str:
+    """`prompt` with the box in words after it. `box` (xyxy), `size` (width, height): pixels of the full image.
 
     Numbers are thousandths of width and height, 0 to 999; in the style mini, whose words are single digits, tenths.
     """

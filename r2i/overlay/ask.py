@@ -11,7 +11,7 @@ from r2i.core.catalogue import IMAGES, REGIONS, TRAIN, VOTES
 from r2i.core.errors import ImageError
 from r2i.core.params import Endpoint, Overlay, Params
 from r2i.core.photos import Photos
-from r2i.core.records import FAILED, OK, REJECTED
+from r2i.core.records import FAILED, OK
 from r2i.core.shards import Counts, Shard
 from r2i.core.tables import Row
 from r2i.endpoint.base import Model, Picture
@@ -23,7 +23,7 @@ from r2i.overlay.difficulty import try_student
 from r2i.overlay.distractors import add_options
 from r2i.overlay.item import Item, make_items, still_ok
 from r2i.overlay.reviewed import reserve, review_items
-from r2i.overlay.rows import HELD_OUT, count_train_rows, train_rows
+from r2i.overlay.rows import count_train_rows, hold_out, train_rows
 from r2i.review.decisions import by_subject, read_decisions
 from r2i.review.outcomes import Outcomes
 
@@ -71,9 +71,7 @@ class OverlayWork(JobWork[None]):
         images = read_images(Photos.of(self.params), image_ids, folder=shard.files[IMAGES.name])
         items = make_items(votes, boxes)
         review = review_items(items, self.decisions, images, drawing.cut)
-        for item in still_ok(items):
-            if item.vote["dimension"] in params.hold_out:
-                item.drop(REJECTED, HELD_OUT)
+        hold_out(items, params.hold_out)
         files = ExitStack()
         drawer = files.enter_context(Drawer(paths.TRAIN.parent, drawing.outline))
         self.begun[shard.name] = BegunOverlay(items, crops, images, review, drawer, files)

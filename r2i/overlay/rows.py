@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from r2i.core.choices import adapt_prompt, locate_prompt, mcq_prompt
+from r2i.core.errors import R2IError
 from r2i.core.ids import make_id, unit_of
 from r2i.core.images import read_size
 from r2i.core.metrics import count_statuses, histogram
@@ -13,7 +14,7 @@ from r2i.core.records import OK, REJECTED
 from r2i.core.shards import Counts
 from r2i.core.tables import Row
 from r2i.endpoint.base import Picture
-from r2i.overlay.item import Item
+from r2i.overlay.item import Item, still_ok
 
 NO_VIEW = "no_view"  # reason of a question that drew no view
 HELD_OUT = "held_out"  # reason of a question of a dimension that is not trained on
@@ -40,6 +41,23 @@ def train_rows(
         }
         rows += [_row(item, view, shown[view], params.prompts) for view in views] or [_row(item, "boxed", None, "")]
     return rows
+
+
+def hold_out(items: Sequence[Item], dimensions: Sequence[str]) -> None:
+    """Drop the questions of `dimensions`, before anything is asked about them."""
+    for item in still_ok(items):
+        if item.vote["dimension"] in dimensions:
+            item.drop(REJECTED, HELD_OUT)
+
+
+def require_held_out(dimensions: Sequence[str], counts: Counts) -> None:
+    """Raise R2IError where no question of one of `dimensions` was dropped: its name is another. `counts`: of all
+    shards."""
+    if strange := sorted(set(dimensions) - set(counts.get(HELD_OUT, {}))):
+        raise R2IError(
+            f"overlay.hold_out: no question is about {', '.join(strange)}",
+            "metrics/vote.json has the dimensions' names",
+        )
 
 
 def choose_views(question_id: str, params: Overlay, seed: int) -> list[TrainView]:
