@@ -28,6 +28,16 @@ class Bench:
         return self.command or f"python bench/{self.name}.py"
 
 
+def _describe_gpu_local(bench: dict[str, Any]) -> str:
+    half, large = bench["evaluate"]["cuda_bfloat16"], bench["large"]
+    return (
+        f"On {bench['device']['name']}, mini in bf16 gives {100 * half['same_replies']:.1f} % of the replies of a CPU in "
+        f"float32. A model of {large['parameters'] / 1e9:.1f} billion parameters, a picture of "
+        f"{large['image_tokens']:,} tokens an item: {large['answers']['peak_gib']:.0f} GiB to answer eight at once, "
+        f"{large['coverage']['peak_gib']:.0f} to measure coverage, {large['sft']['peak_gib']:.0f} to fine-tune it."
+    )
+
+
 def read_results() -> Iterator[tuple[Bench, dict[str, Any]]]:
     """Of the benches that were run, in the order in which the page shows them."""
     for bench in BENCHES:
@@ -218,5 +228,6 @@ BENCHES = (
     Bench("first_hour", "The first hour", "2 minutes", _describe_first_hour),
     Bench("remotes", "Sharing artifacts", "5 minutes, with moto, wsgidav and sshd", _describe_remotes),
     Bench("kills", "Killed runs", "10 minutes", _describe_kills),
+    Bench("gpu_local", "In this process on a GPU", "6 minutes on one GPU, after `make repro`", _describe_gpu_local),
     Bench("gpu_check", "DAPO on a GPU", "10 minutes on one GPU", _describe_gpu_check, "make gpu-check"),
 )
