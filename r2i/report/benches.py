@@ -31,8 +31,8 @@ class Bench:
 def _describe_gpu_local(bench: dict[str, Any]) -> str:
     half, large = bench["evaluate"]["cuda_bfloat16"], bench["large"]
     return (
-        f"On {bench['device']['name']}, mini in bf16 gives {100 * half['same_replies']:.1f} % of the replies of a CPU in "
-        f"float32. A model of {large['parameters'] / 1e9:.1f} billion parameters, a picture of "
+        f"On {bench['device']['name']}, mini in bf16 gives {100 * half['same_replies']:.1f} % of the replies of a CPU "
+        f"in float32. A model of {large['parameters'] / 1e9:.1f} billion parameters, a picture of "
         f"{large['image_tokens']:,} tokens an item: {large['answers']['peak_gib']:.0f} GiB to answer eight at once, "
         f"{large['coverage']['peak_gib']:.0f} to measure coverage, {large['sft']['peak_gib']:.0f} to fine-tune it."
     )
