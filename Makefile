@@ -191,4 +191,4 @@ pretrain: setup ## make the mini checkpoint anew, from nothing (about an hour on
 	@$(DVC) unfreeze pretrain && $(DVC) repro --single-item pretrain; $(DVC) freeze pretrain
 
 clean: ## remove what the pipeline wrote; keep the cache, people's decisions and the benchmarks that were built
-	@rm -rf $(filter-out data/code/ data/review/ data/benchmarks/,$(wildcard data/*/)) models/distilled models/sft metrics
+	@rm -rf $(filter-out data/code/ data/review/ data/benchmarks/,$(wildcard data/*/)) models/distilled models/sft $(filter-out metrics/study.json,$(wildcard metrics/*))

@@ -18,6 +18,7 @@ def main(params: Path = Path("params.yaml")) -> None:
     from r2i.overlay.ask import OverlayWork
     from r2i.overlay.balance import limit_dimensions
     from r2i.overlay.reviewed import review_metrics
+    from r2i.overlay.rows import require_held_out
     from r2i.review.decisions import read_and_warn
 
     loaded = load_params(params)
@@ -26,6 +27,7 @@ def main(params: Path = Path("params.yaml")) -> None:
     cfg, decisions = loaded.chosen.overlay, read_and_warn(paths.REVIEWED_QUESTIONS)
     limit = partial(limit_dimensions, most=cfg.per_dimension, tries=cfg.tries, seed=loaded.seed)
     counts = make_table(OverlayWork, params, limit)
+    require_held_out(cfg.hold_out, counts)
     calls = OverlayWork(loaded).call_metrics(counts)
     write_metrics(paths.metrics("overlay"), {**counts, "calls": calls, **review_metrics(decisions)})
 

@@ -22,6 +22,7 @@ from r2i.cli.pool import app as pool_app
 from r2i.cli.replies import app as replies_app
 from r2i.cli.review import app as review_app
 from r2i.cli.rows import app as rows_app
+from r2i.cli.study import study
 from r2i.core import paths
 from r2i.core.errors import R2IError
 from r2i.core.names import VIEWS
@@ -43,6 +44,7 @@ app.command()(compare)
 app.command()(explore)
 app.command()(estimate)
 app.command()(doctor)
+app.command()(study)
 app.add_typer(lineage_app)
 app.add_typer(card_app, name="card")
 app.add_typer(export_app, name="export")

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 ViewName = Literal["full", "crop", "boxed", "zoom"]
-TrainView = Literal["boxed", "full", "crop"]
+TrainView = Literal["boxed", "full", "crop", "located"]
+TeacherView = Literal["crop", "full"]
 ObjectiveName = Literal["dapo", "sft"]
 
 
@@ -25,7 +26,8 @@ VIEWS: dict[ViewName, View] = {
 }
 """In the order in which they are shown. The first two make the zooming gap."""
 TRAIN_VIEWS: tuple[TrainView, ...] = get_args(TrainView)
-"""Those that a row of training can have, in the order of a question's rows."""
+"""Those that a row of training can have, in the order of a question's rows; `located`: the full image, its box written
+into the prompt."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from r2i.core.boxes import BoxUnit
 from r2i.core.credentials import fault_of_address, find_credential, find_in_comment, is_variable_name, names_secret
 from r2i.core.errors import ParamsError
-from r2i.core.names import BASE, OBJECTIVES, RESERVED, SERVER, ModelNames, ObjectiveName, TrainView, ViewName
+from r2i.core.names import (
+    BASE,
+    OBJECTIVES,
+    RESERVED,
+    SERVER,
+    ModelNames,
+    ObjectiveName,
+    TeacherView,
+    TrainView,
+    ViewName,
+)
 from r2i.core.servers import find_address
 from r2i.core.yaml_text import read_yaml, scalars
 
@@ -354,6 +364,9 @@ class Question(Section):
     prompts: str = "paper"
     """Style of the prompt files: mini | paper."""
     teacher: Endpoint
+    view: TeacherView = "crop"
+    """What the teacher sees when it writes; full: the whole image, as a method without crops would show it. The check
+    sees both in either case."""
     per_crop: Count = 3
     write: Sampling = Sampling(temperature=0.9, top_p=0.8, max_tokens=2048)
     validate_: bool = Field(default=True, alias="validate")
@@ -380,9 +393,11 @@ class Teacher(Section):
 class Answer(Section):
     prompts: str = "paper"
     teachers: Annotated[list[Teacher], Field(min_length=1)]
+    view: TeacherView = "crop"
+    """What the teachers see; full: the whole image, as a method without crops would show it."""
     sampling: Sampling = Sampling(temperature=0.7, top_p=0.9, max_tokens=4096)
     max_pixels: Count | None = None
-    """The crop is scaled down to so many pixels before it is sent, the same for every teacher; None: sent as it is."""
+    """The picture is scaled down to so many pixels before it is sent, the same for every teacher; None: as it is."""
     skip_below: Count | None = None
     """The agreement that the vote will ask for. The next teacher is not asked once the answers so far, by the
     rules of r2i.grading.equality, put it out of reach; None: every teacher is always asked."""
@@ -430,6 +445,8 @@ class Overlay(Section):
     """Most kept questions of one dimension; None: all."""
     max_pixels: Count | None = None
     """The boxed image is scaled down to so many pixels for the student's tries, not in its row; None: it is not."""
+    hold_out: list[str] = []
+    """Dimensions whose questions are not trained on, so that a benchmark can tell what carries over to them."""
     views: dict[TrainView, Share] = {"boxed": 1.0}
     """Share of kept questions that become a row of each view (the paper: boxed 1)."""
 
@@ -651,6 +668,10 @@ class BenchmarkSource(Section):
     """All but rendered: a file or folder on disk."""
     items: Count | None = None
     """rendered: how many to make; others: at most so many, chosen by a hash of the item's id."""
+    options: bool = True
+    """rendered: false: asked in words, as open questions."""
+    things: Literal["usual", "small"] = "usual"
+    """rendered: small: objects of sizes that no training image has, with less of their material to see."""
     columns: dict[str, str] = {}
     """table: ours (r2i.benchmark.table.COLUMNS) -> the file's."""
     box_unit: BoxUnit = "pixels"
@@ -676,7 +697,7 @@ _SOURCE_TAKES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(get_args(BenchmarkKind), ("path", "version")),
     **dict.fromkeys(("cvbench", "reference", "zoombench"), ("path", "version", "box_unit", "box_form")),
     "table": ("path", "version", "columns", "box_unit", "box_form"),
-    "rendered": (),
+    "rendered": ("options", "things"),
 }
 
 

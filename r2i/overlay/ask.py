@@ -23,7 +23,7 @@ from r2i.overlay.difficulty import try_student
 from r2i.overlay.distractors import add_options
 from r2i.overlay.item import Item, make_items, still_ok
 from r2i.overlay.reviewed import reserve, review_items
-from r2i.overlay.rows import count_train_rows, train_rows
+from r2i.overlay.rows import count_train_rows, hold_out, train_rows
 from r2i.review.decisions import by_subject, read_decisions
 from r2i.review.outcomes import Outcomes
 
@@ -71,6 +71,7 @@ class OverlayWork(JobWork[None]):
         images = read_images(Photos.of(self.params), image_ids, folder=shard.files[IMAGES.name])
         items = make_items(votes, boxes)
         review = review_items(items, self.decisions, images, drawing.cut)
+        hold_out(items, params.hold_out)
         files = ExitStack()
         drawer = files.enter_context(Drawer(paths.TRAIN.parent, drawing.outline))
         self.begun[shard.name] = BegunOverlay(items, crops, images, review, drawer, files)
