@@ -18,13 +18,18 @@ def main(params: Path = Path("params.yaml")) -> None:
     from r2i.overlay.ask import OverlayWork
     from r2i.overlay.balance import limit_dimensions
     from r2i.overlay.reviewed import review_metrics
+    from r2i.overlay.unasked import UnaskedWork
     from r2i.review.decisions import read_and_warn
 
     loaded = load_params(params)
     if leave_out(loaded, "overlay"):
         return
-    cfg, decisions = loaded.chosen.overlay, read_and_warn(paths.REVIEWED_QUESTIONS)
+    cfg = loaded.chosen.overlay
     limit = partial(limit_dimensions, most=cfg.per_dimension, tries=cfg.tries, seed=loaded.seed)
+    if not cfg.answered:
+        write_metrics(paths.metrics("overlay"), {**make_table(UnaskedWork, params, limit), "calls": {}})
+        return
+    decisions = read_and_warn(paths.REVIEWED_QUESTIONS)
     counts = make_table(OverlayWork, params, limit)
     calls = OverlayWork(loaded).call_metrics(counts)
     write_metrics(paths.metrics("overlay"), {**counts, "calls": calls, **review_metrics(decisions)})
