@@ -7,7 +7,7 @@ from typing import Literal, get_args
 ViewName = Literal["full", "crop", "boxed", "zoom"]
 TrainView = Literal["boxed", "full", "crop", "located"]
 TeacherView = Literal["crop", "full"]
-ObjectiveName = Literal["dapo", "sft"]
+ObjectiveName = Literal["dapo", "sft", "opd", "dapo_attention"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,10 @@ class Objective:
 OBJECTIVES: dict[ObjectiveName, Objective] = {
     "dapo": Objective("distilled", "accuracy", "DAPO", "A student taught by reinforcement learning (DAPO)"),
     "sft": Objective("sft", "loss", "SFT, the control", "The control: supervised fine-tuning"),
+    "opd": Objective("opd", "agreement", "OPD", "A student taught by itself, shown the crop (on-policy distillation)"),
+    "dapo_attention": Objective(
+        "dapo_attention", "accuracy", "DAPO and attention", "DAPO that also rewards looking at the box"
+    ),
 }
 
 BASE = "base"

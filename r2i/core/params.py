@@ -72,7 +72,7 @@ def refuse_ignored(section: Section, kind: str, takes: Collection[str]) -> None:
     anyway (null, its default) is let be.
     """
     for name, field in type(section).model_fields.items():
-        value = getattr(section, name)
+        value = section.__dict__[name]  # a section that is missing is None there
         if name not in takes and value is not None and value != field.get_default(call_default_factory=True):
             said = f"{kind}: {getattr(section, kind)}"
             raise ValueError(f"{said} takes no {name}; it takes {', '.join(sorted(takes))}")
@@ -429,14 +429,20 @@ class Vote(Section):
         return self
 
 
-class Overlay(Section):
+class Overlay(WithSections):
+    optional: ClassVar[frozenset[str]] = frozenset({"teacher", "student"})
+    place: ClassVar[str] = "overlay."
+
+    source: Literal["votes", "questions"] = "votes"
+    """questions: every question becomes a row as it was asked, without answer, options or tries; no model is called.
+    Such rows are for opd alone."""
     prompts: str = "paper"
-    teacher: Endpoint
-    """Writes the distractors."""
+    teacher: Endpoint = MISSING
+    """votes: writes the distractors."""
     distractors: Count = 3
     write: Sampling = Sampling(temperature=0.8, top_p=0.9, max_tokens=1024)
-    student: Endpoint
-    """Tries the boxed question, to measure how hard it is."""
+    student: Endpoint = MISSING
+    """votes: tries the boxed question, to measure how hard it is."""
     tries: Count = 4
     drop_at: Count = 2
     """Rows that the student gets right so many times, of `tries`, are too easy."""
@@ -449,6 +455,21 @@ class Overlay(Section):
     """Dimensions whose questions are not trained on, so that a benchmark can tell what carries over to them."""
     views: dict[TrainView, Share] = {"boxed": 1.0}
     """Share of kept questions that become a row of each view (the paper: boxed 1)."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether the rows have answers and options."""
+        return self.source == "votes"
+
+    @model_validator(mode="after")
+    def _asks_or_does_not(self) -> Self:
+        if self.answered:
+            for name in ("teacher", "student"):
+                if not self.has(name):
+                    raise ValueError(f"overlay needs {name}")
+        else:
+            refuse_ignored(self, "source", {"source", "prompts", "per_dimension", "views"})
+        return self
 
 
 class Judge(Section):
@@ -477,6 +498,10 @@ class Watch(Section):
     """Share of groups that dynamic sampling leaves out: they teach nothing."""
     masked: Share = 0.1
     """Share of rollouts without a reward."""
+    agreement_drop: Share = 0.1
+    """opd: drop of the share of tokens that student and teacher find most likely, since the first `window` steps."""
+    entropy: Share = 0.25
+    """opd: least entropy of the student's tokens, as a share of its teacher's."""
 
 
 class Dapo(Section):
@@ -556,6 +581,77 @@ class Sft(Section):
         return self
 
 
+class Opd(Section):
+    """On-policy self-distillation: the student replies to what it sees, and learns from itself where it sees the crop.
+
+    The target is the teacher's distribution of every token of the student's own reply. No answer, vote or reward is
+    read, but with `show_answer`.
+    """
+
+    lr: Annotated[float, Field(gt=0)]
+    """Learning rate of AdamW."""
+    schedule: Literal["constant", "linear"] = "constant"
+    """linear: the learning rate falls to 0 over the steps."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    steps: Count
+    """Optimizer steps."""
+    batch: Count
+    """Prompts of one optimizer step."""
+    micro: Count | None = None
+    """Prompts of one forward and backward pass; gradients add up over the batch, passes count alike. null: all."""
+    rollouts: Count = 1
+    """The student's replies to a prompt."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Of the rollouts."""
+    crop_share: Share = 0.5
+    """Share of the prompts of a step that the student, too, sees on the crop: they keep what it can up close."""
+    teacher: Literal["frozen", "ema"] = "frozen"
+    """frozen: the base; ema: an average of the student's weights that follows it."""
+    ema_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    """ema: how far the teacher moves to the student after each step; null: 0.05."""
+    divergence: Literal["forward_kl", "reverse_kl", "jsd"] = "forward_kl"
+    """Of teacher and student, for each token: KL(teacher | student), KL(student | teacher), or what lies between."""
+    jsd_weight: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """jsd: the teacher's weight in the mixture; null: 0.5."""
+    top_k: Count | None = None
+    """Compare the teacher's most likely tokens alone, all others as one; null: the whole vocabulary."""
+    show_full: bool = False
+    """The teacher sees the student's picture, too, before the crop."""
+    show_answer: bool = False
+    """The teacher is told the voted answer."""
+    max_prompt: Count
+    """Tokens, including image tokens. Longer rows are left out and counted."""
+    max_response: Count
+    """Tokens of a rollout."""
+    min_pixels: Count | None = None
+    """Images are scaled to within these numbers of pixels in training; null: the limits of the processor."""
+    max_pixels: Count | None = None
+    freeze_vision: bool = False
+    """Train the language model alone."""
+    watch: Watch = Watch()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.micro and self.batch % self.micro:
+            raise ValueError(f"batch {self.batch} is no multiple of micro {self.micro}")
+        if self.ema_rate is not None and self.teacher != "ema":
+            raise ValueError(f"teacher: {self.teacher} takes no ema_rate")
+        if self.jsd_weight is not None and self.divergence != "jsd":
+            raise ValueError(f"divergence: {self.divergence} takes no jsd_weight")
+        if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
+            raise ValueError(f"min_pixels {self.min_pixels} is more than max_pixels {self.max_pixels}")
+        return self
+
+
+class DapoAttention(Dapo):
+    """DAPO, and a second loss: where a rollout was right, its tokens look at the region's box (engine trl)."""
+
+    attention_weight: Annotated[float, Field(gt=0)]
+    """Of that loss: - log of the share of the attention to the image that goes to the box, mean over tokens."""
+    attention_layers: list[int] | None = None
+    """Of the language model, from 0; null: the one at two thirds of its depth."""
+
+
 class Cluster(Section):
     """GPUs of engine openrlhf and how they are used; meant to change speed and memory, not what is learned."""
 
@@ -626,6 +722,8 @@ class Train(WithSections):
     """Style of the form that replies are taught; null: that of `overlay`."""
     dapo: Dapo = MISSING
     sft: Sft = MISSING
+    opd: Opd = MISSING
+    dapo_attention: DapoAttention = MISSING
     threads: Count = 2
     """CPU threads of engine trl. The result depends on it: sums are split over threads."""
     gradient_checkpointing: bool | None = None
@@ -642,6 +740,18 @@ class Train(WithSections):
     """Largest difference of an accuracy between two runs of engine openrlhf on the same rows, for `make twins`: GPU
     kernels and the order of rollouts are not deterministic."""
     cluster: Cluster = Cluster()
+
+    def limits(self, run: str) -> Dapo | Opd:
+        """The section that bounds a run's prompts, replies and images, and says when it is warned about: its own
+        where that has limits, else `dapo`. Raises ParamsError where there is none."""
+        own = getattr(self, run, None)
+        return own if isinstance(own, Dapo | Opd) else self.dapo
+
+    def learns_from_answers(self) -> str:
+        """The first param of this section that needs rows with answers; "" where none does."""
+        runs = [run for run in OBJECTIVES if self.has(run) and run != "opd"]
+        told = ["opd.show_answer"] if self.has("opd") and self.opd.show_answer else []
+        return next(iter([*runs, *told, *(["validation"] if self.validation else [])]), "")
 
     @model_validator(mode="after")
     def _validated(self) -> Self:
@@ -831,9 +941,12 @@ class Profile(WithSections):
 
     @model_validator(mode="after")
     def _stages_have_what_they_read(self) -> Self:
-        for before, name in pairwise(CHAIN):
-            if self.has(name) and not self.has(before):
+        unvoted = self.has("overlay") and not self.overlay.answered
+        for before, name in [*pairwise(CHAIN), *([("question", "overlay")] if unvoted else [])]:
+            if self.has(name) and not self.has(before) and not (unvoted and (before, name) == CHAIN[-2:]):
                 raise ValueError(f"{name} needs the section {before}: there would be nothing to read")
+        if unvoted and self.has("train") and self.train.rows is None and (wrong := self.train.learns_from_answers()):
+            raise ValueError(f"overlay.source: questions gives rows without answers, which train needs for {wrong}")
         if self.has("train") and self.train.rows is None and not self.has("overlay"):
             raise ValueError("train needs rows: those of the section overlay, or train.rows (`r2i rows import`)")
         if self.has("train") and self.train.prompts is None and not self.has("overlay"):
