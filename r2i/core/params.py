@@ -774,6 +774,8 @@ class BenchmarkSource(Section):
     kind: BenchmarkKind
     name: str | None = None
     """Column `source` of its items; null: the kind."""
+    group: str | None = None
+    """Benchmarks of one group have a macro average of their own; null: that of the kind (r2i.benchmark.groups)."""
     path: str | None = None
     """All but rendered: a file or folder on disk."""
     items: Count | None = None
@@ -799,7 +801,7 @@ class BenchmarkSource(Section):
             raise ValueError("kind: rendered needs items")
         if self.kind != "rendered" and not self.path:
             raise ValueError(f"kind: {self.kind} needs path")
-        refuse_ignored(self, "kind", {"kind", "name", "items", *_SOURCE_TAKES[self.kind]})
+        refuse_ignored(self, "kind", {"kind", "name", "group", "items", *_SOURCE_TAKES[self.kind]})
         return self
 
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from r2i.core.ids import seed_of
-from r2i.core.names import VIEWS, ViewName
+from r2i.core.names import ViewName
 from r2i.core.params import Evaluate, Sampling
 from r2i.endpoint.base import Request
-from r2i.evaluate.views import prompt_of, template_of
+from r2i.evaluate.views import pictures_of, prompt_of, template_of
 
 Row = dict[str, Any]
 
@@ -48,7 +48,7 @@ def request_of(ask: Ask) -> Request:
     """What is asked in a view that takes one step."""
     return Request(
         prompt=prompt_of(ask.item, ask.view, ask.style),
-        images=(ask.item[VIEWS[ask.view].column],),
+        images=pictures_of(ask.item, ask.view),
         sampling=ask.sampling,
         seed=ask.seed,
         n=ask.n,
