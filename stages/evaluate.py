@@ -19,7 +19,7 @@ from r2i.core.tables import Row, iter_rows, read_table, write_table
 if TYPE_CHECKING:
     from r2i.evaluate.protocol import Protocol
 
-PARAMS = ("seed", "models.{model}.from", "evaluate", "drawing.cut", "train.base")
+PARAMS = ("seed", "models.{model}.from", "evaluate", "benchmark.sources", "drawing.cut", "train.base")
 
 
 def main(

@@ -51,7 +51,7 @@ class Draft:
     boxed: Any = None
     shuffle: bool = False
     fault: str = ""
-    prompt: str = ""
+    prompt: Any = None
     given: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -164,7 +164,7 @@ class RowMaker:
         row: Row = {**dict.fromkeys(BENCHMARK.names), "item_id": item_id, "image_id": image_id}
         row |= {"cluster_id": given.get("cluster_id") or image_id or item_id, "question": draft.question}
         row |= {"source": self.source.name or given.get("source") or self.source.kind, "dimension": draft.dimension}
-        row |= _gold(draft, item_id) | {"prompt": draft.prompt or None}
+        row |= _gold(draft, item_id) | {"prompt": draft.prompt if isinstance(draft.prompt, str) else None}
         if given.get("status", OK) != OK:
             return data, row | {"status": given["status"], "reason": given.get("reason") or ""}
         reason = fault or _missing(row)
