@@ -5,6 +5,7 @@ its own name from the chosen profile; DVC tracks just that section (`data/code/p
 missing is left out (r2i.core.left_out).
 """
 
+import hashlib
 import re
 from collections.abc import Collection
 from itertools import pairwise
@@ -12,7 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from r2i.core.boxes import BoxUnit
 from r2i.core.credentials import fault_of_address, find_credential, find_in_comment, is_variable_name, names_secret
@@ -28,6 +37,7 @@ from r2i.core.names import (
     TrainView,
     ViewName,
 )
+from r2i.core.paths import here_or_main
 from r2i.core.servers import find_address
 from r2i.core.yaml_text import read_yaml, scalars
 
@@ -87,6 +97,23 @@ class Sampling(Section):
     """Nucleus sampling: the share of the probability mass that is sampled from; 1: all of it."""
     max_tokens: Count = 64
     """Maximum length of a reply, tokens. A reply that is cut there is `truncated` and never an answer."""
+    top_k: Count | None = None
+    """Sample from so many most likely tokens; null: from all. This key and those below are sent where they are set."""
+    min_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Tokens are left out whose probability is below this share of the most likely one's."""
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    """Taken from the logit of every token that the reply has already."""
+    repetition_penalty: Annotated[float, Field(gt=0)] | None = None
+    """Divides the positive logits, and multiplies the negative ones, of tokens that prompt or reply have already."""
+    stop: list[Annotated[str, Field(min_length=1)]] | None = None
+    """The reply ends before the first of these texts."""
+    system: str | None = None
+    """System message before the prompt."""
+
+    @model_serializer(mode="wrap")
+    def _said(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is set: keys of stored replies and of stages know nothing of what is not."""
+        return {name: value for name, value in write(self).items() if value is not None}
 
 
 class Price(Section):
@@ -845,8 +872,23 @@ class Zoom(Section):
     """Of the first step."""
 
 
+OWN_PROTOCOL = "r2i"
+PROTOCOLS = Path("protocols")
+
+
+def find_protocol(name: str) -> Path:
+    """The file of a protocol: a name's is protocols/<name>.yaml."""
+    is_path = "/" in name or name.endswith((".yaml", ".yml"))
+    return here_or_main(Path(name) if is_path else PROTOCOLS / f"{name}.yaml")
+
+
 class Evaluate(Section):
     prompts: str = "paper"
+    protocol: Annotated[str, Field(min_length=1)] = OWN_PROTOCOL
+    """How items are asked: r2i (our prompts, greedy), protocols/<name>.yaml by its name (`zwz`, `official`: docs/
+    protocols.md), or the path of such a file."""
+    protocol_sha256: str | None = None
+    """Of that file; filled in, so that another text in it evaluates anew. One that is written here pins it."""
     batch: Count = 256
     endpoints: dict[str, Endpoint] = {}
     """By name, the models of the registry that are asked through a server instead of in process."""
@@ -864,6 +906,18 @@ class Evaluate(Section):
     """Asked last; null: what no rule can read is unscored."""
     bootstrap: Count = 2000
     """Draws of the clustered bootstrap."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _the_protocols_text_counts(cls, given: Any) -> Any:
+        name = given.get("protocol") if isinstance(given, dict) else None
+        if not isinstance(name, str) or name == OWN_PROTOCOL or given.get("protocol_sha256"):
+            return given
+        try:
+            data = find_protocol(name).read_bytes()
+        except (OSError, ValueError):  # whoever evaluates says so
+            return given
+        return {**given, "protocol_sha256": hashlib.sha256(data).hexdigest()}
 
 
 class Report(Section):

@@ -17,6 +17,7 @@ from r2i.core.names import VIEWS, ViewName
 from r2i.core.params import Cut
 from r2i.core.prompts import Prompt, load_prompt
 from r2i.endpoint.base import Picture
+from r2i.evaluate.protocol import Protocol
 
 Row = dict[str, Any]
 MADE: tuple[ViewName, ...] = ("recut", "removed")
@@ -39,13 +40,15 @@ def pictures_of(item: Mapping[str, Any], view: ViewName) -> tuple[Picture, ...]:
 
 
 def template_of(item: Mapping[str, Any], style: str) -> Prompt:
-    """The trainer's multiple-choice prompt, or the teacher's for open questions."""
-    return load_prompt("answer", "answer", style) if is_open(item) else load_prompt("core", "choose", style)
+    """Our own protocol's: the trainer's multiple-choice prompt, or the student's for open questions."""
+    return load_prompt("evaluate", "open", style) if is_open(item) else load_prompt("core", "choose", style)
 
 
-def prompt_of(item: Mapping[str, Any], view: str, style: str) -> str:
-    """The text that goes with the picture of a view: the trainer's, or the teacher's for open questions."""
-    if is_open(item):
+def prompt_of(item: Mapping[str, Any], view: str, style: str, protocol: Protocol | None = None) -> str:
+    """The text that goes with the picture of a view. `protocol`: None: our own, in the prompts of `style`."""
+    if protocol:
+        text = protocol.text_of(item)
+    elif is_open(item):
         text = template_of(item, style).fill(question=item["question"])
     else:
         text = mcq_prompt(item["question"], list(item["options"]), style)
