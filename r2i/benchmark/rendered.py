@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 
+from r2i.benchmark.groups import OWN
 from r2i.core.choices import shuffle_options
 from r2i.core.drawing import frame_box, make_boxed, make_crop
 from r2i.core.ids import make_id, unit_of
@@ -38,7 +39,7 @@ def render_items(
         data = jpeg_bytes(scene.image)
         for thing, dimension in _pick_targets(scene, wanted, sha256(data)):
             wanted[dimension] -= 1
-            row = _make_row(scene, data, thing, dimension, drawing) | {"source": source}
+            row = _make_row(scene, data, thing, dimension, drawing) | {"source": source, "group": OWN}
             rows.append(row if options else row | {"options": [], "label": ""})
         number += 1
     return rows
@@ -75,6 +76,7 @@ def _make_row(scene: Scene, data: bytes, thing: Thing, dimension: str, drawing: 
         "crop": make_crop(image, box, drawing.cut),
         "boxed": make_boxed(image, box, drawing.outline),
         "crop_made": True,
+        "magnification": float(drawing.cut.upscale),
         "box": box,
         "question": question,
         "options": options,

@@ -5,6 +5,7 @@ its own name from the chosen profile; DVC tracks just that section (`data/code/p
 missing is left out (r2i.core.left_out).
 """
 
+import hashlib
 import re
 from collections.abc import Collection
 from itertools import pairwise
@@ -12,7 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from r2i.core.boxes import BoxUnit
 from r2i.core.credentials import fault_of_address, find_credential, find_in_comment, is_variable_name, names_secret
@@ -28,6 +37,7 @@ from r2i.core.names import (
     TrainView,
     ViewName,
 )
+from r2i.core.paths import here_or_main
 from r2i.core.servers import find_address
 from r2i.core.yaml_text import read_yaml, scalars
 
@@ -72,7 +82,7 @@ def refuse_ignored(section: Section, kind: str, takes: Collection[str]) -> None:
     anyway (null, its default) is let be.
     """
     for name, field in type(section).model_fields.items():
-        value = getattr(section, name)
+        value = section.__dict__[name]  # a section that is missing is None there
         if name not in takes and value is not None and value != field.get_default(call_default_factory=True):
             said = f"{kind}: {getattr(section, kind)}"
             raise ValueError(f"{said} takes no {name}; it takes {', '.join(sorted(takes))}")
@@ -87,6 +97,23 @@ class Sampling(Section):
     """Nucleus sampling: the share of the probability mass that is sampled from; 1: all of it."""
     max_tokens: Count = 64
     """Maximum length of a reply, tokens. A reply that is cut there is `truncated` and never an answer."""
+    top_k: Count | None = None
+    """Sample from so many most likely tokens; null: from all. This key and those below are sent where they are set."""
+    min_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Tokens are left out whose probability is below this share of the most likely one's."""
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    """Taken from the logit of every token that the reply has already."""
+    repetition_penalty: Annotated[float, Field(gt=0)] | None = None
+    """Divides the positive logits, and multiplies the negative ones, of tokens that prompt or reply have already."""
+    stop: list[Annotated[str, Field(min_length=1)]] | None = None
+    """The reply ends before the first of these texts."""
+    system: str | None = None
+    """System message before the prompt."""
+
+    @model_serializer(mode="wrap")
+    def _said(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is set: keys of stored replies and of stages know nothing of what is not."""
+        return {name: value for name, value in write(self).items() if value is not None}
 
 
 class Price(Section):
@@ -429,14 +456,20 @@ class Vote(Section):
         return self
 
 
-class Overlay(Section):
+class Overlay(WithSections):
+    optional: ClassVar[frozenset[str]] = frozenset({"teacher", "student"})
+    place: ClassVar[str] = "overlay."
+
+    source: Literal["votes", "questions"] = "votes"
+    """questions: every question becomes a row as it was asked, without answer, options or tries; no model is called.
+    Such rows are for opd alone."""
     prompts: str = "paper"
-    teacher: Endpoint
-    """Writes the distractors."""
+    teacher: Endpoint = MISSING
+    """votes: writes the distractors."""
     distractors: Count = 3
     write: Sampling = Sampling(temperature=0.8, top_p=0.9, max_tokens=1024)
-    student: Endpoint
-    """Tries the boxed question, to measure how hard it is."""
+    student: Endpoint = MISSING
+    """votes: tries the boxed question, to measure how hard it is."""
     tries: Count = 4
     drop_at: Count = 2
     """Rows that the student gets right so many times, of `tries`, are too easy."""
@@ -449,6 +482,21 @@ class Overlay(Section):
     """Dimensions whose questions are not trained on, so that a benchmark can tell what carries over to them."""
     views: dict[TrainView, Share] = {"boxed": 1.0}
     """Share of kept questions that become a row of each view (the paper: boxed 1)."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether the rows have answers and options."""
+        return self.source == "votes"
+
+    @model_validator(mode="after")
+    def _asks_or_does_not(self) -> Self:
+        if self.answered:
+            for name in ("teacher", "student"):
+                if not self.has(name):
+                    raise ValueError(f"overlay needs {name}")
+        else:
+            refuse_ignored(self, "source", {"source", "prompts", "per_dimension", "views"})
+        return self
 
 
 class Judge(Section):
@@ -477,6 +525,10 @@ class Watch(Section):
     """Share of groups that dynamic sampling leaves out: they teach nothing."""
     masked: Share = 0.1
     """Share of rollouts without a reward."""
+    agreement_drop: Share = 0.1
+    """opd: drop of the share of tokens that student and teacher find most likely, since the first `window` steps."""
+    entropy: Share = 0.25
+    """opd: least entropy of the student's tokens, as a share of its teacher's."""
 
 
 class Dapo(Section):
@@ -556,6 +608,77 @@ class Sft(Section):
         return self
 
 
+class Opd(Section):
+    """On-policy self-distillation: the student replies to what it sees, and learns from itself where it sees the crop.
+
+    The target is the teacher's distribution of every token of the student's own reply. No answer, vote or reward is
+    read, but with `show_answer`.
+    """
+
+    lr: Annotated[float, Field(gt=0)]
+    """Learning rate of AdamW."""
+    schedule: Literal["constant", "linear"] = "constant"
+    """linear: the learning rate falls to 0 over the steps."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    steps: Count
+    """Optimizer steps."""
+    batch: Count
+    """Prompts of one optimizer step."""
+    micro: Count | None = None
+    """Prompts of one forward and backward pass; gradients add up over the batch, passes count alike. null: all."""
+    rollouts: Count = 1
+    """The student's replies to a prompt."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Of the rollouts."""
+    crop_share: Share = 0.5
+    """Share of the prompts of a step that the student, too, sees on the crop: they keep what it can up close."""
+    teacher: Literal["frozen", "ema"] = "frozen"
+    """frozen: the base; ema: an average of the student's weights that follows it."""
+    ema_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    """ema: how far the teacher moves to the student after each step; null: 0.05."""
+    divergence: Literal["forward_kl", "reverse_kl", "jsd"] = "forward_kl"
+    """Of teacher and student, for each token: KL(teacher | student), KL(student | teacher), or what lies between."""
+    jsd_weight: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """jsd: the teacher's weight in the mixture; null: 0.5."""
+    top_k: Count | None = None
+    """Compare the teacher's most likely tokens alone, all others as one; null: the whole vocabulary."""
+    show_full: bool = False
+    """The teacher sees the student's picture, too, before the crop."""
+    show_answer: bool = False
+    """The teacher is told the voted answer."""
+    max_prompt: Count
+    """Tokens, including image tokens. Longer rows are left out and counted."""
+    max_response: Count
+    """Tokens of a rollout."""
+    min_pixels: Count | None = None
+    """Images are scaled to within these numbers of pixels in training; null: the limits of the processor."""
+    max_pixels: Count | None = None
+    freeze_vision: bool = False
+    """Train the language model alone."""
+    watch: Watch = Watch()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.micro and self.batch % self.micro:
+            raise ValueError(f"batch {self.batch} is no multiple of micro {self.micro}")
+        if self.ema_rate is not None and self.teacher != "ema":
+            raise ValueError(f"teacher: {self.teacher} takes no ema_rate")
+        if self.jsd_weight is not None and self.divergence != "jsd":
+            raise ValueError(f"divergence: {self.divergence} takes no jsd_weight")
+        if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
+            raise ValueError(f"min_pixels {self.min_pixels} is more than max_pixels {self.max_pixels}")
+        return self
+
+
+class DapoAttention(Dapo):
+    """DAPO, and a second loss: where a rollout was right, its tokens look at the region's box (engine trl)."""
+
+    attention_weight: Annotated[float, Field(gt=0)]
+    """Of that loss: - log of the share of the attention to the image that goes to the box, mean over tokens."""
+    attention_layers: list[int] | None = None
+    """Of the language model, from 0; null: the one at two thirds of its depth."""
+
+
 class Cluster(Section):
     """GPUs of engine openrlhf and how they are used; meant to change speed and memory, not what is learned."""
 
@@ -626,6 +749,8 @@ class Train(WithSections):
     """Style of the form that replies are taught; null: that of `overlay`."""
     dapo: Dapo = MISSING
     sft: Sft = MISSING
+    opd: Opd = MISSING
+    dapo_attention: DapoAttention = MISSING
     threads: Count = 2
     """CPU threads of engine trl. The result depends on it: sums are split over threads."""
     gradient_checkpointing: bool | None = None
@@ -642,6 +767,18 @@ class Train(WithSections):
     """Largest difference of an accuracy between two runs of engine openrlhf on the same rows, for `make twins`: GPU
     kernels and the order of rollouts are not deterministic."""
     cluster: Cluster = Cluster()
+
+    def limits(self, run: str) -> Dapo | Opd:
+        """The section that bounds a run's prompts, replies and images, and says when it is warned about: its own
+        where that has limits, else `dapo`. Raises ParamsError where there is none."""
+        own = getattr(self, run, None)
+        return own if isinstance(own, Dapo | Opd) else self.dapo
+
+    def learns_from_answers(self) -> str:
+        """The first param of this section that needs rows with answers; "" where none does."""
+        runs = [run for run in OBJECTIVES if self.has(run) and run != "opd"]
+        told = ["opd.show_answer"] if self.has("opd") and self.opd.show_answer else []
+        return next(iter([*runs, *told, *(["validation"] if self.validation else [])]), "")
 
     @model_validator(mode="after")
     def _validated(self) -> Self:
@@ -664,6 +801,8 @@ class BenchmarkSource(Section):
     kind: BenchmarkKind
     name: str | None = None
     """Column `source` of its items; null: the kind."""
+    group: str | None = None
+    """Benchmarks of one group have a macro average of their own; null: that of the kind (r2i.benchmark.groups)."""
     path: str | None = None
     """All but rendered: a file or folder on disk."""
     items: Count | None = None
@@ -689,7 +828,7 @@ class BenchmarkSource(Section):
             raise ValueError("kind: rendered needs items")
         if self.kind != "rendered" and not self.path:
             raise ValueError(f"kind: {self.kind} needs path")
-        refuse_ignored(self, "kind", {"kind", "name", "items", *_SOURCE_TAKES[self.kind]})
+        refuse_ignored(self, "kind", {"kind", "name", "group", "items", *_SOURCE_TAKES[self.kind]})
         return self
 
 
@@ -733,8 +872,23 @@ class Zoom(Section):
     """Of the first step."""
 
 
+OWN_PROTOCOL = "r2i"
+PROTOCOLS = Path("protocols")
+
+
+def find_protocol(name: str) -> Path:
+    """The file of a protocol: a name's is protocols/<name>.yaml."""
+    is_path = "/" in name or name.endswith((".yaml", ".yml"))
+    return here_or_main(Path(name) if is_path else PROTOCOLS / f"{name}.yaml")
+
+
 class Evaluate(Section):
     prompts: str = "paper"
+    protocol: Annotated[str, Field(min_length=1)] = OWN_PROTOCOL
+    """How items are asked: r2i (our prompts, greedy), protocols/<name>.yaml by its name (`zwz`, `official`: docs/
+    protocols.md), or the path of such a file."""
+    protocol_sha256: str | None = None
+    """Of that file; filled in, so that another text in it evaluates anew. One that is written here pins it."""
     batch: Count = 256
     endpoints: dict[str, Endpoint] = {}
     """By name, the models of the registry that are asked through a server instead of in process."""
@@ -752,6 +906,18 @@ class Evaluate(Section):
     """Asked last; null: what no rule can read is unscored."""
     bootstrap: Count = 2000
     """Draws of the clustered bootstrap."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _the_protocols_text_counts(cls, given: Any) -> Any:
+        name = given.get("protocol") if isinstance(given, dict) else None
+        if not isinstance(name, str) or name == OWN_PROTOCOL or given.get("protocol_sha256"):
+            return given
+        try:
+            data = find_protocol(name).read_bytes()
+        except (OSError, ValueError):  # whoever evaluates says so
+            return given
+        return {**given, "protocol_sha256": hashlib.sha256(data).hexdigest()}
 
 
 class Report(Section):
@@ -831,9 +997,12 @@ class Profile(WithSections):
 
     @model_validator(mode="after")
     def _stages_have_what_they_read(self) -> Self:
-        for before, name in pairwise(CHAIN):
-            if self.has(name) and not self.has(before):
+        unvoted = self.has("overlay") and not self.overlay.answered
+        for before, name in [*pairwise(CHAIN), *([("question", "overlay")] if unvoted else [])]:
+            if self.has(name) and not self.has(before) and not (unvoted and (before, name) == CHAIN[-2:]):
                 raise ValueError(f"{name} needs the section {before}: there would be nothing to read")
+        if unvoted and self.has("train") and self.train.rows is None and (wrong := self.train.learns_from_answers()):
+            raise ValueError(f"overlay.source: questions gives rows without answers, which train needs for {wrong}")
         if self.has("train") and self.train.rows is None and not self.has("overlay"):
             raise ValueError("train needs rows: those of the section overlay, or train.rows (`r2i rows import`)")
         if self.has("train") and self.train.prompts is None and not self.has("overlay"):

@@ -293,6 +293,11 @@ def test_published_figures_stand_beside_ours_only_where_that_benchmark_was_measu
     assert (eight["before"], eight["after"]) == (0.3787, 0.5811)
     assert eight["crop_before"] - eight["before"] == pytest.approx(eight["gap_before"])
     assert published_beside({"benchmark": {"sources": {"made": {"kind": "rendered"}}}}, scores, NAMES) == []
+    assert card["differs"] == [
+        "protocol: zwz there, r2i here", "judge: Qwen3-30B-A3B-Instruct-2507 there, none here",
+    ]  # fmt: skip
+    alike = {"protocol": {"name": "zwz", "kind": "zwz"}, "judge": "Qwen/Qwen3-30B-A3B-Instruct-2507"}
+    assert published_beside(metrics, scores | alike, NAMES)[0]["differs"] == []
     assert "ZwZ-8B" in render_page(gather(0, 1, NAMES), "smoke")
 
 
