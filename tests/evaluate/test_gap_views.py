@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from PIL import Image
 from teacher_fakes import FakeModel
 
 from r2i.core.boxes import Box
 from r2i.core.drawing import GREY, paint_over
-from r2i.core.errors import ParamsError
 from r2i.core.images import jpeg_bytes
 from r2i.core.params import Cut, Endpoint, Evaluate
 from r2i.endpoint import Request, connect
@@ -82,9 +80,8 @@ def test_a_region_that_is_all_of_the_image_is_painted_grey_and_one_at_the_edge_a
     assert image.getpixel((5, 5)) == (255, 0, 0)  # the original stays
 
 
-def test_a_style_without_words_for_a_box_says_so() -> None:
-    with pytest.raises(ParamsError, match=r"prompts/mini/told\.txt"):
-        prompt_of(ITEM, "told", "mini")
+def test_the_small_model_is_told_where_to_look_in_its_own_words() -> None:
+    assert prompt_of(ITEM, "told", "mini").endswith("\nleft 2 top 2 right 3 bottom 4")
 
 
 def test_a_model_in_process_answers_without_a_picture_beside_one_that_has_some(tmp_path: Path) -> None:
