@@ -47,6 +47,13 @@ def tell_box(prompt: str, box: Sequence[int], size: tuple[int, int], style: str)
     return f"{prompt}\n{load_prompt('core', 'told', style).fill(**words)}"
 
 
+def plain_prompt(prompt: str, view: str, style: str) -> str:
+    """What `adapt_prompt` made `prompt` from: as a view asks that shows no box."""
+    if view != "boxed" or not has_prompt("core", "boxed", style):
+        return prompt
+    return prompt.removesuffix(f"\n{load_prompt('core', 'boxed', style).text}")
+
+
 def mcq_reply(answer: str, label: str, style: str) -> str:
     """The reply that supervised fine-tuning teaches: what was seen, then the letter in a closed span."""
     return load_prompt("core", "reply", style).fill(answer=answer, label=label)
