@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 
 from r2i.core.boxes import Box
 from r2i.core.errors import TableError
-from r2i.core.records import OK
+from r2i.core.ids import unit_of
+from r2i.core.records import OK, REJECTED
 from r2i.core.tables import Row
 from r2i.endpoint.base import Picture
 from r2i.overlay.reply import plain_option
+
+HELD_OUT = "held_out"  # reason of a question about an image that is kept for a benchmark
 
 
 @dataclass
@@ -59,3 +62,10 @@ def make_items(votes: Sequence[Row], boxes: Mapping[str, Box]) -> list[Item]:
 
 def still_ok(items: Iterable[Item]) -> list[Item]:
     return [item for item in items if item.status == OK]
+
+
+def hold_out(items: Iterable[Item], share: float, seed: int) -> None:
+    """Keep the questions of a share of the images, chosen by a hash, out of the training."""
+    for item in still_ok(items):
+        if unit_of(seed, "held out", item.vote["image_id"]) < share:
+            item.drop(REJECTED, HELD_OUT)
