@@ -29,7 +29,7 @@ FORMS = (
 WHOLE = "of the whole picture"
 SURE = 0.8  # least score of a text that another one is placed by
 SAME = 0.6  # least IoU, or share of the smaller box, by which two boxes are of one line
-REPEATED = 0.8  # likeness from which two texts of a picture may be taken for one another
+REPEATED = 0.7  # likeness from which two texts of a picture may be taken for one another
 _PLACE = re.compile(rf"(?P<field>{'|'.join(FIELDS)}) {WHOLE}(?:, (?P<side>{'|'.join(SIDES)}) “(?P<other>[^”]+)”)?")
 _CHOICE = re.compile("Is it “([^”]+)” or “([^”]+)” that is written ")
 

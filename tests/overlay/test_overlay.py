@@ -29,7 +29,7 @@ from r2i.overlay.balance import limit_dimensions
 from r2i.overlay.boxed import Drawer
 from r2i.overlay.difficulty import score_tries
 from r2i.overlay.distractors import ROUNDS, add_options
-from r2i.overlay.item import Item, make_items, still_ok
+from r2i.overlay.item import Item, hold_out, make_items, still_ok
 from r2i.overlay.reply import DISTRACTORS_FORM, choose_distinct, parse_distractors
 from r2i.overlay.rows import choose_views, count_train_rows, train_rows
 
@@ -57,7 +57,7 @@ def items(*answers: str) -> list[Item]:
 
 def give_options(found: list[Item], model: FakeModel, params: Overlay = PARAMS) -> None:
     crops = pictures(CROPS)
-    run_jobs([add_options(item, crops[item.vote["region_id"]], model, params, 0) for item in found])
+    run_jobs([add_options(item, (crops[item.vote["region_id"]],), model, params, 0) for item in found])
 
 
 def ready(*answers: str) -> list[Item]:
@@ -459,3 +459,23 @@ def test_a_dimension_that_crowds_is_cut_to_its_limit_across_shards(tmp_path: Pat
     }
     assert sum_counts(counts_two.values()) == sum_counts(counts_one.values()) == count_train_rows(rows, 4)
     assert [path.read_bytes() for path in untouched.iterdir()] == before
+
+
+def test_who_sees_the_image_sees_it_after_the_crop(drawer: Drawer) -> None:
+    found, teacher = items("5"), FakeModel(lambda *_: THREE)
+    params = PARAMS.model_copy(update={"sees_image": True})
+    jobs = item_jobs(found, pictures(CROPS), pictures(IMAGES), drawer, teacher, chooses("5"), params, 0)
+    run_jobs(jobs)
+    assert [picture.load() for picture in teacher.asked[0].images] == [CROPS["region-1"], IMAGES["image-1"]]
+
+
+def test_held_out_images_give_no_train_rows_and_keep_their_options() -> None:
+    kept = {}
+    for seed in range(20):
+        found, again = ready("1", "2", "3", "4"), ready("1", "2", "3", "4")
+        for one in (found, again):
+            hold_out(one, 0.5, seed)
+        kept[seed] = [item.question_id for item in found if item.status == "ok"]
+        assert [item.status for item in again] == [item.status for item in found]
+        assert all(item.reason == "held_out" and item.options for item in found if item.status != "ok")
+    assert 20 < sum(map(len, kept.values())) < 60
