@@ -12,6 +12,7 @@ from r2i.core.params import Crop, Params, Train
 from r2i.crop.segmenter import find_files
 from r2i.doctor.check import Check, passed, tried
 from r2i.doctor.stages import is_hub_id
+from r2i.ocr.engines import load_recogniser
 from r2i.tools.cost import Use
 from r2i.train.openrlhf.attention import choose_attention
 from r2i.train.openrlhf.checkpoints import refuse_small_disk
@@ -102,6 +103,15 @@ def check_commands(uses: Iterable[Use]) -> Iterator[Check]:
         said = f"`{' '.join(end.command)}` is " + ("here" if there else "no program here")
         remedy = "install the GPU packages (docs/training.md), or name another program in `command`"
         yield Check(f"vLLM of {end.model}", "ok" if there else "not ok", said, "" if there else remedy)
+
+
+def check_readers(params: Params, uses: Iterable[Use], stages: set[str]) -> Iterator[Check]:
+    """Readers of text: their packages and weights, here or missing."""
+    wanted = {use.endpoint.model for use in uses if use.endpoint.kind == "ocr"}
+    if "crop" in stages and params.chosen.has("crop") and params.chosen.crop.method == "text":
+        wanted.add("rapidocr")
+    for name in sorted(wanted):
+        yield passed(f"reader {name}", lambda name=name: load_recogniser(name), "its package and weights are here")
 
 
 def check_weights(params: Params, uses: Iterable[Use], stages: set[str]) -> Iterator[Check]:
