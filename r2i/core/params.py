@@ -746,6 +746,9 @@ class Execution(Section):
     workers: Count = 1
     """local: processes that share the shards. They share the limits of servers as well; a stage that starts a vLLM has
     one."""
+    share_device: bool = False
+    """Servers that r2i starts (`kind: vllm`) are up one at a time: a stage that asks several goes model by model. For a
+    machine whose GPU holds one of them."""
 
 
 EndpointName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]

@@ -202,6 +202,29 @@ def _describe_house(bench: dict[str, Any]) -> str:
     )
 
 
+def _describe_rehearsal(bench: dict[str, Any]) -> str:
+    profiles = bench["profiles"]
+    done = [
+        f"`{name}` ({len(one['stages_s'])} stages, {sum(one['stages_s'].values()) / 60:.0f} minutes)"
+        for name, one in profiles.items() if one["reached_report"]
+    ]  # fmt: skip
+    stopped = [f"`{name}`" for name, one in profiles.items() if not one["reached_report"]]
+    return (
+        f"With small models and few photographs, on a CPU, the whole DAG reached its report in {', '.join(done) or 'no'}"
+        f"; {'not in ' + ', '.join(stopped) if stopped else 'in none it stopped'}. The figures of the reports mean nothing."
+    )
+
+
+def _describe_openrlhf_cpu(bench: dict[str, Any]) -> str:
+    runs = bench["runs"]
+    each = [f"`{name}` {run['steps']:.0f} steps, {run['seconds'] / 60:.1f} minutes" for name, run in runs.items()]
+    return (
+        f"OpenRLHF's own loop through our launcher, on a CPU: {'; '.join(each)}. Most memory "
+        f"{max(run['peak_mb'] for run in runs.values()) / 1000:.1f} GB; vLLM and trainer differ by at most "
+        f"{max(run['vllm_kl_max'] for run in runs.values()):.1e} (`vllm_kl`) after a weight sync."
+    )
+
+
 BENCHES = (
     Bench("house", "The size of the house", "4 minutes; TESTS=1: 20", _describe_house, "make counts"),
     Bench("fresh", "Questions that no choice has seen", "2 minutes, after `make repro`", _describe_fresh),
@@ -218,5 +241,7 @@ BENCHES = (
     Bench("first_hour", "The first hour", "2 minutes", _describe_first_hour),
     Bench("remotes", "Sharing artifacts", "5 minutes, with moto, wsgidav and sshd", _describe_remotes),
     Bench("kills", "Killed runs", "10 minutes", _describe_kills),
+    Bench("rehearsal", "Profiles rehearsed", "20 minutes a profile", _describe_rehearsal, "make rehearsal PROFILE=..."),
+    Bench("openrlhf_cpu", "OpenRLHF's loop on a CPU", "half an hour, 8 GB of memory", _describe_openrlhf_cpu),
     Bench("gpu_check", "DAPO on a GPU", "10 minutes on one GPU", _describe_gpu_check, "make gpu-check"),
 )
