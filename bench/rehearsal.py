@@ -2,8 +2,9 @@
 
 `make rehearsal PROFILE=one-gpu` (or paper, released, one-card): in a clone, on the profile's own params but for the
 counts, paths and commands in bench/rehearsal.yaml. One server, or an engine that r2i starts, speaks for all that the
-profile names; SAM 2, the student, OpenRLHF, Ray and the vLLM of the student are the real ones on the CPU. Writes bench/results/rehearsal.json: whether the report was reached, and
-seconds by stage. `--folder` keeps the clone and goes on in it.
+profile names; SAM 2, the student, OpenRLHF, Ray and the vLLM of the student are the real ones on the CPU. Writes
+bench/results/rehearsal.json: whether the report was reached, and seconds by stage. `--folder` keeps the clone and goes
+on in it.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 """Small models of the profiles' kinds, for bench/rehearsal.py: a student that answers at random, and SAM 2.
 
 The student has the form of Qwen3-VL or of Qwen2.5-VL (patches of 16 or 14 pixels, a tied embedding, a tokenizer of
-bytes), so that a profile's lengths and pixels mean what they mean for the real one. It is taught for seconds to reply with a letter
-in the form that is asked for: of untaught weights no group of rollouts would differ in its reward. SAM 2 is taught
-for a minute to see stickers, since of random masks none reaches a profile's `min_score`.
+bytes), so that a profile's lengths and pixels mean what they mean for the real one. It is taught for seconds to reply
+with a letter in the form that is asked for: of untaught weights no group of rollouts would differ in its reward. SAM 2
+is taught for a minute to see stickers, since of random masks none reaches a profile's `min_score`.
 """
 
 import json

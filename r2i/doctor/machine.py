@@ -118,7 +118,8 @@ def check_device(params: Params, stages: set[str]) -> Iterator[Check]:
     trained = [stage for stage in starts if stage.startswith("train@")]
     full = [stage for stage, each in shares.items() if not sharing and sum(each) > 1]
     most = max((max if sharing else sum)(each) for each in shares.values())
-    said = f"servers of r2i in {', '.join(starts)}; " + ("one at a time, " if sharing else "") + f"at most {most:.0%} of it"
+    turns = "one at a time, " if sharing else ""
+    said = f"servers of r2i in {', '.join(starts)}: {turns}at most {most:.0%} of it"
     if trained:
         remedy = "serve the judge elsewhere (`kind: openai`), or take it out of train.dapo"
         yield Check("device", "not ok", f"{said}; {trained[0]} starts one while it trains", remedy)

@@ -80,9 +80,7 @@ class JobWork(ShardWork, Generic[T]):
             for each in lists:
                 run_job_lists([each])
 
-    def _run_in_turns(
-        self, turns: Turns, shards: Iterable[Shard], done: Callable[[Shard, MadeShard], None]
-    ) -> None:
+    def _run_in_turns(self, turns: Turns, shards: Iterable[Shard], done: Callable[[Shard, MadeShard], None]) -> None:
         """All shards in every turn, until each has come to its end."""
         left = list(shards)
         for _ in turns:
@@ -97,9 +95,7 @@ class JobWork(ShardWork, Generic[T]):
             if not left:
                 return
 
-    def _list(
-        self, shard: Shard, done: Callable[[Shard, MadeShard], None], turns: Turns | None = None
-    ) -> JobList[T]:
+    def _list(self, shard: Shard, done: Callable[[Shard, MadeShard], None], turns: Turns | None = None) -> JobList[T]:
         ledger, jobs = Ledger(), self.start(shard)
         return JobList(turns.as_far(jobs) if turns else jobs, partial(self._finish, shard, ledger, done), ledger)
 

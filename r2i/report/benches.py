@@ -210,8 +210,8 @@ def _describe_rehearsal(bench: dict[str, Any]) -> str:
     ]  # fmt: skip
     stopped = [f"`{name}`" for name, one in profiles.items() if not one["reached_report"]]
     return (
-        f"With small models and few photographs, on a CPU, the whole DAG reached its report in {', '.join(done) or 'no'}"
-        f"; {'not in ' + ', '.join(stopped) if stopped else 'in none it stopped'}. The figures of the reports mean nothing."
+        f"With small models and few photographs, on a CPU, the whole DAG reached its report in {', '.join(done) or 'none'}"
+        f"{'; not in ' + ', '.join(stopped) if stopped else ''}. The figures of these reports mean nothing."
     )
 
 

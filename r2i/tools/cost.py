@@ -27,7 +27,7 @@ PROMPT_TOKENS = 400  # of the text around it
 REPLY_SHARE = 0.25  # of the longest reply allowed
 JUDGED_SHARE = 0.1  # of replies, that no rule reads and a judge is asked about; `max_calls` is the bound
 MOST_IMAGES = 10**9  # that a budget may buy
-START_S = 180.0  # from the start of a vLLM to its first reply: weights, profiling, CUDA graphs; a guess for 8 to 30 billion
+START_S = 180.0  # from the start of a vLLM to its first reply: weights, profiling, CUDA graphs; a guess
 
 Metrics = Mapping[str, Mapping[str, Any]]
 """By the name of their file in metrics/, as the last run wrote them."""
