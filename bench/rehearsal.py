@@ -141,7 +141,7 @@ def rehearse(folder: Path, profile: str) -> dict[str, Any]:
     with serve() as server:
         server.answer = Speaker()
         env = environment_of(folder, profile, server.url)
-        ended, seconds = 0, {}
+        ended, seconds = 0, dict[str, float]()
         for command in commands_of(profile):
             ended, took = follow(folder, command, env)
             seconds |= took

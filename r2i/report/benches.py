@@ -210,8 +210,9 @@ def _describe_rehearsal(bench: dict[str, Any]) -> str:
     ]  # fmt: skip
     stopped = [f"`{name}`" for name, one in profiles.items() if not one["reached_report"]]
     return (
-        f"With small models and few photographs, on a CPU, the whole DAG reached its report in {', '.join(done) or 'none'}"
-        f"{'; not in ' + ', '.join(stopped) if stopped else ''}. The figures of these reports mean nothing."
+        "With small models and few photographs, on a CPU, the whole DAG reached its report in "
+        f"{', '.join(done) or 'none'}{'; not in ' + ', '.join(stopped) if stopped else ''}. "
+        "The figures of these reports mean nothing."
     )
 
 
