@@ -748,7 +748,7 @@ class Execution(Section):
     one."""
     share_device: bool = False
     """Servers that r2i starts (`kind: vllm`) are up one at a time: a stage that asks several goes model by model. For a
-    machine whose GPU holds one of them."""
+    machine whose GPU holds one of them. Models in process (`kind: local`) take no turns."""
 
 
 EndpointName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
