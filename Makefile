@@ -103,7 +103,7 @@ OPENRLHF := .r2i/openrlhf-venv
 test-openrlhf: $(OPENRLHF)/.installed ## OpenRLHF's real loop on a CPU, through our launcher: half an hour, 8 GB
 	@R2I_OPENRLHF=1 $(OPENRLHF)/bin/python -m pytest tests/real_openrlhf
 
-rehearsal: setup $(OPENRLHF)/.installed ## PROFILE (one-gpu, paper, released): its whole DAG with small models, without a GPU
+rehearsal: setup $(OPENRLHF)/.installed ## PROFILE (one-card, one-gpu, paper, released): its whole DAG with small models, without a GPU
 	@OMP_WAIT_POLICY=PASSIVE $(PY) bench/rehearsal.py $(PROFILE)
 
 # All of it is compiled here once: each training is ten processes that import much of it.

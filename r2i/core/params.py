@@ -486,8 +486,8 @@ class Overlay(WithSections):
     sees_image: bool = False
     """The writer of distractors sees the full image after the crop: what else stands in it."""
     held_out_images: Share = 0.0
-    """Share of images whose questions become no train rows (`held_out_image`): for a benchmark of images that nobody was
-    trained on (`r2i benchmark build --unseen-images`)."""
+    """Share of images whose questions become no train rows (`held_out_image`): for a benchmark of images that nobody
+    was trained on (`r2i benchmark build --unseen-images`)."""
     write: Sampling = Sampling(temperature=0.8, top_p=0.9, max_tokens=1024)
     student: Endpoint = MISSING
     """votes: tries the boxed question, to measure how hard it is."""
@@ -954,6 +954,9 @@ class Execution(Section):
     workers: Count = 1
     """local: processes that share the shards. They share the limits of servers as well; a stage that starts a vLLM has
     one."""
+    share_device: bool = False
+    """Servers that r2i starts (`kind: vllm`) are up one at a time: a stage that asks several goes model by model. For a
+    machine whose GPU holds one of them. Models in process (`kind: local`) take no turns."""
 
 
 EndpointName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
