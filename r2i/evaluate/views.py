@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from r2i.core.boxes import Box
-from r2i.core.choices import adapt_prompt, is_open, mcq_prompt
+from r2i.core.choices import adapt_prompt, is_open, mcq_prompt, tell_box
 from r2i.core.drawing import make_crop, make_removed
 from r2i.core.images import QUALITY, read_image, read_size, sha256
 from r2i.core.names import VIEWS, ViewName
@@ -52,16 +52,11 @@ def prompt_of(item: Mapping[str, Any], view: str, style: str, protocol: Protocol
         text = template_of(item, style).fill(question=item["question"])
     else:
         text = mcq_prompt(item["question"], list(item["options"]), style)
-    return f"{text}\n{_told(item, style)}" if view == "told" else adapt_prompt(text, view, style)
-
-
-def _told(item: Mapping[str, Any], style: str) -> str:
-    """Where to look, in words: thousandths of the picture's width and height, as the zoom view asks for them."""
+    if view != "told":
+        return adapt_prompt(text, view, style)
     image = item["image"]
-    width, height = read_size(image.load() if isinstance(image, Picture) else image)
-    sides = [round(1000 * side / size) for side, size in zip(item["box"], (width, height) * 2, strict=True)]
-    names = ("left", "top", "right", "bottom")
-    return load_prompt("evaluate", "told", style).fill(**dict(zip(names, sides, strict=True)))
+    size = read_size(image.load() if isinstance(image, Picture) else image)
+    return tell_box(text, item["box"], size, style)
 
 
 def cut_picture(image: Picture, box: Box, cut: Cut) -> Picture:
