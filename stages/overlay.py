@@ -32,7 +32,7 @@ def main(params: Path = Path("params.yaml")) -> None:
         return
     decisions = read_and_warn(paths.REVIEWED_QUESTIONS)
     counts = make_table(OverlayWork, params, limit)
-    require_held_out(cfg.hold_out, counts)
+    require_held_out(cfg.held_out_dimensions, counts)
     calls = OverlayWork(loaded).call_metrics(counts)
     write_metrics(paths.metrics("overlay"), {**counts, "calls": calls, **review_metrics(decisions)})
 

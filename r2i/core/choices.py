@@ -36,15 +36,16 @@ def adapt_prompt(prompt: str, view: str, style: str) -> str:
 
 
 def tell_box(prompt: str, box: Sequence[int], size: tuple[int, int], style: str) -> str:
-    """`prompt` of the view `told`: the box in words after it. `box` (xyxy), `size` (width, height): pixels.
+    """`prompt` with the box in words after it. `box` (xyxy), `size` (width, height): pixels of the full image.
 
-    Sides are thousandths of width and height, as models are asked for boxes; in the style mini, whose numbers have one
-    digit, tenths, at most 9.
+    Numbers are thousandths of width and height, 0 to 999; in the style mini, whose words are single digits, tenths.
     """
-    parts, most = (10, 9) if style == "mini" else (1000, 1000)
-    sides = [min(most, round(parts * side / length)) for side, length in zip(box, size * 2, strict=True)]
-    words = dict(zip(("left", "top", "right", "bottom"), sides, strict=True))
-    return f"{prompt}\n{load_prompt('core', 'told', style).fill(**words)}"
+    parts = 10 if style == "mini" else 1000
+    left, top, right, bottom = (
+        min(parts - 1, parts * place // side) for place, side in zip(box, (*size, *size), strict=True)
+    )
+    sentence = load_prompt("core", "told", style)
+    return f"{prompt}\n{sentence.fill(left=left, top=top, right=right, bottom=bottom)}"
 
 
 def plain_prompt(prompt: str, view: str, style: str) -> str:

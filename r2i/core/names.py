@@ -32,7 +32,8 @@ VIEWS: dict[ViewName, View] = {
 }
 """In the order in which they are shown. The first two make the zooming gap; the last four say what it is made of."""
 TRAIN_VIEWS: tuple[TrainView, ...] = get_args(TrainView)
-"""Those that a row of training can have, in the order of a question's rows."""
+"""Those that a row of training can have, in the order of a question's rows; `told`: the full image, its box written
+into the prompt."""
 
 
 @dataclass(frozen=True)

@@ -125,14 +125,20 @@ class Price(Section):
     """Per million reply tokens."""
 
 
+READERS = ("rapidocr", "tesseract")
+"""Models of `kind: ocr`: readers of text (r2i.ocr.engines)."""
+IN_PROCESS = frozenset({"local", "ocr"})
+"""Kinds of endpoints whose models run in the stage's own process: no reply is paid for, none is stored."""
+
+
 class Endpoint(Section):
     """A model, and how it is called. Params of servers apply to `openai` and `vllm`; see docs/endpoints.md."""
 
-    kind: Literal["local", "openai", "vllm"] = "local"
+    kind: Literal["local", "openai", "vllm", "ocr"] = "local"
     """local: in process; openai: any OpenAI-compatible server; vllm: a `vllm serve` that r2i starts when the first
-    reply is missing from the store, and stops."""
+    reply is missing from the store, and stops; ocr: a reader of text, in process (docs/signs.md)."""
     model: str = "models/mini"
-    """local, vllm: a folder or hub id; openai: the name of the served model."""
+    """local, vllm: a folder or hub id; openai: the name of the served model; ocr: rapidocr | tesseract."""
     price: Price | None = None
     """Servers: for the cost in metrics, progress lines and `r2i estimate`. null: no cost is reported."""
     batch: Count = 256
@@ -176,12 +182,18 @@ class Endpoint(Section):
     start_timeout_s: Annotated[float, Field(gt=0)] = 1800.0
     """vllm: maximum number of seconds until the server is healthy (a large model loads for minutes)."""
 
+    @property
+    def in_process(self) -> bool:
+        return self.kind in IN_PROCESS
+
     @model_validator(mode="after")
     def _server_has_an_address(self) -> Self:
         if self.kind == "openai" and not self.base_url and not self.name:
             raise ValueError("kind: openai needs base_url, or a name in `endpoints` of the profile")
         if self.base_url is not None and (fault := fault_of_address(self.base_url)):
             raise ValueError(f"base_url {fault}")
+        if self.kind == "ocr" and self.model not in READERS:
+            raise ValueError(f"kind: ocr has no model {self.model!r}; it has {', '.join(READERS)}")
         return self
 
     @model_validator(mode="after")
@@ -312,8 +324,9 @@ class Drawing(Section):
 
 
 class Crop(Section):
-    method: Literal["contours", "sam2", "teacher", "teacher+sam2"]
+    method: Literal["contours", "sam2", "text", "teacher", "teacher+sam2"]
     """contours: what stands out from a quiet ground, for rendered scenes; sam2: every mask on a grid of points;
+    text: lines of text that stand in the image once, for photographs (the extra `ocr`, docs/signs.md);
     teacher: the teacher lists objects that appear once, with their boxes; teacher+sam2: the same, and SAM 2 refines
     the boxes (the paper)."""
     sam2_model: str = "facebook/sam2.1-hiera-large"
@@ -341,7 +354,8 @@ class Crop(Section):
     min_objects: Annotated[int, Field(ge=0)] = 3
     """With a teacher: images with fewer listed objects are passed over (the reference skips <= 2)."""
     min_score: Share = 0.75
-    """contours: contrast, 0 none, 0.6 twice, 0.88 four times the ring around it; sam2: predicted IoU of the mask;
+    """contours: contrast, 0 none, 0.6 twice, 0.88 four times the ring around it; text: the detector's;
+    sam2: predicted IoU of the mask;
     teacher+sam2: that times the mask's agreement with the teacher's box (IoU). The teacher alone gives no score."""
     min_stability: Share = 0.0
     """SAM 2: stability of the mask under a shifted threshold."""
@@ -380,6 +394,7 @@ _LISTING = ("teacher", "listing", "prompts", "max_pixels", "coordinates", "min_o
 _SAM2 = ("sam2_model", "sam2_config", "sam2_sha256", "points_per_batch", "min_score", "min_stability")
 CROP_TAKES: dict[str, tuple[str, ...]] = {
     "contours": ("min_score",),
+    "text": ("min_score",),
     "sam2": (*_SAM2, "points_per_side"),
     "teacher": _LISTING,
     "teacher+sam2": (*_LISTING, *_SAM2),
@@ -389,7 +404,8 @@ CROP_TAKES: dict[str, tuple[str, ...]] = {
 
 class Question(Section):
     prompts: str = "paper"
-    """Style of the prompt files: mini | paper."""
+    """Style of the prompt files: mini | paper | signs. Where its `write` names the crop's `{box}`, the full image is
+    shown after the crop."""
     teacher: Endpoint
     view: TeacherView = "crop"
     """What the teacher sees when it writes; full: the whole image, as a method without crops would show it. The check
@@ -467,6 +483,11 @@ class Overlay(WithSections):
     teacher: Endpoint = MISSING
     """votes: writes the distractors."""
     distractors: Count = 3
+    sees_image: bool = False
+    """The writer of distractors sees the full image after the crop: what else stands in it."""
+    held_out_images: Share = 0.0
+    """Share of images whose questions become no train rows (`held_out_image`): for a benchmark of images that nobody
+    was trained on (`r2i benchmark build --unseen-images`)."""
     write: Sampling = Sampling(temperature=0.8, top_p=0.9, max_tokens=1024)
     student: Endpoint = MISSING
     """votes: tries the boxed question, to measure how hard it is."""
@@ -478,7 +499,7 @@ class Overlay(WithSections):
     """Most kept questions of one dimension; None: all."""
     max_pixels: Count | None = None
     """The boxed image is scaled down to so many pixels for the student's tries, not in its row; None: it is not."""
-    hold_out: list[str] = []
+    held_out_dimensions: list[str] = []
     """Dimensions whose questions are not trained on, so that a benchmark can tell what carries over to them."""
     views: dict[TrainView, Share] = {"boxed": 1.0}
     """Share of kept questions that become a row of each view (the paper: boxed 1)."""
@@ -933,6 +954,9 @@ class Execution(Section):
     workers: Count = 1
     """local: processes that share the shards. They share the limits of servers as well; a stage that starts a vLLM has
     one."""
+    share_device: bool = False
+    """Servers that r2i starts (`kind: vllm`) are up one at a time: a stage that asks several goes model by model. For a
+    machine whose GPU holds one of them. Models in process (`kind: local`) take no turns."""
 
 
 EndpointName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]

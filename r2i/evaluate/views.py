@@ -52,10 +52,11 @@ def prompt_of(item: Mapping[str, Any], view: str, style: str, protocol: Protocol
         text = template_of(item, style).fill(question=item["question"])
     else:
         text = mcq_prompt(item["question"], list(item["options"]), style)
-    if view == "told":
-        image = item["image"]
-        return tell_box(text, item["box"], read_size(image.load() if isinstance(image, Picture) else image), style)
-    return adapt_prompt(text, view, style)
+    if view != "told":
+        return adapt_prompt(text, view, style)
+    image = item["image"]
+    size = read_size(image.load() if isinstance(image, Picture) else image)
+    return tell_box(text, item["box"], size, style)
 
 
 def cut_picture(image: Picture, box: Box, cut: Cut) -> Picture:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from r2i.core.choices import adapt_prompt, mcq_prompt, tell_box
+from r2i.core.choices import adapt_prompt, tell_box, mcq_prompt
 from r2i.core.errors import R2IError
 from r2i.core.ids import make_id, unit_of
 from r2i.core.images import read_size
@@ -14,10 +14,9 @@ from r2i.core.records import OK, REJECTED
 from r2i.core.shards import Counts
 from r2i.core.tables import Row
 from r2i.endpoint.base import Picture
-from r2i.overlay.item import Item, still_ok
+from r2i.overlay.item import HELD_OUT_DIMENSION, Item
 
 NO_VIEW = "no_view"  # reason of a question that drew no view
-HELD_OUT = "held_out"  # reason of a question of a dimension that is not trained on
 
 
 def train_rows(
@@ -43,19 +42,12 @@ def train_rows(
     return rows
 
 
-def hold_out(items: Sequence[Item], dimensions: Sequence[str]) -> None:
-    """Drop the questions of `dimensions`, before anything is asked about them."""
-    for item in still_ok(items):
-        if item.vote["dimension"] in dimensions:
-            item.drop(REJECTED, HELD_OUT)
-
-
 def require_held_out(dimensions: Sequence[str], counts: Counts) -> None:
     """Raise R2IError where no question of one of `dimensions` was dropped: its name is another. `counts`: of all
     shards."""
-    if strange := sorted(set(dimensions) - set(counts.get(HELD_OUT, {}))):
+    if strange := sorted(set(dimensions) - set(counts.get(HELD_OUT_DIMENSION, {}))):
         raise R2IError(
-            f"overlay.hold_out: no question is about {', '.join(strange)}",
+            f"overlay.held_out_dimensions: no question is about {', '.join(strange)}",
             "metrics/vote.json has the dimensions' names",
         )
 
@@ -98,7 +90,7 @@ def count_train_rows(rows: Sequence[Row], tries: int) -> Counts:
     """
     questions = list({row["question_id"]: row for row in rows}.values())
     kept = [row for row in questions if row["status"] == OK]
-    held_out = histogram(row["dimension"] for row in questions if row["reason"] == HELD_OUT)
+    held_out = histogram(row["dimension"] for row in questions if row["reason"] == HELD_OUT_DIMENSION)
     return {
         **count_statuses(rows),
         "questions": count_statuses(questions),
@@ -107,5 +99,5 @@ def count_train_rows(rows: Sequence[Row], tries: int) -> Counts:
         "labels": histogram(row["label"] for row in kept),
         "right": histogram(row["right"] for row in questions if row["tries"] == tries),
         "distractor_rounds": histogram(len(row["distractor_calls"]) for row in questions),
-        **({HELD_OUT: held_out} if held_out else {}),
+        **({HELD_OUT_DIMENSION: held_out} if held_out else {}),
     }

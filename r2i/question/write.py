@@ -14,11 +14,16 @@ from r2i.question.reply import QUESTIONS_FORM, WrittenQuestion, parse_questions
 MAX_LENGTH = 300  # characters of a question
 
 
-def build_write_request(region: Row, picture: Picture, params: Question, seed: int) -> Request:
-    """The request for questions about one region (a row of REGIONS), with the picture that the teacher sees."""
+def build_write_request(region: Row, picture: Picture, image: Picture, params: Question, seed: int) -> Request:
+    """The request for questions about one region (a row of REGIONS), with the picture that the teacher sees.
+
+    Where the style's prompt names the region's `{box}`, the full image follows.
+    """
     prompt = load_prompt("question", "write", params.prompts)
+    shown = {"box": list(region["box"])} if "{box}" in prompt.text else {}
     return Request(
-        prompt=prompt.fill(count=params.per_crop), images=(picture,), sampling=params.write,
+        prompt=prompt.fill(count=params.per_crop, **shown), images=(picture, image) if shown else (picture,),
+        sampling=params.write,
         seed=seed_of(seed, "write", region["region_id"]), prompt_sha256=prompt.sha256, form=QUESTIONS_FORM,
     )  # fmt: skip
 

@@ -222,10 +222,34 @@ def _describe_protocols(bench: dict[str, Any]) -> str:
 
     return (
         f"{bench['items']} questions without their options, asked of models/mini: in our protocol's words full view "
-        f"{100 * base['own']['full']:.1f} %, crop view {100 * base['own']['crop']:.1f} %. In the words that the "
-        f"student is trained on, with nothing to choose from: full view {change('trained_words', 'full')} points, crop view "
-        f"{change('trained_words', 'crop')}, zooming gap {change('trained_words', 'gap')}; without any word: full view "
+        f"{100 * base['own']['full']:.1f} %, crop view {100 * base['own']['crop']:.1f} %. In the words that "
+        f"the student is trained on, with nothing to choose from: full view {change('trained_words', 'full')} points, "
+        f"crop view {change('trained_words', 'crop')}, zooming gap {change('trained_words', 'gap')}; without any word: full view "
         f"{change('no_words', 'full')}, zooming gap {change('no_words', 'gap')}."
+    )
+
+
+def _describe_rehearsal(bench: dict[str, Any]) -> str:
+    profiles = bench["profiles"]
+    done = [
+        f"`{name}` ({len(one['stages_s'])} stages, {sum(one['stages_s'].values()) / 60:.0f} minutes)"
+        for name, one in profiles.items() if one["reached_report"]
+    ]  # fmt: skip
+    stopped = [f"`{name}`" for name, one in profiles.items() if not one["reached_report"]]
+    return (
+        "With small models and few photographs, on a CPU, the whole DAG reached its report in "
+        f"{', '.join(done) or 'none'}{'; not in ' + ', '.join(stopped) if stopped else ''}. "
+        "The figures of these reports mean nothing."
+    )
+
+
+def _describe_openrlhf_cpu(bench: dict[str, Any]) -> str:
+    runs = bench["runs"]
+    each = [f"`{name}` {run['steps']:.0f} steps, {run['seconds'] / 60:.1f} minutes" for name, run in runs.items()]
+    return (
+        f"OpenRLHF's own loop through our launcher, on a CPU: {'; '.join(each)}. Most memory "
+        f"{max(run['peak_mb'] for run in runs.values()) / 1000:.1f} GB; vLLM and trainer differ by at most "
+        f"{max(run['vllm_kl_max'] for run in runs.values()):.1e} (`vllm_kl`) after a weight sync."
     )
 
 
@@ -247,5 +271,7 @@ BENCHES = (
     Bench("remotes", "Sharing artifacts", "5 minutes, with moto, wsgidav and sshd", _describe_remotes),
     Bench("kills", "Killed runs", "10 minutes", _describe_kills),
     Bench("gpu_local", "In this process on a GPU", "6 minutes on one GPU, after `make repro`", _describe_gpu_local),
+    Bench("rehearsal", "Profiles rehearsed", "20 minutes a profile", _describe_rehearsal, "make rehearsal PROFILE=..."),
+    Bench("openrlhf_cpu", "OpenRLHF's loop on a CPU", "half an hour, 8 GB of memory", _describe_openrlhf_cpu),
     Bench("gpu_check", "DAPO on a GPU", "10 minutes on one GPU", _describe_gpu_check, "make gpu-check"),
 )

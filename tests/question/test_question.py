@@ -39,7 +39,7 @@ def ask(model: FakeModel, *numbers: int, params: Question = MINI, ledger: Ledger
 
 
 def read(reply: Reply) -> list[Row]:
-    return read_questions(region_row(1), build_write_request(region_row(1), SEEN, MINI, 0), reply, MINI)
+    return read_questions(region_row(1), build_write_request(region_row(1), SEEN, SEEN, MINI, 0), reply, MINI)
 
 
 def check(reply: Reply, row: Row | None = None, params: Question = MINI) -> Row:
