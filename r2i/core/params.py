@@ -1037,6 +1037,12 @@ class Profile(WithSections):
             raise ValueError("no section of any stage: there is nothing to run")
         return self
 
+    @property
+    def row_style(self) -> str | None:
+        """Style of the prompts of train rows; None where the profile has no such rows."""
+        own = self.train.prompts if self.has("train") else None
+        return own or (self.overlay.prompts if self.has("overlay") else None)
+
     def runs(self) -> list[ObjectiveName]:
         """Of `train`: those that the profile has."""
         return [run for run in OBJECTIVES if self.has("train") and self.train.has(run)]
