@@ -812,7 +812,7 @@ class Train(WithSections):
 
 BenchmarkKind = Literal[
     "rendered", "table", "zoombench", "vstar", "hrbench", "mme_realworld", "cvbench", "countqa", "colorbench",
-    "mmstar", "reference",
+    "mmstar", "reference", "hallusionbench", "mathvision", "babyvision", "fakeclue",
 ]  # fmt: skip
 
 
@@ -877,7 +877,8 @@ class Attention(Section):
     """Which attention counts as looking: softmax over all keys, then its share on image tokens."""
 
     layers: list[int] | None = None
-    """Of the language model, from 0; null: the one at two thirds of its depth (24 of 36 in the reference)."""
+    """Of the language model, from 0; null: the one at two thirds of its depth (the reference: the 24th of 36, index
+    23). The curve over all layers is measured in any case."""
     queries: Literal["last_prompt", "answer"] = "last_prompt"
     """The last token of the prompt, or the mean over the tokens of the model's own reply."""
     items: Count | None = None
