@@ -737,6 +737,15 @@ class Zoom(Section):
     """oracle: the item's own box is shown, whatever the model said: its cost, and what perfect zooming would give."""
     max_tokens: Count = 256
     """Of the first step."""
+    turns: Annotated[int, Field(ge=1, le=20)] | None = None
+    """The view is a conversation with a zoom tool instead, at most so many looks long: the agentic baseline. Its
+    replies are as long as all others."""
+
+    @model_validator(mode="after")
+    def _a_conversation_names_its_boxes(self) -> Self:
+        if self.turns and self.box == "oracle":
+            raise ValueError("turns: the model calls for regions by itself: set box: model")
+        return self
 
 
 OWN_PROTOCOL = "r2i"
