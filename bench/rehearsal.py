@@ -45,8 +45,8 @@ MAY_CHANGE = frozenset({
     "rehearsal", "sample.images", "sample.workers", "crop.sam2_model", "crop.sam2_config", "train.base",
     "train.threads", "train.dapo.epochs", "train.dapo.max_steps", "train.dapo.rollout_prompts",
     "train.dapo.train_prompts", "train.cluster.nodes", "train.cluster.gpus_per_node", "train.cluster.memory_share",
-    "train.cluster.enforce_eager", "train.cluster.address", "train.sft.steps", "train.sft.batch", "evaluate.samples",
-    "evaluate.attention.items", "evaluate.bootstrap",
+    "train.cluster.enforce_eager", "train.cluster.address", "train.sft.steps", "train.sft.batch", "evaluate.engine",
+    "evaluate.samples", "evaluate.attention.items", "evaluate.bootstrap",
 })  # fmt: skip
 """Counts, paths of models, and where things run: all else is rehearsed as the profile has it."""
 PYTHON = Path(os.environ.get("R2I_OPENRLHF_PYTHON") or ROOT / ".r2i" / "openrlhf-venv" / "bin" / "python")

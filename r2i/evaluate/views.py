@@ -2,7 +2,7 @@
 
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +11,9 @@ from typing import Any, Self
 from r2i.core.choices import adapt_prompt, is_open, mcq_prompt
 from r2i.core.images import sha256
 from r2i.core.names import VIEWS, ViewName
+from r2i.core.params import Evaluate
 from r2i.core.prompts import Prompt, load_prompt
+from r2i.core.records import OK
 from r2i.endpoint.base import Picture
 from r2i.evaluate.protocol import Protocol
 
@@ -38,6 +40,18 @@ def prompt_of(item: Mapping[str, Any], view: str, style: str, protocol: Protocol
     else:
         text = mcq_prompt(item["question"], list(item["options"]), style)
     return adapt_prompt(text, view, style)
+
+
+PROMPTED = ["item_id", "question", "options", "prompt", "source", "status"]
+"""Columns of BENCHMARK that prompts are made of."""
+
+
+def check_prompts(items: Iterable[Mapping[str, Any]], cfg: Evaluate, protocol: Protocol | None) -> None:
+    """That every ok item can be asked in every view, before the first call is paid. Raises ParamsError."""
+    for item in items:
+        if item["status"] == OK:
+            for view in cfg.views:
+                prompt_of(item, view, cfg.prompts, protocol)
 
 
 class Shelf:
