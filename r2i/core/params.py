@@ -892,6 +892,15 @@ class Zoom(Section):
     """oracle: the item's own box is shown, whatever the model said: its cost, and what perfect zooming would give."""
     max_tokens: Count = 256
     """Of the first step."""
+    turns: Annotated[int, Field(ge=1, le=20)] | None = None
+    """The view is a conversation with a zoom tool instead, at most so many looks long: the agentic baseline. Its
+    replies are as long as all others."""
+
+    @model_validator(mode="after")
+    def _a_conversation_names_its_boxes(self) -> Self:
+        if self.turns and self.box == "oracle":
+            raise ValueError("turns: the model calls for regions by itself: set box: model")
+        return self
 
 
 OWN_PROTOCOL = "r2i"
@@ -911,9 +920,13 @@ class Evaluate(Section):
     protocols.md), or the path of such a file."""
     protocol_sha256: str | None = None
     """Of that file; filled in, so that another text in it evaluates anew. One that is written here pins it."""
+    engine: Literal["local", "vllm"] = "local"
+    """What asks the models that `endpoints` doesn't name: this process, or a `vllm serve` that r2i starts for each in
+    its turn. Attention is measured in process all the same."""
     batch: Count = 256
+    """engine local: samples in one forward pass."""
     endpoints: dict[str, Endpoint] = {}
-    """By name, the models of the registry that are asked through a server instead of in process."""
+    """By name, the models of the registry that are asked in another way."""
     views: list[ViewName] = ["full", "crop", "boxed"]
     samples: Annotated[int, Field(ge=0)] = 8
     """Sampled replies for each item in each of `sampled_views`, for pass@k and the spread; 0: none."""

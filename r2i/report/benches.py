@@ -73,10 +73,12 @@ def _lock_words(differ: list[str]) -> str:
 
 def _describe_latency(bench: dict[str, Any]) -> str:
     ratios, single = bench["zoom_over_full"], bench["batch_1"]
+    times = ", ".join(f"{1 / ratios['throughput'][size]:.1f}" for size in sorted(ratios["throughput"], key=int))
     return (
         f"{bench['model']} on {bench['device']}, one item at a time: full view P50 "
         f"{single['full']['p50_ms']:.0f} ms, P95 {single['full']['p95_ms']:.0f} ms; zoom {ratios['p50']:.1f} and "
-        f"{ratios['p95']:.1f} times that; in batches of 32 it answers {ratios['throughput']['32']:.2f} times as many."
+        f"{ratios['p95']:.1f} times that. In batches of 1, 8 and 32 the full view answers {times} times as many items "
+        'a second: what is left of "ten times" where both are asked alike.'
     )
 
 
@@ -222,10 +224,10 @@ def _describe_protocols(bench: dict[str, Any]) -> str:
 
     return (
         f"{bench['items']} questions without their options, asked of models/mini: in our protocol's words full view "
-        f"{100 * base['own']['full']:.1f} %, crop view {100 * base['own']['crop']:.1f} %. In the words that "
-        f"the student is trained on, with nothing to choose from: full view {change('trained_words', 'full')} points, "
-        f"crop view {change('trained_words', 'crop')}, zooming gap {change('trained_words', 'gap')}; without any word: full view "
-        f"{change('no_words', 'full')}, zooming gap {change('no_words', 'gap')}."
+        f"{100 * base['own']['full']:.1f} %, crop view {100 * base['own']['crop']:.1f} %. In the words that the "
+        f"student is trained on, with nothing to choose from: full view {change('trained_words', 'full')} points, crop "
+        f"view {change('trained_words', 'crop')}, zooming gap {change('trained_words', 'gap')}; without any word: full "
+        f"view {change('no_words', 'full')}, zooming gap {change('no_words', 'gap')}."
     )
 
 
