@@ -4,7 +4,7 @@ from PIL import Image
 
 from r2i.crop.finders import Candidate, Finding, Refused
 from r2i.ocr.language import is_repeated
-from r2i.ocr.reading import Reader
+from r2i.ocr.reading import load_reader
 
 REPEATED = "repeated_text"  # reason of a text that stands in its image more than once
 
@@ -14,7 +14,7 @@ def find_text(image_id: str, image: Image.Image) -> Finding:
 
     Raises EndpointError where the package is missing.
     """
-    readings = Reader("rapidocr").read(image)
+    readings = load_reader("rapidocr").read(image)
     repeated = [one for one in readings if is_repeated(one.text, readings)]
     found = [Candidate(one.box, one.found, name=one.text) for one in readings if one not in repeated]
     return Finding(found, tuple(Refused(one.text, one.box, REPEATED) for one in repeated))

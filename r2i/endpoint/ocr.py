@@ -12,7 +12,7 @@ from r2i.core.progress import track
 from r2i.core.records import FAILED, OK
 from r2i.endpoint.base import LoadedModel, Price, Reply, Request, sample_key
 from r2i.ocr.engines import LIBRARIES
-from r2i.ocr.reading import PLAIN, Reader, vary
+from r2i.ocr.reading import PLAIN, load_reader, vary
 from r2i.ocr.tasks import Misunderstood, reply_to
 
 
@@ -29,7 +29,7 @@ class OcrModel:
     def __init__(self, reader: str) -> None:
         if reader not in LIBRARIES:
             raise EndpointError(f"there is no reader {reader!r}", f"use one of: {', '.join(LIBRARIES)}")
-        self.reader = Reader(reader)
+        self.reader = load_reader(reader)
         self.name = f"{reader}@{version(LIBRARIES[reader][0])}"
 
     def complete(self, requests: Sequence[Request]) -> list[list[Reply]]:
