@@ -178,6 +178,24 @@ def _describe_first_hour(bench: dict[str, Any]) -> str:
     )
 
 
+def _describe_signs(bench: dict[str, Any]) -> str:
+    def share(found: dict[str, Any]) -> str:
+        low, high = found["ci95"]
+        return f"{100 * found['value']:.1f} % ({100 * low:.1f} to {100 * high:.1f}, n = {found['n']})"
+
+    readers = "; ".join(
+        f"{name} {100 * found['crop']:.1f} % of the crops and {100 * found['full']:.1f} % of the full views, a gap of "
+        f"{100 * found['gap']:.1f} points ({100 * found['ci95'][0]:.1f} to {100 * found['ci95'][1]:.1f})"
+        for name, found in sorted(bench["engines"].items())
+    )
+    labels = bench["label_precision"]
+    return (
+        f"The profile `signs`, pools to report, in {bench['minutes']:.1f} minutes: {bench['rows']} questions kept. "
+        f"Labels that are right: {share(labels['composed'])} on composed pictures, by the truth; "
+        f"{share(labels['by_hand'])} on photographs, read by a person. On held-out images the readers answer {readers}."
+    )
+
+
 def _describe_remotes(bench: dict[str, Any]) -> str:
     kinds = [value for value in bench.values() if isinstance(value, dict) and "push_s" in value]
     push, pull = (sorted(kind[key] for kind in kinds) for key in ("push_s", "pull_s"))
@@ -270,6 +288,7 @@ BENCHES = (
     Bench("scale", "Memory and seconds as tables grow", "25 minutes, nothing else running", _describe_scale),
     Bench("faults", "Hostile inputs", "3 minutes", _describe_faults),
     Bench("first_hour", "The first hour", "2 minutes", _describe_first_hour),
+    Bench("signs", "Text in photographs", "8 minutes", _describe_signs, "make signs"),
     Bench("remotes", "Sharing artifacts", "5 minutes, with moto, wsgidav and sshd", _describe_remotes),
     Bench("kills", "Killed runs", "10 minutes", _describe_kills),
     Bench("gpu_local", "In this process on a GPU", "6 minutes on one GPU, after `make repro`", _describe_gpu_local),
