@@ -9,6 +9,7 @@ from r2i.doctor.machine import (
     check_disk,
     check_gpu,
     check_packages,
+    check_readers,
     check_training,
     check_weights,
 )
@@ -26,7 +27,7 @@ def examine(params: Params, stages: set[str], files: bool, timeout_s: float) -> 
     servers = servers_of(uses)
     checks = [*check_keys(servers), *check_servers(servers, timeout_s), *check_packages(params)]
     checks += [*check_commands(uses), *check_gpu(params, uses, stages), *check_device(params, stages)]
-    checks += check_weights(params, uses, stages)
+    checks += [*check_readers(params, uses, stages), *check_weights(params, uses, stages)]
     if "sample" in stages:
         checks += check_pools(params, files)
     if "benchmark" in stages:

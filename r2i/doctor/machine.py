@@ -13,6 +13,7 @@ from r2i.core.params import Crop, Endpoint, Params, Train
 from r2i.crop.segmenter import find_files
 from r2i.doctor.check import Check, passed, tried
 from r2i.doctor.stages import is_hub_id
+from r2i.ocr.engines import load_recogniser
 from r2i.tools.cost import Use, server_starts
 from r2i.train.openrlhf.attention import choose_attention
 from r2i.train.openrlhf.checkpoints import refuse_small_disk
@@ -143,6 +144,15 @@ def _memory_share(end: Endpoint) -> float:
     """Of a GPU, what a vLLM takes."""
     told = re.findall(rf"{MEMORY_FLAG}[= ]([0-9.]+)", " ".join(end.flags))
     return float(told[-1]) if told else MEMORY_SHARE
+
+
+def check_readers(params: Params, uses: Iterable[Use], stages: set[str]) -> Iterator[Check]:
+    """Readers of text: their packages and weights, here or missing."""
+    wanted = {use.endpoint.model for use in uses if use.endpoint.kind == "ocr"}
+    if "crop" in stages and params.chosen.has("crop") and params.chosen.crop.method == "text":
+        wanted.add("rapidocr")
+    for name in sorted(wanted):
+        yield passed(f"reader {name}", lambda name=name: load_recogniser(name), "its package and weights are here")
 
 
 def check_weights(params: Params, uses: Iterable[Use], stages: set[str]) -> Iterator[Check]:

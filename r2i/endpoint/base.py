@@ -47,8 +47,8 @@ class Picture:
 class Request:
     """One prompt with its images, sampled `n` times.
 
-    `images`: JPEGs (bytes or Pictures), shown before the text in this order. `seed`: of this request
-    alone; sample i of it is drawn with (seed, i). `prompt_sha256`: of the template, for provenance.
+    `images`: JPEGs (bytes or Pictures), shown before the text in this order, or after it with `text_first`. `seed`: of
+    this request alone; sample i of it is drawn with (seed, i). `prompt_sha256`: of the template, for provenance.
     `form`: the name and JSON Schema of the reply, as JSON; its properties stand in the order in which the model is to
     write them. Servers with structured outputs enforce it.
     """
@@ -60,6 +60,7 @@ class Request:
     n: int = 1
     prompt_sha256: str = ""
     form: str | None = None
+    text_first: bool = False
 
     def __post_init__(self) -> None:
         pictures = tuple(image if isinstance(image, Picture) else Picture.of(image) for image in self.images)
@@ -78,7 +79,8 @@ class Request:
             "sampling": self.sampling.model_dump(),
             "seed": self.seed,
         }
-        return parts | {"form": self.form} if enforced and self.form else parts
+        parts |= {"form": self.form} if enforced and self.form else {}
+        return parts | {"text_first": True} if self.text_first else parts
 
     def key(self, model: str, enforced: bool = False) -> str:
         """The sha256 of `parts` under which the store files the replies."""
@@ -133,7 +135,7 @@ class LoadedModel(NamedTuple):
 class Model(Protocol):
     """A model that answers, in process or behind a server. Tests replace it, and nothing below it.
 
-    `name`: under which its replies are filed. `kind`: of its endpoint (`local`, `openai`, `vllm`). `price`: None
+    `name`: under which its replies are filed. `kind`: of its endpoint (`local`, `openai`, `vllm`, `ocr`). `price`: None
     where params give none. `weights`: None where they are in no memory of this process.
     """
 

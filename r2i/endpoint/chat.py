@@ -30,6 +30,7 @@ PASSING = frozenset({
 })  # fmt: skip
 TEXT_PARTS = frozenset({"text", "output_text", None})  # types of content parts that are the answer
 REASONING_PARTS = frozenset({"reasoning", "reasoning_content", "thinking", "redacted_thinking"})  # that are left out
+ASKED_FOR = ("top_k", "min_p", "presence_penalty", "repetition_penalty", "stop")  # of Sampling, sent where they are set
 MAX_TOKENS = 10**8  # of a call: a larger count is none, and a negative or infinite one neither
 MAX_SLUG = 40  # characters of a reason that a server makes up
 SHOWN = 4096  # bytes of a body that an error may quote
@@ -90,15 +91,18 @@ def chat_body(model: str, request: Request, n: int, seed: int, options: Collecti
     `options`: of those that a call can do without (r2i.endpoint.options), the ones that are sent.
     """
     content: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": PLACEHOLDER}} for _ in request.images]
-    content.append({"type": "text", "text": request.prompt})
+    content.insert(0 if request.text_first else len(content), {"type": "text", "text": request.prompt})
     longest = "max_tokens" if "max_tokens" in options else "max_completion_tokens"
+    sampling = request.sampling
+    system = [{"role": "system", "content": sampling.system}] if sampling.system is not None else []
     body: dict[str, Any] = {
         "model": model,
-        "messages": [{"role": "user", "content": content}],
-        longest: request.sampling.max_tokens,
+        "messages": [*system, {"role": "user", "content": content}],
+        longest: sampling.max_tokens,
     }
+    body |= {name: value for name in ASKED_FOR if (value := getattr(sampling, name)) is not None}
     for name in ("temperature", "top_p"):
-        value = getattr(request.sampling, name)
+        value = getattr(sampling, name)
         if value != 1 or name in options:
             body[name] = value
     if "n" in options:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from r2i.core.fingerprint import machine
+from r2i.core.fingerprint import library_versions, machine
 from r2i.core.params import Endpoint, Params
 from r2i.core.records import OK
 from r2i.core.shards import Counts, MadeShard, Shard, ShardWork
@@ -22,6 +22,7 @@ from r2i.endpoint.flow import Job, JobList, run_job_lists
 from r2i.endpoint.ledger import Ledger
 from r2i.endpoint.turns import PUT_OFF, Turns
 from r2i.endpoint.vllm import digest_folder, name_by_weights
+from r2i.ocr.engines import LIBRARIES
 
 T = TypeVar("T")
 CALLS_OF_A_WORKER = 8  # least calls in flight that are worth a process
@@ -119,7 +120,9 @@ class JobWork(ShardWork, Generic[T]):
             if folder not in self._weights:
                 self._weights[folder] = digest_folder(Path(folder)) if Path(folder).is_dir() else ""
         known = [{folder: self._weights[folder] for folder in folders}] if here else None
-        return [*known, machine()] if known and any(one.kind == "local" for one in here) else known
+        readers = sorted({name for one in here if one.kind == "ocr" for name in LIBRARIES[one.model]})
+        local = [machine()] if any(one.in_process for one in here) else []
+        return [*known, *([library_versions(readers)] if readers else []), *local] if known else None
 
     def most_workers(self) -> int | None:
         """One where a vLLM is started here; with servers, as many as have CALLS_OF_A_WORKER in flight."""
@@ -155,7 +158,7 @@ def free_memory() -> None:
 
 def share_limits(endpoint: Endpoint, workers: int) -> Endpoint:
     """The endpoint for one of `workers` processes: its part of the limits."""
-    if workers == 1 or endpoint.kind == "local":
+    if workers == 1 or endpoint.in_process:
         return endpoint
     shared = {name: value and max(1, value // workers) for name in ("concurrency", "rpm", "tpm")
               for value in [getattr(endpoint, name)]}  # fmt: skip

@@ -1,51 +1,97 @@
 """What a model is shown and asked in each view of a benchmark item."""
 
+import hashlib
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from r2i.core.boxes import Box
 from r2i.core.choices import adapt_prompt, is_open, mcq_prompt
-from r2i.core.images import sha256
+from r2i.core.drawing import make_crop, make_removed
+from r2i.core.images import QUALITY, read_image, read_size, sha256
 from r2i.core.names import VIEWS, ViewName
+from r2i.core.params import Cut
 from r2i.core.prompts import Prompt, load_prompt
 from r2i.endpoint.base import Picture
+from r2i.evaluate.protocol import Protocol
 
 Row = dict[str, Any]
+MADE: tuple[ViewName, ...] = ("recut", "removed")
+"""Views whose picture is made of the full view when it is asked: no table holds it."""
 
 
 def missing_view(item: Mapping[str, Any], view: ViewName) -> str:
-    """Why an item can't be shown in a view: `no_crop` or `no_boxed`, or an empty text where it can."""
+    """Why an item can't be shown in a view: `no_box`, `no_crop` or `no_boxed`, or an empty text where it can."""
     column = VIEWS[view].column
+    if VIEWS[view].needs_box and not item["box"]:
+        return "no_box"
     return "" if item[column] is not None else f"no_{column}"
 
 
+def pictures_of(item: Mapping[str, Any], view: ViewName) -> tuple[Picture, ...]:
+    """What a view that takes one step shows of an item from the Shelf."""
+    if view == "blind":
+        return ()
+    return (item[view if view in MADE else VIEWS[view].column],)
+
+
 def template_of(item: Mapping[str, Any], style: str) -> Prompt:
-    """The trainer's multiple-choice prompt, or the teacher's for open questions."""
-    return load_prompt("answer", "answer", style) if is_open(item) else load_prompt("core", "choose", style)
+    """Our own protocol's: the trainer's multiple-choice prompt, or the student's for open questions."""
+    return load_prompt("evaluate", "open", style) if is_open(item) else load_prompt("core", "choose", style)
 
 
-def prompt_of(item: Mapping[str, Any], view: str, style: str) -> str:
-    """The text that goes with the picture of a view: the trainer's, or the teacher's for open questions."""
-    if is_open(item):
+def prompt_of(item: Mapping[str, Any], view: str, style: str, protocol: Protocol | None = None) -> str:
+    """The text that goes with the picture of a view. `protocol`: None: our own, in the prompts of `style`."""
+    if protocol:
+        text = protocol.text_of(item)
+    elif is_open(item):
         text = template_of(item, style).fill(question=item["question"])
     else:
         text = mcq_prompt(item["question"], list(item["options"]), style)
-    return adapt_prompt(text, view, style)
+    return f"{text}\n{_told(item, style)}" if view == "told" else adapt_prompt(text, view, style)
+
+
+def _told(item: Mapping[str, Any], style: str) -> str:
+    """Where to look, in words: thousandths of the picture's width and height, as the zoom view asks for them."""
+    image = item["image"]
+    width, height = read_size(image.load() if isinstance(image, Picture) else image)
+    sides = [round(1000 * side / size) for side, size in zip(item["box"], (width, height) * 2, strict=True)]
+    names = ("left", "top", "right", "bottom")
+    return load_prompt("evaluate", "told", style).fill(**dict(zip(names, sides, strict=True)))
+
+
+def cut_picture(image: Picture, box: Box, cut: Cut) -> Picture:
+    """The region enlarged, made when it is sent; its name tells how, so that a replay cuts nothing."""
+    how = ["crop", box, cut.upscale]
+    if cut.quality != QUALITY:  # replies are kept by this name: that of the usual quality stays without it
+        how.append(cut.quality)
+    return _made(image, how, lambda picture: make_crop(picture, box, cut))
+
+
+def remove_region(image: Picture, box: Box) -> Picture:
+    """The full view with the region painted over, made when it is sent."""
+    return _made(image, ["removed", box], lambda picture: make_removed(picture, box))
+
+
+def _made(image: Picture, how: list[Any], make: Callable[[Any], bytes]) -> Picture:
+    name = hashlib.sha256("\0".join(map(str, [image.name, *how])).encode()).hexdigest()
+    return Picture(lambda: make(read_image(image.load())), name)
 
 
 class Shelf:
     """The pictures of a benchmark in an unnamed file in `folder`, which is gone when the block or the process ends.
 
     Calls to servers wait for one another by the hundred, and items of 4K pictures are 10 MB each: memory holds
-    what is being sent. Equal pictures (a question with cycled options) lie there once.
+    what is being sent. Equal pictures (a question with cycled options) lie there once. `cut`: how a region is cut
+    where a view cuts it anew.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, cut: Cut = Cut()) -> None:
+        self.folder, self.cut = folder, cut
         self.lock = threading.Lock()
         self.end = 0  # of the file, bytes
         self.known: dict[str, Picture] = {}
@@ -59,9 +105,15 @@ class Shelf:
         self.file.close()
 
     def put(self, item: Row) -> Row:
-        """The row of BENCHMARK with Pictures in place of bytes."""
+        """The row of BENCHMARK with Pictures in place of bytes, and those that are MADE."""
         views = {view.column: item[view.column] for view in VIEWS.values()}
-        return item | {column: self._keep(data) for column, data in views.items() if data is not None}
+        shown = item | {column: self._keep(data) for column, data in views.items() if data is not None}
+        if not item["box"] or item["image"] is None:
+            return shown
+        box = Box(*item["box"])
+        return shown | {
+            "recut": cut_picture(shown["image"], box, self.cut), "removed": remove_region(shown["image"], box)
+        }  # fmt: skip
 
     def _keep(self, data: bytes) -> Picture:
         name = sha256(data)

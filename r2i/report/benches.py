@@ -28,6 +28,16 @@ class Bench:
         return self.command or f"python bench/{self.name}.py"
 
 
+def _describe_gpu_local(bench: dict[str, Any]) -> str:
+    half, large = bench["evaluate"]["cuda_bfloat16"], bench["large"]
+    return (
+        f"On {bench['device']['name']}, mini in bf16 gives {100 * half['same_replies']:.1f} % of the replies of a CPU "
+        f"in float32. A model of {large['parameters'] / 1e9:.1f} billion parameters, a picture of "
+        f"{large['image_tokens']:,} tokens an item: {large['answers']['peak_gib']:.0f} GiB to answer eight at once, "
+        f"{large['coverage']['peak_gib']:.0f} to measure coverage, {large['sft']['peak_gib']:.0f} to fine-tune it."
+    )
+
+
 def read_results() -> Iterator[tuple[Bench, dict[str, Any]]]:
     """Of the benches that were run, in the order in which the page shows them."""
     for bench in BENCHES:
@@ -226,11 +236,29 @@ def _describe_openrlhf_cpu(bench: dict[str, Any]) -> str:
     )
 
 
+def _describe_protocols(bench: dict[str, Any]) -> str:
+    base = bench["models"]["mini"]["open"]
+
+    def change(way: str, what: str) -> str:
+        found = base[way][what]
+        low, high = (100 * end for end in found["ci95"])
+        return f"{100 * found['change']:+.1f} ({low:+.1f} to {high:+.1f})"
+
+    return (
+        f"{bench['items']} questions without their options, asked of models/mini: in our protocol's words full view "
+        f"{100 * base['own']['full']:.1f} %, crop view {100 * base['own']['crop']:.1f} %. In the words that the "
+        f"student is trained on, with nothing to choose from: full view {change('trained_words', 'full')} points, crop view "
+        f"{change('trained_words', 'crop')}, zooming gap {change('trained_words', 'gap')}; without any word: full view "
+        f"{change('no_words', 'full')}, zooming gap {change('no_words', 'gap')}."
+    )
+
+
 BENCHES = (
     Bench("house", "The size of the house", "4 minutes; TESTS=1: 20", _describe_house, "make counts"),
     Bench("fresh", "Questions that no choice has seen", "2 minutes, after `make repro`", _describe_fresh),
     Bench("pipeline", "A clean clone", "10 minutes, nothing else running", _describe_pipeline),
     Bench("latency", "Latency of a zoom", "1 minute", _describe_latency),
+    Bench("protocols", "Two ways to ask", "2 minutes; after `make repro`: the trained model too", _describe_protocols),
     Bench("coverage", "Measuring attention coverage", "2 minutes, 6 GB of memory", _describe_coverage),
     Bench("endpoint", "Calls to servers", "10 minutes", _describe_endpoint),
     Bench("sample", "Choosing photographs", "2 minutes", _describe_sample),
@@ -244,5 +272,6 @@ BENCHES = (
     Bench("kills", "Killed runs", "10 minutes", _describe_kills),
     Bench("rehearsal", "Profiles rehearsed", "20 minutes a profile", _describe_rehearsal, "make rehearsal PROFILE=..."),
     Bench("openrlhf_cpu", "OpenRLHF's loop on a CPU", "half an hour, 8 GB of memory", _describe_openrlhf_cpu),
+    Bench("gpu_local", "In this process on a GPU", "6 minutes on one GPU, after `make repro`", _describe_gpu_local),
     Bench("gpu_check", "DAPO on a GPU", "10 minutes on one GPU", _describe_gpu_check, "make gpu-check"),
 )

@@ -103,7 +103,7 @@ def _of_rows(params: Params, scale: Scale) -> list[Use]:
         uses += [Use("answer", one.endpoint, questions, one.samples, 1, longest) for one in profile.answer.teachers]
     if profile.has("vote") and profile.vote.judge == "llm" and profile.vote.endpoint:
         uses.append(Use("vote", profile.vote.endpoint, questions, 1, 0, profile.vote.sampling.max_tokens, True))
-    if profile.has("overlay"):
+    if profile.has("overlay") and profile.overlay.answered:
         overlay = profile.overlay
         uses.append(Use("overlay", overlay.teacher, questions, 1, 1, overlay.write.max_tokens, True))
         uses.append(Use("overlay", overlay.student, questions, overlay.tries, 1, overlay.attempt.max_tokens))

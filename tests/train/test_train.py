@@ -222,7 +222,7 @@ def test_trl_s_advantages_are_rewards_in_units_of_their_group_s_spread(
     assert values[half:] == [0.0] * half
 
 
-@pytest.mark.parametrize("name", ["dapo", "sft"])
+@pytest.mark.parametrize("name", ["dapo", "sft", "opd"])
 def test_a_run_that_stopped_goes_on_and_ends_with_the_same_bytes(
     base: Path, tmp_path: Path, undisturbed: Callable[[str], Path], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
