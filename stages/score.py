@@ -19,6 +19,9 @@ PARAMS = (
     "seed",
     "models",
     "evaluate.bootstrap",
+    "evaluate.protocol",
+    "evaluate.protocol_sha256",
+    "evaluate.judge",
     "benchmark.contamination_bits",
     "train.rows",
 )
@@ -30,6 +33,7 @@ def main(params: Path = Path("params.yaml")) -> None:
     Attention and contamination are null where their tables are missing: a benchmark may be scored without them.
     """
     from r2i.core.contamination import contamination
+    from r2i.evaluate.protocol import describe_protocol, open_protocol
     from r2i.importing.digest import checked_folder
     from r2i.score.compare import compare
     from r2i.score.coverage import compare_coverage
@@ -54,7 +58,10 @@ def main(params: Path = Path("params.yaml")) -> None:
     scores = collect_scores(items, predictions, draws, run.seed)
     bits = run.chosen.benchmark.contamination_bits
     rows = run.chosen.train.rows if run.chosen.has("train") else None
+    judge = run.chosen.evaluate.judge
     found = {
+        "protocol": describe_protocol(open_protocol(run.chosen.evaluate)),
+        "judge": judge.endpoint.model if judge else None,
         **compare(scores),
         **split_gap(scores),
         "macro": macro_averages(scores),

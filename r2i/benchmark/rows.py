@@ -38,7 +38,8 @@ class Draft:
 
     `image`, `crop`, `boxed`: cells of r2i.importing.pictures, paths relative to `folder`. `boxes`: the region is
     what holds them all. `label`: its letter where that is certain, else it is found by `answer`. `shuffle`: the
-    published order gives the answer away. `given`: columns of records.BENCHMARK that are taken as they are.
+    published order gives the answer away. `prompt`: the text that the release asks, as it stands
+    there. `given`: columns of records.BENCHMARK that are taken as they are.
     """
 
     image: Any
@@ -55,6 +56,7 @@ class Draft:
     boxed: Any = None
     shuffle: bool = False
     fault: str = ""
+    prompt: Any = None
     given: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -168,7 +170,7 @@ class RowMaker:
         row |= {"cluster_id": given.get("cluster_id") or image_id or item_id, "question": draft.question}
         row |= {"source": self.source.name or given.get("source") or self.source.kind, "dimension": draft.dimension}
         row |= {"group": self.source.group or GROUPS.get(self.source.kind, OWN)}
-        row |= _gold(draft, item_id)
+        row |= _gold(draft, item_id) | {"prompt": draft.prompt if isinstance(draft.prompt, str) else None}
         if given.get("status", OK) != OK:
             return data, row | {"status": given["status"], "reason": given.get("reason") or ""}
         reason = fault or _missing(row)

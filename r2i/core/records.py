@@ -139,6 +139,7 @@ BENCHMARK = pa.schema([
     _f("box", _BOX, _BOX_DOC),
     _f("question", _S),
     _f("options", _TEXTS, "in the order shown; empty for open questions"),
+    _f("prompt", _S, "what the release asks, options and instructions in it; null where it has them apart"),
     _f("answer", _S, "gold answer: its text"),
     _f("label", _S, "letter of the gold option; empty for open questions"),
     _f("dimension", _S),

@@ -18,7 +18,7 @@ from r2i.endpoint.base import Model, Reply, Request
 from r2i.endpoint.flow import Job
 from r2i.evaluate.plan import Ask
 from r2i.evaluate.rows import Row, Tokens, came, rejected_rows, reply_row, tokens_of
-from r2i.evaluate.views import cut_picture, prompt_of, template_of
+from r2i.evaluate.views import cut_picture
 
 LEAST_SIDE = 28  # pixels: a vision token of Qwen2.5-VL; a smaller box is widened
 MOST_ASPECT = 100  # longest side / shortest side; models refuse 200
@@ -67,7 +67,7 @@ def look_request(ask: Ask, zoom: Zoom) -> Request:
     prompt = load_prompt("evaluate", "look", ask.style)
     sampling = Sampling(**ask.sampling.model_dump() | {"max_tokens": zoom.max_tokens})
     return Request(
-        prompt=prompt.fill(question=ask.item["question"]), images=(ask.item["image"],), sampling=sampling,
+        prompt=prompt.fill(question=ask.item["question"]), images=ask.pictures, sampling=sampling,
         seed=ask.seed, n=ask.n, prompt_sha256=prompt.sha256, form=LOOK_FORM,
     )  # fmt: skip
 
@@ -80,15 +80,15 @@ def second_step(ask: Ask, at: int, reply: Reply, zoom: Zoom, cut: Cut) -> Step:
     """
     item = ask.item
     box = choose_box(item, reply, zoom, cut)
-    text, images = prompt_of(item, "full", ask.style), [item["image"]]
+    text, images = ask.prompt, list(ask.pictures)
     if box:
-        region = cut_picture(item["image"], box, cut)
+        region = ask.sized(cut_picture(item["image"], box, cut))
         both = has_prompt("evaluate", "zoomed", ask.style)
-        images = [item["image"], region] if both else [region]
+        images = [*ask.pictures, region] if both else [region]
         text = f"{load_prompt('evaluate', 'zoomed', ask.style).text}\n\n{text}" if both else text
     request = Request(
         prompt=text, images=tuple(images), sampling=ask.sampling, seed=seed_of(ask.seed, "answer", at),
-        prompt_sha256=template_of(item, ask.style).sha256,
+        prompt_sha256=ask.prompt_sha256, text_first=bool(ask.protocol and ask.protocol.text_first),
     )  # fmt: skip
     return Step(request, box, 2 if box else 1)
 

@@ -20,6 +20,7 @@ from r2i.report.looks import coverage_tiles, look_card
 from r2i.report.parts import gap_cards
 from r2i.report.pictures import LIMIT
 from r2i.report.published import published_beside
+from r2i.report.study import study_picture
 from r2i.report.text import shown
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -49,7 +50,7 @@ def render_page(story: Story, profile: str, rehearsal: bool = False) -> str:
         "models": story.models,
     }
     css = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
-    parts = {**_result(story), **_making(story), **_rows(story)}
+    parts = {**_result(story), "study": study_picture(story.study, profile), **_making(story), **_rows(story)}
     return env.get_template("report.html.j2").render(
         css=css, profile=profile, rehearsal=rehearsal, scores=story.scores, headline=headline(story),
         way=way(story.funnel), sections=sections(story, parts), **parts,
@@ -66,6 +67,7 @@ def sections(story: Story, parts: Mapping[str, Any]) -> dict[str, str]:
         "attention": ("Attention", parts["coverage"] or parts["looks"]),
         "cost": ("Cost", parts["costs"] or parts["latency"]),
         "checks": ("Checks", parts["checks"]),
+        "study": ("Study", parts["study"]),
         "funnel": ("Funnel", parts["funnel"] or parts["missing"]),
         "teachers": ("Teachers", parts["teachers"][1] or parts["agreement"]),
         "audit": ("Audit", parts["audit"]),
