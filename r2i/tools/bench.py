@@ -79,7 +79,7 @@ def params_of(asked: Bench) -> dict[str, Any]:
     """As they are written."""
     source = {"kind": asked.kind or guess_kind(asked.benchmark), "path": str(asked.benchmark.resolve())}
     source |= {key: value for key, value in (("box_unit", asked.box_unit), ("items", asked.items)) if value}
-    pointed = [view for view in PARTS if view != "told" or has_prompt("evaluate", "told", asked.prompts)]
+    pointed = [view for view in PARTS if view != "told" or has_prompt("core", "told", asked.prompts)]
     views = [*GAP_VIEWS, *(pointed if asked.parts else ())]
     name = short_name(asked.model)
     evaluate: dict[str, Any] = {
