@@ -82,11 +82,13 @@ def paint_over(image: Image.Image, box: Box) -> Image.Image:
     reach = max(1, max(box[2] - box[0], box[3] - box[1]) // 4)
     outer = clip(Box(box[0] - reach, box[1] - reach, box[2] + reach, box[3] + reach), *image.size)
     ring = Image.new("L", (outer.right - outer.left, outer.bottom - outer.top), 255)
-    inside = tuple(side - outer[at % 2] for at, side in enumerate(box))
-    ring.paste(0, inside)
+    left, top = outer.left, outer.top
+    ring.paste(0, (box[0] - left, box[1] - top, box[2] - left, box[3] - top))
     around = ImageStat.Stat(image.crop(outer), ring)
     copy = image.copy()
-    copy.paste(tuple(round(mean) for mean in around.mean) if around.count[0] else GREY, tuple(box))
+    copy.paste(
+        tuple(round(mean) for mean in around.mean) if around.count[0] else GREY, (box[0], box[1], box[2], box[3])
+    )
     return copy
 
 

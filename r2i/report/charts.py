@@ -7,6 +7,8 @@ from typing import Any
 from r2i.core.names import VIEWS, ModelNames, ViewName
 
 DIMENSIONS = 40  # that are shown
+APART: tuple[ViewName, ...] = ("recut", "removed", "blind")
+"""Views that say what the gap is made of: they have tables of their own and no tile."""
 COSTS = ("vision_forwards", "tokens_in", "tokens_out")
 
 
@@ -55,6 +57,8 @@ def tiles(scores: Mapping[str, Any], models: ModelNames, titles: Mapping[str, st
     """The headline's numbers: (what, a value for each of its models, intervals); the views, then the gap."""
     found = []
     for view in measured_views(scores, models):
+        if view in APART:
+            continue
         cells = [scores["views"][view][model] for model in models.leading]
         values = [percent(cell["accuracy"]) for cell in cells]
         found.append((titles[view], values, " → ".join(ci(cell["ci95"]) for cell in cells)))

@@ -101,7 +101,7 @@ def macro_mean(values: Floats, sources: np.ndarray, clusters: Sequence[str]) -> 
     held = np.unique(sources)
     for source in held:
         of = sources == source
-        mean = clustered_mean(values[of], [clusters[at] for at in np.flatnonzero(of)])
+        mean = clustered_mean(values[of], [name for name, one in zip(clusters, of, strict=True) if one])
         means.append(mean)
         if mean.clusters > 1:
             weight = sqrt(mean.clusters / (mean.clusters - 1)) / (len(held) * mean.n)

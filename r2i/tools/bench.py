@@ -78,7 +78,7 @@ def write_bench(asked: Bench, folder: Path, guess_kind: Callable[[Path], str]) -
 
 def params_of(asked: Bench, guess_kind: Callable[[Path], str]) -> dict[str, Any]:
     """As they are written."""
-    source = {"kind": asked.kind or guess_kind(asked.benchmark), "path": str(asked.benchmark.resolve())}
+    source: dict[str, Any] = {"kind": asked.kind or guess_kind(asked.benchmark), "path": str(asked.benchmark.resolve())}
     source |= {key: value for key, value in (("box_unit", asked.box_unit), ("items", asked.items)) if value}
     pointed = [view for view in PARTS if view != "told" or has_prompt("core", "told", asked.prompts)]
     views = [*GAP_VIEWS, *(pointed if asked.parts else ())]
