@@ -152,7 +152,7 @@ class LoadedModel(NamedTuple):
 class Model(Protocol):
     """A model that answers, in process or behind a server. Tests replace it, and nothing below it.
 
-    `name`: under which its replies are filed. `kind`: of its endpoint (`local`, `openai`, `vllm`). `price`: None
+    `name`: under which its replies are filed. `kind`: of its endpoint (`local`, `openai`, `vllm`, `ocr`). `price`: None
     where params give none. `weights`: None where they are in no memory of this process.
     """
 

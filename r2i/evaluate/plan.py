@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from r2i.core.ids import seed_of
-from r2i.core.names import VIEWS, ViewName
+from r2i.core.names import ViewName
 from r2i.core.params import Evaluate, Sampling
 from r2i.endpoint.base import Picture, Request
 from r2i.evaluate.protocol import Protocol
-from r2i.evaluate.views import prompt_of, template_of
+from r2i.evaluate.views import pictures_of, prompt_of, template_of
 
 Row = dict[str, Any]
 
@@ -45,9 +45,9 @@ class Ask:
         return self.protocol.sha256 if self.protocol else template_of(self.item, self.style).sha256
 
     @property
-    def picture(self) -> Picture:
+    def pictures(self) -> tuple[Picture, ...]:
         """What its view shows."""
-        return self.sized(self.item[VIEWS[self.view].column])
+        return tuple(map(self.sized, pictures_of(self.item, self.view)))
 
     def sized(self, picture: Picture) -> Picture:
         """As large as the protocol sends pictures."""
@@ -77,7 +77,7 @@ def request_of(ask: Ask) -> Request:
     """What is asked in a view that takes one step."""
     return Request(
         prompt=ask.prompt,
-        images=(ask.picture,),
+        images=ask.pictures,
         sampling=ask.sampling,
         seed=ask.seed,
         n=ask.n,

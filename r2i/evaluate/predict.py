@@ -49,7 +49,7 @@ class EvaluateWork(JobWork[list[Row]]):
     def start(self, shard: Shard) -> Iterable[Job[list[Row]]]:
         profile = self.params.chosen
         files = self.open_files[shard.name] = ExitStack()
-        shelf = files.enter_context(Shelf(paths.PREDICTIONS))
+        shelf = files.enter_context(Shelf(paths.PREDICTIONS, profile.drawing.cut))
         items = iter_rows(shard.files[BENCHMARK.name], BENCHMARK.schema, BENCHMARK.stage)
         asks = list_asks(items, shelf, profile.evaluate, self.params.seed, self.protocol)
         return ask_jobs(asks, self.models[self.which], self.endpoint.kind, profile.evaluate, profile.drawing.cut)
@@ -101,7 +101,7 @@ def predict(
     meanwhile: memory does not. Raises TableError where there is no ok item, or where every call failed.
     """
     ledger = ledger if ledger is not None else Ledger()
-    with Shelf(scratch) as shelf:
+    with Shelf(scratch, cut) as shelf:
         asks = list_asks(items, shelf, cfg, seed, protocol)
         found = run_jobs(ask_jobs(asks, model, kind, cfg, cut), ledger, len(asks))
     rows = [row for given in found for row in given]
@@ -134,6 +134,6 @@ def ask_job(model: Model, kind: str, ask: Ask, zoom: Zoom, cut: Cut) -> Job[list
     (replies,) = yield [(model, request)]
     tokens = tokens_of(replies)
     return [
-        reply_row(ask, ask.samples[at], kind, request, reply, tokens[at], forwards=1)
+        reply_row(ask, ask.samples[at], kind, request, reply, tokens[at], forwards=len(request.images))
         for at, reply in enumerate(replies)
     ]
