@@ -19,7 +19,8 @@ from r2i.endpoint.base import Model, Picture, Reply, Request, Turn
 from r2i.endpoint.flow import Job
 from r2i.evaluate.plan import Ask
 from r2i.evaluate.rows import Row, Tokens, came, reply_row, tokens_of
-from r2i.evaluate.zoom import LOOK_FAILED, cut_picture, widen
+from r2i.evaluate.views import cut_picture
+from r2i.evaluate.zoom import LOOK_FAILED, widen
 
 CALL = "<tool_call>"
 LEAST_PIXELS = 512 * 512  # of a region that is shown, as the tool has it
@@ -51,7 +52,7 @@ def tool_job(model: Model, kind: str, ask: Ask, zoom: Zoom, cut: Cut) -> Job[lis
     turns = zoom.turns or 1
     prompt = load_prompt("evaluate", "tool", ask.style).fill(turns=turns, prompt=ask.prompt)
     width, height = read_size(ask.item["image"].load())
-    talks = [Talk((), [ask.picture], [Box(0, 0, width, height)], prompt) for _ in range(ask.n)]
+    talks = [Talk((), list(ask.pictures), [Box(0, 0, width, height)], prompt) for _ in range(ask.n)]
     for turn in range(turns + 1):
         open_talks = [(at, talk) for at, talk in enumerate(talks) if talk.row is None]
         if not open_talks:
