@@ -63,7 +63,7 @@ RESERVED = frozenset(
     "views gap gaps full_gain crop_change by_dimension by_source corrected power chance items images clusters failed "
     "unscored rules pass_at_k sampled cost coverage contamination seeds zoom_over_full change closed_share n se ci95 "
     "ci95_clustered p_clustered left_out focus_base focus_distilled split guessing recut by_magnification macro "
-    "curve touched protocol judge".split()
+    "curve inclusive protocol judge".split()
 )
 """Keys that stand beside names of models in metrics/evaluate.json: no model has such a name."""
 

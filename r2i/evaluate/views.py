@@ -3,7 +3,7 @@
 import hashlib
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -14,8 +14,9 @@ from r2i.core.choices import adapt_prompt, is_open, mcq_prompt, tell_box
 from r2i.core.drawing import make_crop, make_removed
 from r2i.core.images import QUALITY, read_image, read_size, sha256
 from r2i.core.names import VIEWS, ViewName
-from r2i.core.params import Cut
+from r2i.core.params import Cut, Evaluate
 from r2i.core.prompts import Prompt, load_prompt
+from r2i.core.records import OK
 from r2i.endpoint.base import Picture
 from r2i.evaluate.protocol import Protocol
 
@@ -75,6 +76,21 @@ def remove_region(image: Picture, box: Box) -> Picture:
 def _made(image: Picture, how: list[Any], make: Callable[[Any], bytes]) -> Picture:
     name = hashlib.sha256("\0".join(map(str, [image.name, *how])).encode()).hexdigest()
     return Picture(lambda: make(read_image(image.load())), name)
+
+
+PROMPTED = ["item_id", "question", "options", "prompt", "source", "status"]
+"""Columns of BENCHMARK that prompts are made of."""
+
+
+def check_prompts(items: Iterable[Mapping[str, Any]], cfg: Evaluate, protocol: Protocol | None) -> None:
+    """That every ok item can be asked in every view, before the first call is paid. Raises ParamsError."""
+    for item in items:
+        if item["status"] == OK:
+            for view in cfg.views:
+                if view == "told":  # its numbers are those of the item's picture
+                    load_prompt("core", "told", cfg.prompts)
+                else:
+                    prompt_of(item, view, cfg.prompts, protocol)
 
 
 class Shelf:

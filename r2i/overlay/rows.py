@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from r2i.core.choices import adapt_prompt, tell_box, mcq_prompt
+from r2i.core.choices import adapt_prompt, mcq_prompt, tell_box
 from r2i.core.errors import R2IError
 from r2i.core.ids import make_id, unit_of
 from r2i.core.images import read_size

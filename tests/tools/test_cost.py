@@ -145,8 +145,9 @@ def test_sections_that_are_left_out_ask_nothing(params: Params, missing: str) ->
 
 
 def test_each_stage_starts_its_own_servers(params: Params) -> None:
-    starts = server_starts(choose(params, "one-card"))
-    evaluations = {f"evaluate@{name}": 1 for name in params.evaluated}  # the judge of each
+    card = choose(params, "one-card")
+    starts = server_starts(card)
+    evaluations = {f"evaluate@{name}": 1 for name in card.evaluated}  # the judge of each
     assert {stage: len(ends) for stage, ends in starts.items()} == {
         "crop": 1, "question": 1, "answer": 2, "vote": 1, "overlay": 2, **evaluations,
     }  # fmt: skip
