@@ -17,7 +17,7 @@ from r2i.core.boxes import Box
 from r2i.core.choices import LETTERS
 from r2i.core.ids import make_id
 from r2i.ocr.language import (
-    field_of,
+    Place,
     find_place,
     fits,
     is_repeated,
@@ -27,7 +27,7 @@ from r2i.ocr.language import (
     write_questions,
 )
 from r2i.ocr.reading import Reader, Reading, Variation, find_middle
-from r2i.ocr.similar import likeness, misread
+from r2i.ocr.similar import fold, likeness, misread
 
 BOXED = "red box"  # words of the prompt that goes with a boxed picture
 CONTAINED = 0.5  # of a line's box, that a region holds of the lines that it shows
@@ -128,9 +128,15 @@ def _check(reader: Reader, prompt: str, image: Image.Image, crop: Image.Image) -
         "reasoning": f"In the region stands: {shown.text}" if shown else "Nothing is read in the region.",
         "answerable_from_crop": shown is not None and shown.is_legible,
         "one_clear_answer": shown is None or not is_repeated(shown.text, readings),
-        "same_in_both": place is not None and any(field_of(one.centre, image.size) == place.field for one in readings),
+        "same_in_both": shown is None or not _goes_on(shown.text, place, readings, image.size),
         "names_target": place is not None,
     }
+
+
+def _goes_on(text: str, place: Place | None, readings: Sequence[Reading], size: tuple[int, int]) -> bool:
+    """Whether a line at that place of the whole picture says what the crop says, and more: the crop's is cut short."""
+    there = [one for one in readings if place is None or fits(one, place, readings, size)]
+    return any(fold(text) in fold(one.text) and fold(text) != fold(one.text) for one in there)
 
 
 def _mislead(reader: Reader, prompt: str, image: Image.Image, seed: int) -> list[str]:
