@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from r2i.core.boxes import Box
+from r2i.core.boxes import Box, share_inside
 from r2i.core.choices import LETTERS
 from r2i.core.ids import make_id
 from r2i.ocr.language import (
@@ -107,7 +107,7 @@ def _write(reader: Reader, prompt: str, image: Image.Image, seed: int) -> list[d
     region = Box(*map(int, found.groups()))
     readings = reader.read(image)
     size = (region[2] - region[0], region[3] - region[1])
-    inside = [one for one in readings if _is_inside(one.box, region)]
+    inside = [one for one in readings if share_inside(one.box, region) >= CONTAINED]
     middle = find_middle([_shift(one.box, region) for one in inside], size)
     target = next((one for one in inside if _shift(one.box, region) == middle), None)
     if target is None or not target.is_legible or target.score < SURE or is_repeated(target.text, readings):
@@ -155,10 +155,3 @@ def _words(readings: Sequence[Reading], target: Reading) -> list[str]:
 
 def _shift(box: Box, region: Box) -> Box:
     return Box(box[0] - region[0], box[1] - region[1], box[2] - region[0], box[3] - region[1])
-
-
-def _is_inside(box: Box, region: Box) -> bool:
-    wide = min(box[2], region[2]) - max(box[0], region[0])
-    high = min(box[3], region[3]) - max(box[1], region[1])
-    whole = max(1, (box[2] - box[0]) * (box[3] - box[1]))
-    return wide > 0 and high > 0 and wide * high >= CONTAINED * whole
