@@ -36,7 +36,7 @@ from r2i.core.catalogue import IMAGES, REGIONS, TRAIN, TRUTH, predictions_of  # 
 from r2i.core.params import READERS, load_params  # noqa: E402
 from r2i.core.records import OK  # noqa: E402
 from r2i.core.tables import Row, read_table  # noqa: E402
-from r2i.overlay.item import HELD_OUT  # noqa: E402
+from r2i.overlay.item import HELD_OUT_IMAGE  # noqa: E402
 from r2i.score.clustered import clustered_mean, difference_interval, share_interval  # noqa: E402
 
 RESULT = ROOT / "bench" / "results" / "signs.json"
@@ -90,7 +90,7 @@ def kept_rows(folder: Path) -> list[Row]:
     origin = {row["image_id"]: {name: row[name] for name in columns}
               for row in _read(folder, IMAGES, ["image_id", *columns])}  # fmt: skip
     names = ["question_id", "region_id", "image_id", "box", "question", "answer", "options", "status", "reason"]
-    rows = [row for row in _read(folder, TRAIN, names) if row["status"] == OK or row["reason"] == HELD_OUT]
+    rows = [row for row in _read(folder, TRAIN, names) if row["status"] == OK or row["reason"] == HELD_OUT_IMAGE]
     once = {row["question_id"]: row | origin[row["image_id"]] for row in rows}
     return [once[name] for name in sorted(once)]
 

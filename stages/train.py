@@ -1,4 +1,4 @@
-"""train: teach the student the voted questions by DAPO, or by SFT as the control."""
+"""train: teach the student the rows that were made, by one of the objectives."""
 
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +24,7 @@ PARAMS = (
     "train.save_every",
     "train.{run}",
     "overlay.prompts",
+    "drawing.cut",
 )
 
 
@@ -42,7 +43,8 @@ def main(
     out = paths.MODELS / OBJECTIVES[run].folder
     log = paths.TRAIN_LOGS / f"{run}.json"
     prompts = profile.train.prompts or profile.overlay.prompts
-    summary = train_run(run, profile.train, prompts, train_table(profile.train.rows), settings.seed, log, out)
+    table = train_table(profile.train.rows)
+    summary = train_run(run, profile.train, prompts, table, settings.seed, log, out, profile.drawing.cut)
     write_metrics(paths.metrics(f"train-{run}"), summary)
 
 

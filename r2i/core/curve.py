@@ -31,6 +31,9 @@ KEYS = {
     "samples": "engine openrlhf: rollouts that were trained on",
     "vllm_kl": "engine openrlhf, where its flags ask for it: vLLM's log-probabilities less the trainer's, mean",
     "val_accuracy": "share of right greedy answers to held-out train rows",
+    "agreement": "OPD: share of the reply's tokens that student and teacher find most likely alike",
+    "teacher_entropy": "OPD: as entropy, of the teacher",
+    "attention": "DAPO and attention: share of the attention to the image that goes to the box",
     "token_accuracy": "SFT: share of the reply's tokens that are most likely",
     "seconds_rollout": "engine openrlhf",
     "seconds_train": "engine openrlhf",
@@ -61,7 +64,9 @@ def progress_printer(name: str, every_s: float = 5.0) -> CurveSink:
             return
         last = now
         left = (now - started) / step * (steps - step)
-        facts = " ".join(f"{key} {line[key]:.3f}" for key in ("loss", "accuracy", "kept_groups") if key in line)
+        facts = " ".join(
+            f"{key} {line[key]:.3f}" for key in ("loss", "accuracy", "kept_groups", "agreement") if key in line
+        )
         print(f"{name}: step {step}/{steps}, {facts}, {left:.0f} s left", file=sys.stderr, flush=True)
 
     return print_progress

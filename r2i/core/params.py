@@ -5,6 +5,7 @@ its own name from the chosen profile; DVC tracks just that section (`data/code/p
 missing is left out (r2i.core.left_out).
 """
 
+import hashlib
 import re
 from collections.abc import Collection
 from itertools import pairwise
@@ -12,12 +13,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from r2i.core.boxes import BoxUnit
 from r2i.core.credentials import fault_of_address, find_credential, find_in_comment, is_variable_name, names_secret
 from r2i.core.errors import ParamsError
-from r2i.core.names import BASE, OBJECTIVES, RESERVED, SERVER, ModelNames, ObjectiveName, TrainView, ViewName
+from r2i.core.names import (
+    BASE,
+    OBJECTIVES,
+    RESERVED,
+    SERVER,
+    ModelNames,
+    ObjectiveName,
+    TeacherView,
+    TrainView,
+    ViewName,
+)
+from r2i.core.paths import here_or_main
 from r2i.core.servers import find_address
 from r2i.core.yaml_text import read_yaml, scalars
 
@@ -62,7 +82,7 @@ def refuse_ignored(section: Section, kind: str, takes: Collection[str]) -> None:
     anyway (null, its default) is let be.
     """
     for name, field in type(section).model_fields.items():
-        value = getattr(section, name)
+        value = section.__dict__[name]  # a section that is missing is None there
         if name not in takes and value is not None and value != field.get_default(call_default_factory=True):
             said = f"{kind}: {getattr(section, kind)}"
             raise ValueError(f"{said} takes no {name}; it takes {', '.join(sorted(takes))}")
@@ -77,6 +97,23 @@ class Sampling(Section):
     """Nucleus sampling: the share of the probability mass that is sampled from; 1: all of it."""
     max_tokens: Count = 64
     """Maximum length of a reply, tokens. A reply that is cut there is `truncated` and never an answer."""
+    top_k: Count | None = None
+    """Sample from so many most likely tokens; null: from all. This key and those below are sent where they are set."""
+    min_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Tokens are left out whose probability is below this share of the most likely one's."""
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    """Taken from the logit of every token that the reply has already."""
+    repetition_penalty: Annotated[float, Field(gt=0)] | None = None
+    """Divides the positive logits, and multiplies the negative ones, of tokens that prompt or reply have already."""
+    stop: list[Annotated[str, Field(min_length=1)]] | None = None
+    """The reply ends before the first of these texts."""
+    system: str | None = None
+    """System message before the prompt."""
+
+    @model_serializer(mode="wrap")
+    def _said(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is set: keys of stored replies and of stages know nothing of what is not."""
+        return {name: value for name, value in write(self).items() if value is not None}
 
 
 class Price(Section):
@@ -370,6 +407,9 @@ class Question(Section):
     """Style of the prompt files: mini | paper | signs. Where its `write` names the crop's `{box}`, the full image is
     shown after the crop."""
     teacher: Endpoint
+    view: TeacherView = "crop"
+    """What the teacher sees when it writes; full: the whole image, as a method without crops would show it. The check
+    sees both in either case."""
     per_crop: Count = 3
     write: Sampling = Sampling(temperature=0.9, top_p=0.8, max_tokens=2048)
     validate_: bool = Field(default=True, alias="validate")
@@ -396,9 +436,11 @@ class Teacher(Section):
 class Answer(Section):
     prompts: str = "paper"
     teachers: Annotated[list[Teacher], Field(min_length=1)]
+    view: TeacherView = "crop"
+    """What the teachers see; full: the whole image, as a method without crops would show it."""
     sampling: Sampling = Sampling(temperature=0.7, top_p=0.9, max_tokens=4096)
     max_pixels: Count | None = None
-    """The crop is scaled down to so many pixels before it is sent, the same for every teacher; None: sent as it is."""
+    """The picture is scaled down to so many pixels before it is sent, the same for every teacher; None: as it is."""
     skip_below: Count | None = None
     """The agreement that the vote will ask for. The next teacher is not asked once the answers so far, by the
     rules of r2i.grading.equality, put it out of reach; None: every teacher is always asked."""
@@ -430,19 +472,25 @@ class Vote(Section):
         return self
 
 
-class Overlay(Section):
+class Overlay(WithSections):
+    optional: ClassVar[frozenset[str]] = frozenset({"teacher", "student"})
+    place: ClassVar[str] = "overlay."
+
+    source: Literal["votes", "questions"] = "votes"
+    """questions: every question becomes a row as it was asked, without answer, options or tries; no model is called.
+    Such rows are for opd alone."""
     prompts: str = "paper"
-    teacher: Endpoint
-    """Writes the distractors."""
+    teacher: Endpoint = MISSING
+    """votes: writes the distractors."""
     distractors: Count = 3
     sees_image: bool = False
     """The writer of distractors sees the full image after the crop: what else stands in it."""
-    hold_out: Share = 0.0
-    """Share of images whose questions become no train rows (`held_out`): for a benchmark of images that nobody was
-    trained on (`r2i benchmark build --unseen-images`)."""
+    held_out_images: Share = 0.0
+    """Share of images whose questions become no train rows (`held_out_image`): for a benchmark of images that nobody
+    was trained on (`r2i benchmark build --unseen-images`)."""
     write: Sampling = Sampling(temperature=0.8, top_p=0.9, max_tokens=1024)
-    student: Endpoint
-    """Tries the boxed question, to measure how hard it is."""
+    student: Endpoint = MISSING
+    """votes: tries the boxed question, to measure how hard it is."""
     tries: Count = 4
     drop_at: Count = 2
     """Rows that the student gets right so many times, of `tries`, are too easy."""
@@ -451,8 +499,25 @@ class Overlay(Section):
     """Most kept questions of one dimension; None: all."""
     max_pixels: Count | None = None
     """The boxed image is scaled down to so many pixels for the student's tries, not in its row; None: it is not."""
+    held_out_dimensions: list[str] = []
+    """Dimensions whose questions are not trained on, so that a benchmark can tell what carries over to them."""
     views: dict[TrainView, Share] = {"boxed": 1.0}
     """Share of kept questions that become a row of each view (the paper: boxed 1)."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether the rows have answers and options."""
+        return self.source == "votes"
+
+    @model_validator(mode="after")
+    def _asks_or_does_not(self) -> Self:
+        if self.answered:
+            for name in ("teacher", "student"):
+                if not self.has(name):
+                    raise ValueError(f"overlay needs {name}")
+        else:
+            refuse_ignored(self, "source", {"source", "prompts", "per_dimension", "views"})
+        return self
 
 
 class Judge(Section):
@@ -481,6 +546,10 @@ class Watch(Section):
     """Share of groups that dynamic sampling leaves out: they teach nothing."""
     masked: Share = 0.1
     """Share of rollouts without a reward."""
+    agreement_drop: Share = 0.1
+    """opd: drop of the share of tokens that student and teacher find most likely, since the first `window` steps."""
+    entropy: Share = 0.25
+    """opd: least entropy of the student's tokens, as a share of its teacher's."""
 
 
 class Dapo(Section):
@@ -560,6 +629,77 @@ class Sft(Section):
         return self
 
 
+class Opd(Section):
+    """On-policy self-distillation: the student replies to what it sees, and learns from itself where it sees the crop.
+
+    The target is the teacher's distribution of every token of the student's own reply. No answer, vote or reward is
+    read, but with `show_answer`.
+    """
+
+    lr: Annotated[float, Field(gt=0)]
+    """Learning rate of AdamW."""
+    schedule: Literal["constant", "linear"] = "constant"
+    """linear: the learning rate falls to 0 over the steps."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    steps: Count
+    """Optimizer steps."""
+    batch: Count
+    """Prompts of one optimizer step."""
+    micro: Count | None = None
+    """Prompts of one forward and backward pass; gradients add up over the batch, passes count alike. null: all."""
+    rollouts: Count = 1
+    """The student's replies to a prompt."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Of the rollouts."""
+    crop_share: Share = 0.5
+    """Share of the prompts of a step that the student, too, sees on the crop: they keep what it can up close."""
+    teacher: Literal["frozen", "ema"] = "frozen"
+    """frozen: the base; ema: an average of the student's weights that follows it."""
+    ema_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    """ema: how far the teacher moves to the student after each step; null: 0.05."""
+    divergence: Literal["forward_kl", "reverse_kl", "jsd"] = "forward_kl"
+    """Of teacher and student, for each token: KL(teacher | student), KL(student | teacher), or what lies between."""
+    jsd_weight: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """jsd: the teacher's weight in the mixture; null: 0.5."""
+    top_k: Count | None = None
+    """Compare the teacher's most likely tokens alone, all others as one; null: the whole vocabulary."""
+    show_full: bool = False
+    """The teacher sees the student's picture, too, before the crop."""
+    show_answer: bool = False
+    """The teacher is told the voted answer."""
+    max_prompt: Count
+    """Tokens, including image tokens. Longer rows are left out and counted."""
+    max_response: Count
+    """Tokens of a rollout."""
+    min_pixels: Count | None = None
+    """Images are scaled to within these numbers of pixels in training; null: the limits of the processor."""
+    max_pixels: Count | None = None
+    freeze_vision: bool = False
+    """Train the language model alone."""
+    watch: Watch = Watch()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.micro and self.batch % self.micro:
+            raise ValueError(f"batch {self.batch} is no multiple of micro {self.micro}")
+        if self.ema_rate is not None and self.teacher != "ema":
+            raise ValueError(f"teacher: {self.teacher} takes no ema_rate")
+        if self.jsd_weight is not None and self.divergence != "jsd":
+            raise ValueError(f"divergence: {self.divergence} takes no jsd_weight")
+        if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
+            raise ValueError(f"min_pixels {self.min_pixels} is more than max_pixels {self.max_pixels}")
+        return self
+
+
+class DapoAttention(Dapo):
+    """DAPO, and a second loss: where a rollout was right, its tokens look at the region's box (engine trl)."""
+
+    attention_weight: Annotated[float, Field(gt=0)]
+    """Of that loss: - log of the share of the attention to the image that goes to the box, mean over tokens."""
+    attention_layers: list[int] | None = None
+    """Of the language model, from 0; null: the one at two thirds of its depth."""
+
+
 class Cluster(Section):
     """GPUs of engine openrlhf and how they are used; meant to change speed and memory, not what is learned."""
 
@@ -630,6 +770,8 @@ class Train(WithSections):
     """Style of the form that replies are taught; null: that of `overlay`."""
     dapo: Dapo = MISSING
     sft: Sft = MISSING
+    opd: Opd = MISSING
+    dapo_attention: DapoAttention = MISSING
     threads: Count = 2
     """CPU threads of engine trl. The result depends on it: sums are split over threads."""
     gradient_checkpointing: bool | None = None
@@ -647,6 +789,18 @@ class Train(WithSections):
     kernels and the order of rollouts are not deterministic."""
     cluster: Cluster = Cluster()
 
+    def limits(self, run: str) -> Dapo | Opd:
+        """The section that bounds a run's prompts, replies and images, and says when it is warned about: its own
+        where that has limits, else `dapo`. Raises ParamsError where there is none."""
+        own = getattr(self, run, None)
+        return own if isinstance(own, Dapo | Opd) else self.dapo
+
+    def learns_from_answers(self) -> str:
+        """The first param of this section that needs rows with answers; "" where none does."""
+        runs = [run for run in OBJECTIVES if self.has(run) and run != "opd"]
+        told = ["opd.show_answer"] if self.has("opd") and self.opd.show_answer else []
+        return next(iter([*runs, *told, *(["validation"] if self.validation else [])]), "")
+
     @model_validator(mode="after")
     def _validated(self) -> Self:
         if self.choose == "best" and not self.validation:
@@ -658,7 +812,7 @@ class Train(WithSections):
 
 BenchmarkKind = Literal[
     "rendered", "table", "zoombench", "vstar", "hrbench", "mme_realworld", "cvbench", "countqa", "colorbench",
-    "mmstar", "reference",
+    "mmstar", "reference", "hallusionbench", "mathvision", "babyvision", "fakeclue",
 ]  # fmt: skip
 
 
@@ -668,10 +822,16 @@ class BenchmarkSource(Section):
     kind: BenchmarkKind
     name: str | None = None
     """Column `source` of its items; null: the kind."""
+    group: str | None = None
+    """Benchmarks of one group have a macro average of their own; null: that of the kind (r2i.benchmark.groups)."""
     path: str | None = None
     """All but rendered: a file or folder on disk."""
     items: Count | None = None
     """rendered: how many to make; others: at most so many, chosen by a hash of the item's id."""
+    options: bool = True
+    """rendered: false: asked in words, as open questions."""
+    things: Literal["usual", "small"] = "usual"
+    """rendered: small: objects of sizes that no training image has, with less of their material to see."""
     columns: dict[str, str] = {}
     """table: ours (r2i.benchmark.table.COLUMNS) -> the file's."""
     box_unit: BoxUnit = "pixels"
@@ -689,7 +849,7 @@ class BenchmarkSource(Section):
             raise ValueError("kind: rendered needs items")
         if self.kind != "rendered" and not self.path:
             raise ValueError(f"kind: {self.kind} needs path")
-        refuse_ignored(self, "kind", {"kind", "name", "items", *_SOURCE_TAKES[self.kind]})
+        refuse_ignored(self, "kind", {"kind", "name", "group", "items", *_SOURCE_TAKES[self.kind]})
         return self
 
 
@@ -697,7 +857,7 @@ _SOURCE_TAKES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(get_args(BenchmarkKind), ("path", "version")),
     **dict.fromkeys(("cvbench", "reference", "zoombench"), ("path", "version", "box_unit", "box_form")),
     "table": ("path", "version", "columns", "box_unit", "box_form"),
-    "rendered": (),
+    "rendered": ("options", "things"),
 }
 
 
@@ -717,7 +877,8 @@ class Attention(Section):
     """Which attention counts as looking: softmax over all keys, then its share on image tokens."""
 
     layers: list[int] | None = None
-    """Of the language model, from 0; null: the one at two thirds of its depth (24 of 36 in the reference)."""
+    """Of the language model, from 0; null: the one at two thirds of its depth (the reference: the 24th of 36, index
+    23). The curve over all layers is measured in any case."""
     queries: Literal["last_prompt", "answer"] = "last_prompt"
     """The last token of the prompt, or the mean over the tokens of the model's own reply."""
     items: Count | None = None
@@ -731,13 +892,41 @@ class Zoom(Section):
     """oracle: the item's own box is shown, whatever the model said: its cost, and what perfect zooming would give."""
     max_tokens: Count = 256
     """Of the first step."""
+    turns: Annotated[int, Field(ge=1, le=20)] | None = None
+    """The view is a conversation with a zoom tool instead, at most so many looks long: the agentic baseline. Its
+    replies are as long as all others."""
+
+    @model_validator(mode="after")
+    def _a_conversation_names_its_boxes(self) -> Self:
+        if self.turns and self.box == "oracle":
+            raise ValueError("turns: the model calls for regions by itself: set box: model")
+        return self
+
+
+OWN_PROTOCOL = "r2i"
+PROTOCOLS = Path("protocols")
+
+
+def find_protocol(name: str) -> Path:
+    """The file of a protocol: a name's is protocols/<name>.yaml."""
+    is_path = "/" in name or name.endswith((".yaml", ".yml"))
+    return here_or_main(Path(name) if is_path else PROTOCOLS / f"{name}.yaml")
 
 
 class Evaluate(Section):
     prompts: str = "paper"
+    protocol: Annotated[str, Field(min_length=1)] = OWN_PROTOCOL
+    """How items are asked: r2i (our prompts, greedy), protocols/<name>.yaml by its name (`zwz`, `official`: docs/
+    protocols.md), or the path of such a file."""
+    protocol_sha256: str | None = None
+    """Of that file; filled in, so that another text in it evaluates anew. One that is written here pins it."""
+    engine: Literal["local", "vllm"] = "local"
+    """What asks the models that `endpoints` doesn't name: this process, or a `vllm serve` that r2i starts for each in
+    its turn. Attention is measured in process all the same."""
     batch: Count = 256
+    """engine local: samples in one forward pass."""
     endpoints: dict[str, Endpoint] = {}
-    """By name, the models of the registry that are asked through a server instead of in process."""
+    """By name, the models of the registry that are asked in another way."""
     views: list[ViewName] = ["full", "crop", "boxed"]
     samples: Annotated[int, Field(ge=0)] = 8
     """Sampled replies for each item in each of `sampled_views`, for pass@k and the spread; 0: none."""
@@ -753,6 +942,18 @@ class Evaluate(Section):
     bootstrap: Count = 2000
     """Draws of the clustered bootstrap."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _the_protocols_text_counts(cls, given: Any) -> Any:
+        name = given.get("protocol") if isinstance(given, dict) else None
+        if not isinstance(name, str) or name == OWN_PROTOCOL or given.get("protocol_sha256"):
+            return given
+        try:
+            data = find_protocol(name).read_bytes()
+        except (OSError, ValueError):  # whoever evaluates says so
+            return given
+        return {**given, "protocol_sha256": hashlib.sha256(data).hexdigest()}
+
 
 class Report(Section):
     gallery: Annotated[int, Field(ge=1, le=50)] = 12
@@ -767,6 +968,9 @@ class Execution(Section):
     workers: Count = 1
     """local: processes that share the shards. They share the limits of servers as well; a stage that starts a vLLM has
     one."""
+    share_device: bool = False
+    """Servers that r2i starts (`kind: vllm`) are up one at a time: a stage that asks several goes model by model. For a
+    machine whose GPU holds one of them. Models in process (`kind: local`) take no turns."""
 
 
 EndpointName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
@@ -831,9 +1035,12 @@ class Profile(WithSections):
 
     @model_validator(mode="after")
     def _stages_have_what_they_read(self) -> Self:
-        for before, name in pairwise(CHAIN):
-            if self.has(name) and not self.has(before):
+        unvoted = self.has("overlay") and not self.overlay.answered
+        for before, name in [*pairwise(CHAIN), *([("question", "overlay")] if unvoted else [])]:
+            if self.has(name) and not self.has(before) and not (unvoted and (before, name) == CHAIN[-2:]):
                 raise ValueError(f"{name} needs the section {before}: there would be nothing to read")
+        if unvoted and self.has("train") and self.train.rows is None and (wrong := self.train.learns_from_answers()):
+            raise ValueError(f"overlay.source: questions gives rows without answers, which train needs for {wrong}")
         if self.has("train") and self.train.rows is None and not self.has("overlay"):
             raise ValueError("train needs rows: those of the section overlay, or train.rows (`r2i rows import`)")
         if self.has("train") and self.train.prompts is None and not self.has("overlay"):
@@ -843,6 +1050,12 @@ class Profile(WithSections):
         if not any(self.has(name) for name in self.optional):
             raise ValueError("no section of any stage: there is nothing to run")
         return self
+
+    @property
+    def row_style(self) -> str | None:
+        """Style of the prompts of train rows; None where the profile has no such rows."""
+        own = self.train.prompts if self.has("train") else None
+        return own or (self.overlay.prompts if self.has("overlay") else None)
 
     def runs(self) -> list[ObjectiveName]:
         """Of `train`: those that the profile has."""

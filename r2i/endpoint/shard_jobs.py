@@ -5,6 +5,7 @@ and with them the last bits of its logits, are a function of the shard alone.
 """
 
 import gc
+import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -19,6 +20,7 @@ from r2i.core.shards import Counts, MadeShard, Shard, ShardWork
 from r2i.endpoint.base import Model, ServedModel
 from r2i.endpoint.flow import Job, JobList, run_job_lists
 from r2i.endpoint.ledger import Ledger
+from r2i.endpoint.turns import PUT_OFF, Turns
 from r2i.endpoint.vllm import digest_folder, name_by_weights
 from r2i.ocr.engines import LIBRARIES
 
@@ -63,23 +65,47 @@ class JobWork(ShardWork, Generic[T]):
         with ExitStack() as stack:
             shared = {name: share_limits(one, self.workers) for name, one in self.endpoints().items()}
             self.models = {name: stack.enter_context(connect(endpoint)) for name, endpoint in shared.items()}
-            lists = (self._list(shard, done) for shard in shards)
-            if all(isinstance(model, ServedModel) for model in self.models.values()):
-                run_job_lists(lists)
+            turns = Turns(self.models) if self.params.chosen.execution.share_device else None
+            if turns and len(turns.sharing) > 1:
+                self.models = turns.models
+                self._run_in_turns(turns, shards, done)
             else:
-                for each in lists:
-                    run_job_lists([each])
+                self._run_lists(self._list(shard, done) for shard in shards)
         self.models = {}
-        gc.collect()  # a GPU has room for one model, and others may follow
+        free_memory()
 
-    def _list(self, shard: Shard, done: Callable[[Shard, MadeShard], None]) -> JobList[T]:
-        ledger = Ledger()
-        return JobList(self.start(shard), partial(self._finish, shard, ledger, done), ledger)
+    def _run_lists(self, lists: Iterable[JobList[T]]) -> None:
+        if all(isinstance(model, ServedModel) for model in self.models.values()):
+            run_job_lists(lists)
+        else:
+            for each in lists:
+                run_job_lists([each])
+
+    def _run_in_turns(self, turns: Turns, shards: Iterable[Shard], done: Callable[[Shard, MadeShard], None]) -> None:
+        """All shards in every turn, until each has come to its end."""
+        left = list(shards)
+        for _ in turns:
+            ended: set[str] = set()
+
+            def note(shard: Shard, made: MadeShard, ended: set[str] = ended) -> None:
+                done(shard, made)
+                ended.add(shard.name)
+
+            self._run_lists(self._list(shard, note, turns) for shard in left)
+            left = [shard for shard in left if shard.name not in ended]
+            if not left:
+                return
+
+    def _list(self, shard: Shard, done: Callable[[Shard, MadeShard], None], turns: Turns | None = None) -> JobList[T]:
+        ledger, jobs = Ledger(), self.start(shard)
+        return JobList(turns.as_far(jobs) if turns else jobs, partial(self._finish, shard, ledger, done), ledger)
 
     def _finish(
         self, shard: Shard, ledger: Ledger, done: Callable[[Shard, MadeShard], None], results: Sequence[T]
     ) -> None:
         try:
+            if any(result is PUT_OFF for result in results):
+                return
             rows, counts = self.finish(shard, results)
             settled = not ledger.passing and self.is_settled(rows)
             done(shard, MadeShard(rows, {**counts, "calls": ledger.counts()}, settled))
@@ -120,6 +146,14 @@ class JobWork(ShardWork, Generic[T]):
     def call_metrics(self, counts: Counts) -> dict[str, Any]:
         """`calls` of the stage's metrics, out of the counts of all shards."""
         return self.ledger(counts).metrics()
+
+
+def free_memory() -> None:
+    """Give up a model that was in process: a GPU has room for one, and others may follow."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def share_limits(endpoint: Endpoint, workers: int) -> Endpoint:

@@ -21,7 +21,7 @@ from r2i.endpoint.shard_jobs import JobWork
 from r2i.overlay.boxed import Drawer
 from r2i.overlay.difficulty import try_student
 from r2i.overlay.distractors import add_options
-from r2i.overlay.item import Item, hold_out, make_items, still_ok
+from r2i.overlay.item import Item, hold_out_dimensions, hold_out_images, make_items, still_ok
 from r2i.overlay.reviewed import reserve, review_items
 from r2i.overlay.rows import count_train_rows, train_rows
 from r2i.review.decisions import by_subject, read_decisions
@@ -71,6 +71,7 @@ class OverlayWork(JobWork[None]):
         images = read_images(Photos.of(self.params), image_ids, folder=shard.files[IMAGES.name])
         items = make_items(votes, boxes)
         review = review_items(items, self.decisions, images, drawing.cut)
+        hold_out_dimensions(items, params.held_out_dimensions)
         files = ExitStack()
         drawer = files.enter_context(Drawer(paths.TRAIN.parent, drawing.outline))
         self.begun[shard.name] = BegunOverlay(items, crops, images, review, drawer, files)
@@ -80,7 +81,7 @@ class OverlayWork(JobWork[None]):
     def finish(self, shard: Shard, results: Sequence[None]) -> tuple[Sequence[Row], Counts]:
         begun, params = self.begun[shard.name], self.params.chosen.overlay
         reserve(begun.items, begun.review)
-        hold_out(begun.items, params.hold_out, self.params.seed)
+        hold_out_images(begun.items, params.held_out_images, self.params.seed)
         rows = train_rows(begun.items, begun.crops, begun.images, params, self.params.seed)
         repaired = sum(item.repaired for item in begun.items)
         return rows, {**count_train_rows(rows, params.tries), "repaired": repaired}

@@ -63,7 +63,7 @@ def question_job(
     region: Row, crop: Picture, image: Picture, model: Model, params: Question, seed: int
 ) -> Job[list[Row]]:
     """The rows of one region: one call writes its questions, then a call for each of them checks it."""
-    request = build_write_request(region, crop, image, params, seed)
+    request = build_write_request(region, image if params.view == "full" else crop, image, params, seed)
     ((reply,),) = yield [(model, request)]
     rows = read_questions(region, request, reply, params)
     written = [place for place, row in enumerate(rows) if row["status"] == OK]

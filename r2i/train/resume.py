@@ -20,7 +20,7 @@ from r2i.core import paths
 from r2i.core.disk import new_file
 from r2i.core.fingerprint import code_digests, library_versions
 from r2i.core.images import file_sha256
-from r2i.core.params import Train
+from r2i.core.params import Cut, Train
 from r2i.core.tables import Row
 
 MARK = "complete"
@@ -33,7 +33,9 @@ def workspace(fingerprint: str) -> Path:
     return paths.training_state(fingerprint).absolute()
 
 
-def run_fingerprint(objective: str, module: str, train: Train, style: str, rows: Iterable[Row], seed: int) -> str:
+def run_fingerprint(
+    objective: str, module: str, train: Train, style: str, rows: Iterable[Row], seed: int, cut: Cut
+) -> str:
     """32 hex digits that change with anything that may change the trained model: rows with their images, base, params,
     seed, libraries, code. Not with `keep` or the cluster, and with `save_every` only where checkpoints are validated.
 
@@ -41,12 +43,15 @@ def run_fingerprint(objective: str, module: str, train: Train, style: str, rows:
     """
     validated = {"validation", "choose", "save_every"} if train.validation else set()
     params = train.model_dump(mode="json", include={"engine", "base", "threads", objective, *validated})
+    params |= {"limits": train.limits(objective).model_dump(mode="json"), "cut": cut.model_dump(mode="json")}
     code = code_digests(module)
     found = hashlib.sha256(json.dumps([objective, params, style, seed, code, library_versions(LIBRARIES)]).encode())
     for path in sorted(Path(train.base).glob("*")) if Path(train.base).is_dir() else []:
         found.update(path.name.encode() + path.read_bytes())
     for row in rows:
-        found.update(json.dumps([row[key] for key in ("row_id", "prompt", "options", "label", "answer")]).encode())
+        found.update(
+            json.dumps([row[key] for key in ("row_id", "view", "prompt", "options", "label", "answer", "box")]).encode()
+        )
         found.update(hashlib.sha256(row["image"]).digest())
     return found.hexdigest()[:32]
 

@@ -12,11 +12,11 @@ from transformers import AutoConfig, TrainerCallback
 
 from r2i.core.curve import CurveSink, Line, combine_sinks, progress_printer, write_curve
 from r2i.core.disk import new_folder
-from r2i.core.params import Train
+from r2i.core.params import Cut, Train
 from r2i.core.records import TRAIN
 from r2i.core.tables import Row, ok_rows, read_table
 from r2i.endpoint.local import load_local
-from r2i.train.fit import fitting_rows, pixels_within
+from r2i.train.fit import batch_of, fitting_rows, pixels_within
 from r2i.train.live import live_run
 from r2i.train.resume import run_fingerprint, workspace
 from r2i.train.validate import split_rows
@@ -29,6 +29,7 @@ class TrlRun:
 
     `held`: rows that are held out for validation. `style`: of the prompts. `log`: the file of the curve; `sink` takes
     each line while training. `checkpoints`: the folder to save them to, and to resume from where it holds one.
+    `cut`: of a region's crop.
     """
 
     train: Train
@@ -38,6 +39,7 @@ class TrlRun:
     log: Path
     checkpoints: Path
     sink: CurveSink
+    cut: Cut
 
 
 Trainer = Callable[[Any, Any, list[Row], TrlRun], dict[str, Any]]
@@ -45,7 +47,7 @@ Trainer = Callable[[Any, Any, list[Row], TrlRun], dict[str, Any]]
 
 
 def train_trl(
-    objective: str, trainer: Trainer, train: Train, style: str, table: Path, seed: int, log: Path, out: Path
+    objective: str, trainer: Trainer, train: Train, style: str, table: Path, seed: int, log: Path, out: Path, cut: Cut
 ) -> dict[str, Any]:
     """See r2i.train.run.train_run. `trainer`: of the objective.
 
@@ -56,23 +58,25 @@ def train_trl(
     torch.set_num_threads(train.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     model, processor = load_local(train.base, full_precision=True)
-    fingerprint = run_fingerprint(objective, trainer.__module__, train, style, rows, seed)
+    fingerprint = run_fingerprint(objective, trainer.__module__, train, style, rows, seed, cut)
     checkpoints = workspace(fingerprint)
+    limits = train.limits(objective)
+    section = objective if getattr(train, objective) is limits else "dapo"
     with live_run(f"train@{objective}", train.model_dump(mode="json"), fingerprint) as live:
-        watcher = Watcher(train.dapo.watch, live.warn)
+        watcher = Watcher(limits.watch, live.warn, section=section)
         sink = combine_sinks(progress_printer(f"train {objective}"), live, watcher)
-        with pixels_within(processor, train.dapo):
-            rows, left_out = fitting_rows(rows, processor, train.dapo)
-            rows, held = split_rows(rows, train.validation, seed, train.dapo.rollout_prompts)
-            summary = trainer(model, processor, rows, TrlRun(train, held, style, seed, log, checkpoints, sink))
+        with pixels_within(processor, limits):
+            rows, left_out = fitting_rows(rows, processor, limits, section)
+            rows, held = split_rows(rows, train.validation, seed, batch_of(limits))
+            summary = trainer(model, processor, rows, TrlRun(train, held, style, seed, log, checkpoints, sink, cut))
         save_model(in_dtype(model, stored_dtype(train.base)), processor, out)
         live.tag_curve(log)
     shutil.rmtree(checkpoints, ignore_errors=True)
-    return {**summary, **left_out, "warnings": [str(w) for w in warnings(watcher.lines, train.dapo.watch)]}
+    return {**summary, **left_out, "warnings": [str(w) for w in warnings(watcher.lines, limits.watch, section)]}
 
 
 def trl_defaults(train: Train, seed: int, save_steps: int) -> dict[str, Any]:
-    """Of both trainers: constant learning rate, clipped gradients, no reporters; float32 weights, on a GPU with
+    """Of all trainers: constant learning rate, clipped gradients, no reporters; float32 weights, on a GPU with
     products in bf16.
 
     A checkpoint every `save_steps` optimizer steps, the newest `train.keep` of which stay.

@@ -90,6 +90,7 @@ class DapoTrainer(GRPOTrainer):
         batch = super()._generate_and_score_completions(inputs)
         if not self.model.training:  # type: ignore[union-attr]
             return batch
+        self.annotate(batch, inputs)
         informative = self._informative(batch["advantages"])
         for name, value in [("kept_groups", informative.float().mean().item()), *self.rewards.shares().items()]:
             self._metrics["train"][name].append(value)
@@ -97,6 +98,9 @@ class DapoTrainer(GRPOTrainer):
         if bool(informative.all()) or not bool(informative.any()):
             return batch
         return keep_rows(batch, _whole_steps(informative, self.args.steps_per_generation or 1, self.dapo.group_size))
+
+    def annotate(self, batch: dict[str, Any], inputs: list[dict[str, Any]]) -> None:
+        """Add what a further loss needs to know of each rollout, before groups are left out. DAPO needs nothing."""
 
     def _informative(self, advantages: torch.Tensor) -> torch.Tensor:
         """(groups,) of booleans."""
@@ -156,20 +160,34 @@ CURVE_KEYS = {
     "kept_groups": "kept_groups",
     "judged": "judged",
     "masked": "masked",
+    "attention": "attention",
     KEY: KEY,
 }
 """TRL's names and ours (r2i.core.curve.KEYS)."""
 
 
-def train_dapo(model: Any, processor: Any, rows: list[Row], run: TrlRun) -> dict[str, Any]:
+def train(model: Any, processor: Any, rows: list[Row], run: TrlRun) -> dict[str, Any]:
     """The Trainer of `dapo`. Raises EndpointError where the judge can't be called at all."""
-    train, dapo = run.train, run.train.dapo
+    return train_policy(model, processor, rows, run, run.train.dapo)
+
+
+def train_policy(
+    model: Any,
+    processor: Any,
+    rows: list[Row],
+    run: TrlRun,
+    dapo: Dapo,
+    trainer_class: type[DapoTrainer] = DapoTrainer,
+    **known: Any,
+) -> dict[str, Any]:
+    """As `train`, by the section `dapo` of params. `known`: attributes of the trainer."""
+    train = run.train.model_copy(update={"dapo": dapo})
     curve = CurveLog(run.log, CURVE_KEYS, run.sink)
     encode_repeats_once(model)
     if dapo.freeze_vision:
         model.model.visual.requires_grad_(False)
     with RewardFunctions(dapo, run.seed) as rewards:
-        trainer = DapoTrainer(
+        trainer = trainer_class(
             model=model,
             reward_funcs=rewards.functions(),
             args=trl_config(train, seed_of(run.seed, "dapo"), run.checkpoints),
@@ -179,7 +197,8 @@ def train_dapo(model: Any, processor: Any, rows: list[Row], run: TrlRun) -> dict
             rollout_func=GroupSampler(model, processor, dapo, run.seed),
         )
         trainer.remove_callback(PrinterCallback)
-        trainer.rewards, trainer.dapo = rewards, dapo
+        for name, value in {"rewards": rewards, "dapo": dapo, **known}.items():
+            setattr(trainer, name, value)
         trainer.train(resume_from_checkpoint=last_checkpoint(run.checkpoints))
     curve.write()
     return {
@@ -188,5 +207,5 @@ def train_dapo(model: Any, processor: Any, rows: list[Row], run: TrlRun) -> dict
         **choose_model(trainer, run.held, train.choose),
         **list_deviations(dapo),
         **rewards.summary(),
-        "last_10_steps": last_mean(curve.lines, ("accuracy", "format", "response_length", "kept_groups")),
+        "last_10_steps": last_mean(curve.lines, ("accuracy", "format", "response_length", "kept_groups", "attention")),
     }

@@ -26,9 +26,9 @@ CURVE_KEYS = {
 }
 
 
-def train_sft(model: Any, processor: Any, rows: list[Row], run: TrlRun) -> dict[str, Any]:
+def train(model: Any, processor: Any, rows: list[Row], run: TrlRun) -> dict[str, Any]:
     """The Trainer of `sft`."""
-    train, sft = run.train, run.train.sft
+    params, sft = run.train, run.train.sft
     micro = sft.micro or sft.batch
     config = SFTConfig(
         output_dir=str(run.checkpoints),
@@ -38,7 +38,7 @@ def train_sft(model: Any, processor: Any, rows: list[Row], run: TrlRun) -> dict[
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=sft.batch // micro,
         max_length=None,
-        **trl_defaults(train, seed_of(run.seed, "sft"), train.save_every),
+        **trl_defaults(params, seed_of(run.seed, "sft"), params.save_every),
     )
     curve = CurveLog(run.log, CURVE_KEYS, run.sink)
     trainer = SFTTrainer(
@@ -46,7 +46,7 @@ def train_sft(model: Any, processor: Any, rows: list[Row], run: TrlRun) -> dict[
         args=config,
         train_dataset=sft_dataset(in_training_order(rows, run.seed), run.style),
         processing_class=processor,
-        callbacks=[Validation(run.held, processor, train.dapo.max_response, micro), curve, MarkComplete()],
+        callbacks=[Validation(run.held, processor, params.dapo.max_response, micro), curve, MarkComplete()],
     )
     trainer.model_accepts_loss_kwargs = True  # Qwen's VLMs say no, and passes would count alike, however many tokens
     trainer.remove_callback(PrinterCallback)
@@ -55,6 +55,6 @@ def train_sft(model: Any, processor: Any, rows: list[Row], run: TrlRun) -> dict[
     return {
         "steps": trainer.state.global_step,
         "rows": len(rows),
-        **choose_model(trainer, run.held, train.choose),
+        **choose_model(trainer, run.held, params.choose),
         "last_loss": curve.lines[-1].get("loss"),
     }

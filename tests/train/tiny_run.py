@@ -6,11 +6,13 @@ from typing import Any
 from PIL import Image
 
 from r2i.core.images import jpeg_bytes
-from r2i.core.params import load_params
+from r2i.core.params import DapoAttention, load_params
 from r2i.core.records import OK, TRAIN
 from r2i.core.tables import write_table
 
 SMOKE = load_params(Path(__file__).parents[2] / "params.yaml").profiles["smoke"]
+LOOKING = DapoAttention.model_validate({**SMOKE.train.dapo.model_dump(), "attention_weight": 0.1})
+SECTIONS = {"dapo": SMOKE.train.dapo, "sft": SMOKE.train.sft, "opd": SMOKE.train.opd, "dapo_attention": LOOKING}
 OPTIONS = ["red", "blue", "green", "pink"]
 
 
@@ -19,6 +21,9 @@ def train_rows(count: int) -> list[dict]:
     return [
         {
             "row_id": f"row{i:03}",
+            "question_id": f"question{i:03}",
+            "view": "full",
+            "box": [32, 32, 64, 64],
             "image_id": f"image{i:03}",
             "image": jpeg_bytes(Image.new("RGB", (128, 128), colors[i % 4])),
             "prompt": "what color is the dot on the red square?\nA. red\nB. blue\nC. green\nD. pink\nchoose",
@@ -41,8 +46,8 @@ def run(base: Path, folder: Path, name: str, rows: int | list[dict] = 8, steps: 
     nothing = dict.fromkeys(TRAIN.names)
     write_table(table, [{**nothing, **row} for row in (train_rows(rows) if isinstance(rows, int) else rows)], TRAIN)
     others = changes.pop("train", {})
-    number = {"dapo": "max_steps", "sft": "steps"}.get(name, "")
-    section = getattr(SMOKE.train, name, None)
+    number = "max_steps" if name.startswith("dapo") else "steps"
+    section = SECTIONS.get(name)
     update = {name: section.model_copy(update={number: steps, **changes})} if section else {}
     fixed = {"base": str(base), "threads": 1, "save_every": 1}
     train = SMOKE.train.model_copy(update=fixed | update | others)

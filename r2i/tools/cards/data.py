@@ -60,7 +60,7 @@ def data_card(export: Export | None = None) -> str:
         filters=_filters(params),
         asked=[(room_of(way.step), way) for way in ways_asked()],
         paid=list(calls_paid(run)),
-        tried=params.chosen.overlay.student.model if params.chosen.has("overlay") else "",
+        tried=_tried_by(params),
         base=params.chosen.train.base if params.chosen.has("train") else "",
         judge=params.chosen.vote.judge if params.chosen.has("vote") else "",
         benchmark=_benchmark(run),
@@ -71,6 +71,12 @@ def data_card(export: Export | None = None) -> str:
         revision=revision((str(table.folder) for table in TABLES), run.own if run else None),
         train_folder=str(paths.TRAIN),
     )
+
+
+def _tried_by(params: Params) -> str:
+    """The model whose tries say how hard a row is; "" where none tried."""
+    chosen = params.chosen
+    return chosen.overlay.student.model if chosen.has("overlay") and chosen.overlay.answered else ""
 
 
 def data_left_out() -> str:
@@ -200,7 +206,7 @@ COLUMNS = {
     "question_id": "hash of region and question; the same in the views of one question",
     "region_id": "hash of image and box",
     "image_id": "sha256 of the source image's bytes",
-    "view": "boxed: full image with the box drawn; full: without; crop: the region alone",
+    "view": "boxed: full image, box drawn; told: box in words; full: without; crop: the region alone",
     "dimension": "kind of question, as the teacher named it",
     "question": "without options and instruction",
     "options": "in the order shown",
