@@ -122,7 +122,7 @@ test-lmms: setup ## the real lmms-eval on our exported tasks, with $R2I_LMMS_PYT
 
 # Apart from ours, whose pins it would move; the same torch, so that it is fetched once.
 $(LMMS)/.installed: | $(UV)
-	@printf 'torch==2.13.0\ntorchvision==0.28.0\ntransformers==5.15.0\n' > .r2i/lmms-overrides.txt && \
+	@printf 'torch==2.13.0\ntorchvision==0.28.0\ntransformers==5.15.0\nfilelock<4\n' > .r2i/lmms-overrides.txt && \
 	$(UV) venv --quiet --clear --python '>=3.11,<3.13' $(LMMS) && \
 	$(UV) pip install --quiet --python $(LMMS)/bin/python --override .r2i/lmms-overrides.txt lmms-eval==0.7.3
 	@touch $@

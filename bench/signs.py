@@ -85,11 +85,13 @@ def run_all(folder: Path) -> None:
 
 
 def kept_rows(folder: Path) -> list[Row]:
-    """A row for each question that became a train row or was held out, by its id. `pool`: that of its image."""
-    pools = {row["image_id"]: row["pool"] for row in _read(folder, IMAGES, ["image_id", "pool"])}
+    """A row for each question that became a train row or was held out, by its id. `pool`, `member`: of its image."""
+    columns = ("pool", "member")
+    origin = {row["image_id"]: {name: row[name] for name in columns}
+              for row in _read(folder, IMAGES, ["image_id", *columns])}  # fmt: skip
     names = ["question_id", "region_id", "image_id", "box", "question", "answer", "options", "status", "reason"]
     rows = [row for row in _read(folder, TRAIN, names) if row["status"] == OK or row["reason"] == HELD_OUT_IMAGE]
-    once = {row["question_id"]: row | {"pool": pools[row["image_id"]]} for row in rows}
+    once = {row["question_id"]: row | origin[row["image_id"]] for row in rows}
     return [once[name] for name in sorted(once)]
 
 
@@ -115,16 +117,15 @@ def by_truth(folder: Path, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def by_hand(rows: Sequence[Row]) -> dict[str, Any]:
-    """Labels of photographs as a person read them; `unread`: kept rows that are not in bench/signs_read.csv."""
+    """Labels of photographs as a person read them. `unread`: kept rows whose label is not in bench/signs_read.csv.
+
+    A label is looked up by its image: it stands there once.
+    """
     with READ.open(encoding="utf-8", newline="") as file:
-        read = {(line["question_id"], line["label"]): line for line in csv.DictReader(file)}
+        read = {(line["image"], line["label"]): line["verdict"] == "right" for line in csv.DictReader(file)}
     kept = [row for row in rows if row["pool"] == "photographs"]
-    known = [(read[key]["verdict"] == "right", row["image_id"]) for row in kept if (key := _key(row)) in read]
+    known = [(read[key], row["image_id"]) for row in kept if (key := (row["member"], row["answer"])) in read]
     return {**precision(known), "unread": len(kept) - len(known)}
-
-
-def _key(row: Row) -> tuple[str, str]:
-    return row["question_id"], row["answer"]
 
 
 def reader_scores(folder: Path, name: str) -> dict[str, Any]:

@@ -32,6 +32,7 @@ def main(
     from r2i.evaluate.predict import EvaluateWork, judge_table, require_replies
     from r2i.evaluate.protocol import describe_protocol
     from r2i.evaluate.summary import summarise
+    from r2i.evaluate.views import PROMPTED, check_prompts
 
     run = load_params(params)
     if model not in run.models:
@@ -41,6 +42,7 @@ def main(
         return
     cfg, ledger = run.chosen.evaluate, Ledger()
     work, judged = EvaluateWork(model, run), None
+    check_prompts(read_table(paths.BENCHMARK, BENCHMARK, "benchmark", PROMPTED), cfg, work.protocol)
 
     def judge(folder: Path, counts: dict[str, Counts]) -> None:
         nonlocal ledger, judged
@@ -67,16 +69,18 @@ def main(
 
 
 def measure_attention(endpoint: Endpoint, rows: Sequence[Row], cfg: Evaluate, protocol: "Protocol | None") -> list[Row]:
-    """Rows of ATTENTION where params ask for it and the model is in process; a server shows no attention."""
+    """Rows of ATTENTION where params ask for it and the weights are here; a server shows no attention."""
     from r2i.endpoint import connect
+    from r2i.evaluate.engines import endpoint_in_process
     from r2i.evaluate.views import prompt_of
 
-    if cfg.attention is None or endpoint.kind != "local":
+    inside = endpoint_in_process(endpoint, cfg)
+    if cfg.attention is None or inside is None:
         return []
     from r2i.evaluate.attention import attention_rows
 
     said = {row["item_id"]: row["reply"] for row in rows if row["view"] == "full" and row["sample"] == 0}
-    with connect(endpoint) as student:
+    with connect(inside) as student:
         if student.loaded is None:
             return []
         found = attention_rows(

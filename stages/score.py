@@ -14,7 +14,7 @@ from r2i.core.tables import Row, read_table
 ITEM = ["item_id", "image_id", "cluster_id", "options", "dimension", "source", "group", "magnification", "status"]
 PREDICTION = ["prediction_id", "item_id", "view", "sample", "rule", "correct", "status",
               "tokens_in", "tokens_out", "vision_forwards"]  # fmt: skip
-LOOK = ["item_id", "cluster_id", "coverage", "box_share", "status"]
+LOOK = ["item_id", "cluster_id", "coverage", "box_share", "inclusive", "curve", "status"]
 PARAMS = (
     "seed",
     "models",

@@ -204,6 +204,7 @@ def _look(item: Row, model: str, layer: int) -> Row:
     return make_row(
         ATTENTION, item, attention_id=make_id(item["item_id"], layer), layer=layer, heads=[0.5],
         coverage=0.5 if model == "distilled" else 1 / side**2, box_share=1 / side**2, image_share=0.2,
+        inclusive=0.6, curve=[1 / side**2, None, 0.5 if model == "distilled" else 1 / side**2],
         grid=[side, side], frame=[0.0, 0.0, SIZE, SIZE], map=values,
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from r2i.core.catalogue import ANSWERS, IMAGES, QUESTIONS, REGIONS
+from r2i.core.catalogue import ANSWERS, IMAGES, QUESTIONS, REGIONS, Listed
 from r2i.core.ids import make_id, seed_of
 from r2i.core.metrics import count_statuses, histogram
 from r2i.core.names import TeacherView
@@ -47,7 +47,8 @@ class ParsedAnswer(NamedTuple):
 class AnswerWork(JobWork[list[Row]]):
     """Regions and questions → answers, by the teachers of the section `answer`."""
 
-    stage, inputs, needed, output = "answer", (REGIONS, QUESTIONS), QUESTIONS, ANSWERS
+    stage, needed, output = "answer", QUESTIONS, ANSWERS
+    inputs: tuple[Listed, ...] = (REGIONS, QUESTIONS)
 
     def __init__(self, params: Params, workers: int = 1) -> None:
         super().__init__(params, workers)

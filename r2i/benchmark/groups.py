@@ -10,5 +10,7 @@ GROUPS: dict[BenchmarkKind, str] = {
     **dict.fromkeys(
         ("zoombench", "vstar", "hrbench", "mme_realworld", "cvbench", "countqa", "colorbench", "mmstar"), PERCEPTION
     ),
+    **dict.fromkeys(("hallusionbench", "mathvision", "babyvision"), REASONING),
+    "fakeclue": DETECTION,
 }
 """The last two are out of the distribution that is trained on. Kinds that are not here: OWN."""

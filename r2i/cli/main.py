@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from r2i.cli.bench import bench
 from r2i.cli.benchmark import app as benchmark_app
 from r2i.cli.card import app as card_app
 from r2i.cli.compare import compare
@@ -42,6 +43,7 @@ app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(benchmark_app, name="benchmark")
 app.add_typer(protocol_app, name="protocol")
 app.command()(init)
+app.command()(bench)
 app.command()(compare)
 app.command()(explore)
 app.command()(estimate)

@@ -48,15 +48,24 @@ def export_rows(
     folder: Annotated[Path, typer.Argument(help="Where the Parquet files go.")],
     form: Annotated[Form, typer.Option("--format", help="Whose columns.")] = "reference",
     source: Annotated[Path, typer.Option("--from", help="The table of train rows.")] = paths.TRAIN,
+    params: Path = Path("params.yaml"),
 ) -> None:
-    """Write the train rows that are ok as Parquet for the reference's trainer or EasyR1."""
+    """Write the train rows that are ok as Parquet for other trainers, and say what starts the one that distils."""
+    from r2i.core.params import Cut, load_params
+    from r2i.tools.exchange.distill import command
     from r2i.tools.exchange.export import export_table
 
     with explained():
-        done = export_table(source, folder, form)
+        cut, style = Cut(), "paper"
+        if params.is_file():
+            profile = load_params(params).chosen
+            cut, style = profile.drawing.cut, profile.row_style or style
+        done = export_table(source, folder, form, cut, style)
     print(f"{done['rows']:,} rows in {folder}")
     for reason, count in done["left_out"].items():
         print(f"  left out: {count:,} {reason}")
+    if start := command(form, folder):
+        print(f"start, in that trainer's environment:\n  {start}")
 
 
 def counts_text(about: dict[str, Any]) -> str:

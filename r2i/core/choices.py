@@ -35,7 +35,7 @@ def adapt_prompt(prompt: str, view: str, style: str) -> str:
     return f"{prompt}\n{load_prompt('core', 'boxed', style).text}"
 
 
-def locate_prompt(prompt: str, box: Sequence[int], size: tuple[int, int], style: str) -> str:
+def tell_box(prompt: str, box: Sequence[int], size: tuple[int, int], style: str) -> str:
     """`prompt` with the box in words after it. `box` (xyxy), `size` (width, height): pixels of the full image.
 
     Numbers are thousandths of width and height, 0 to 999; in the style mini, whose words are single digits, tenths.
@@ -44,7 +44,7 @@ def locate_prompt(prompt: str, box: Sequence[int], size: tuple[int, int], style:
     left, top, right, bottom = (
         min(parts - 1, parts * place // side) for place, side in zip(box, (*size, *size), strict=True)
     )
-    sentence = load_prompt("core", "located", style)
+    sentence = load_prompt("core", "told", style)
     return f"{prompt}\n{sentence.fill(left=left, top=top, right=right, bottom=bottom)}"
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 ViewName = Literal["full", "crop", "boxed", "zoom", "told", "recut", "removed", "blind"]
-TrainView = Literal["boxed", "full", "crop", "located"]
+TrainView = Literal["boxed", "full", "crop", "told"]
 TeacherView = Literal["crop", "full"]
 ObjectiveName = Literal["dapo", "sft", "opd", "dapo_attention"]
 
@@ -32,7 +32,7 @@ VIEWS: dict[ViewName, View] = {
 }
 """In the order in which they are shown. The first two make the zooming gap; the last four say what it is made of."""
 TRAIN_VIEWS: tuple[TrainView, ...] = get_args(TrainView)
-"""Those that a row of training can have, in the order of a question's rows; `located`: the full image, its box written
+"""Those that a row of training can have, in the order of a question's rows; `told`: the full image, its box written
 into the prompt."""
 
 
@@ -63,7 +63,7 @@ RESERVED = frozenset(
     "views gap gaps full_gain crop_change by_dimension by_source corrected power chance items images clusters failed "
     "unscored rules pass_at_k sampled cost coverage contamination seeds zoom_over_full change closed_share n se ci95 "
     "ci95_clustered p_clustered left_out focus_base focus_distilled split guessing recut by_magnification macro "
-    "curve touched protocol judge".split()
+    "curve inclusive protocol judge".split()
 )
 """Keys that stand beside names of models in metrics/evaluate.json: no model has such a name."""
 

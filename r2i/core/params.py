@@ -486,8 +486,8 @@ class Overlay(WithSections):
     sees_image: bool = False
     """The writer of distractors sees the full image after the crop: what else stands in it."""
     held_out_images: Share = 0.0
-    """Share of images whose questions become no train rows (`held_out_image`): for a benchmark of images that nobody was
-    trained on (`r2i benchmark build --unseen-images`)."""
+    """Share of images whose questions become no train rows (`held_out_image`): for a benchmark of images that nobody
+    was trained on (`r2i benchmark build --unseen-images`)."""
     write: Sampling = Sampling(temperature=0.8, top_p=0.9, max_tokens=1024)
     student: Endpoint = MISSING
     """votes: tries the boxed question, to measure how hard it is."""
@@ -812,7 +812,7 @@ class Train(WithSections):
 
 BenchmarkKind = Literal[
     "rendered", "table", "zoombench", "vstar", "hrbench", "mme_realworld", "cvbench", "countqa", "colorbench",
-    "mmstar", "reference",
+    "mmstar", "reference", "hallusionbench", "mathvision", "babyvision", "fakeclue",
 ]  # fmt: skip
 
 
@@ -877,7 +877,8 @@ class Attention(Section):
     """Which attention counts as looking: softmax over all keys, then its share on image tokens."""
 
     layers: list[int] | None = None
-    """Of the language model, from 0; null: the one at two thirds of its depth (24 of 36 in the reference)."""
+    """Of the language model, from 0; null: the one at two thirds of its depth (the reference: the 24th of 36, index
+    23). The curve over all layers is measured in any case."""
     queries: Literal["last_prompt", "answer"] = "last_prompt"
     """The last token of the prompt, or the mean over the tokens of the model's own reply."""
     items: Count | None = None
@@ -891,6 +892,15 @@ class Zoom(Section):
     """oracle: the item's own box is shown, whatever the model said: its cost, and what perfect zooming would give."""
     max_tokens: Count = 256
     """Of the first step."""
+    turns: Annotated[int, Field(ge=1, le=20)] | None = None
+    """The view is a conversation with a zoom tool instead, at most so many looks long: the agentic baseline. Its
+    replies are as long as all others."""
+
+    @model_validator(mode="after")
+    def _a_conversation_names_its_boxes(self) -> Self:
+        if self.turns and self.box == "oracle":
+            raise ValueError("turns: the model calls for regions by itself: set box: model")
+        return self
 
 
 OWN_PROTOCOL = "r2i"
@@ -910,9 +920,13 @@ class Evaluate(Section):
     protocols.md), or the path of such a file."""
     protocol_sha256: str | None = None
     """Of that file; filled in, so that another text in it evaluates anew. One that is written here pins it."""
+    engine: Literal["local", "vllm"] = "local"
+    """What asks the models that `endpoints` doesn't name: this process, or a `vllm serve` that r2i starts for each in
+    its turn. Attention is measured in process all the same."""
     batch: Count = 256
+    """engine local: samples in one forward pass."""
     endpoints: dict[str, Endpoint] = {}
-    """By name, the models of the registry that are asked through a server instead of in process."""
+    """By name, the models of the registry that are asked in another way."""
     views: list[ViewName] = ["full", "crop", "boxed"]
     samples: Annotated[int, Field(ge=0)] = 8
     """Sampled replies for each item in each of `sampled_views`, for pass@k and the spread; 0: none."""
@@ -1036,6 +1050,12 @@ class Profile(WithSections):
         if not any(self.has(name) for name in self.optional):
             raise ValueError("no section of any stage: there is nothing to run")
         return self
+
+    @property
+    def row_style(self) -> str | None:
+        """Style of the prompts of train rows; None where the profile has no such rows."""
+        own = self.train.prompts if self.has("train") else None
+        return own or (self.overlay.prompts if self.has("overlay") else None)
 
     def runs(self) -> list[ObjectiveName]:
         """Of `train`: those that the profile has."""

@@ -185,6 +185,8 @@ ATTENTION = pa.schema([
     _f("heads", pa.list_(_F), "the same for each head; null where a head gives the image nothing"),
     _f("box_share", _F, "share of the image tokens inside the box, each by its overlap"),
     _f("image_share", _F, "attention to image tokens over all attention, mean over heads"),
+    _f("inclusive", _F, "coverage as the reference counts it: every token that the box touches, whole"),
+    _f("curve", pa.list_(_F), "coverage in each layer, from the first; null where it gives the image nothing"),
     _f("grid", pa.list_(_I), "rows and columns of image tokens"),
     _f("frame", pa.list_(_F), "xyxy, pixels of the full image: what the tokens cover"),
     _f("map", pa.list_(pa.float32()), "attention to each image token, row by row, mean over heads"),

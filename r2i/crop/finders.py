@@ -101,9 +101,9 @@ def make_finder(params: Crop, cut: Cut, listings: Mapping[str, Listing] | None =
 
         return load_sam2(params, cut)
     if params.method == "text":
-        from r2i.crop.text import find_text
+        from r2i.crop.text import load_text_finder
 
-        return find_text
+        return load_text_finder()
     from r2i.crop.contours import find_contours
 
     def find(image_id: str, image: Image.Image) -> Finding:

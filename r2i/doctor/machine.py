@@ -107,6 +107,15 @@ def check_commands(uses: Iterable[Use]) -> Iterator[Check]:
         yield Check(f"vLLM of {end.model}", "ok" if there else "not ok", said, "" if there else remedy)
 
 
+def check_readers(params: Params, uses: Iterable[Use], stages: set[str]) -> Iterator[Check]:
+    """Readers of text: their packages and weights, here or missing."""
+    wanted = {use.endpoint.model for use in uses if use.endpoint.kind == "ocr"}
+    if "crop" in stages and params.chosen.has("crop") and params.chosen.crop.method == "text":
+        wanted.add("rapidocr")
+    for name in sorted(wanted):
+        yield passed(f"reader {name}", lambda name=name: load_recogniser(name), "its package and weights are here")
+
+
 def check_device(params: Params, stages: set[str]) -> Iterator[Check]:
     """Whether the servers that r2i starts find room, where this machine has one GPU or they share a device."""
     import torch
@@ -144,15 +153,6 @@ def _memory_share(end: Endpoint) -> float:
     """Of a GPU, what a vLLM takes."""
     told = re.findall(rf"{MEMORY_FLAG}[= ]([0-9.]+)", " ".join(end.flags))
     return float(told[-1]) if told else MEMORY_SHARE
-
-
-def check_readers(params: Params, uses: Iterable[Use], stages: set[str]) -> Iterator[Check]:
-    """Readers of text: their packages and weights, here or missing."""
-    wanted = {use.endpoint.model for use in uses if use.endpoint.kind == "ocr"}
-    if "crop" in stages and params.chosen.has("crop") and params.chosen.crop.method == "text":
-        wanted.add("rapidocr")
-    for name in sorted(wanted):
-        yield passed(f"reader {name}", lambda name=name: load_recogniser(name), "its package and weights are here")
 
 
 def check_weights(params: Params, uses: Iterable[Use], stages: set[str]) -> Iterator[Check]:

@@ -43,12 +43,21 @@ class Picture:
         return Picture(lambda: shrink(self.load(), max_pixels), name)
 
 
+class Turn(NamedTuple):
+    """A message of a conversation so far. `images`: how many of the request's it shows, before its text."""
+
+    role: str
+    text: str
+    images: int = 0
+
+
 @dataclass(frozen=True)
 class Request:
     """One prompt with its images, sampled `n` times.
 
     `images`: JPEGs (bytes or Pictures), shown before the text in this order, or after it with `text_first`. `seed`: of
     this request alone; sample i of it is drawn with (seed, i). `prompt_sha256`: of the template, for provenance.
+    `before`: what was said until now; its images stand before the prompt's in `images`.
     `form`: the name and JSON Schema of the reply, as JSON; its properties stand in the order in which the model is to
     write them. Servers with structured outputs enforce it.
     """
@@ -61,6 +70,7 @@ class Request:
     prompt_sha256: str = ""
     form: str | None = None
     text_first: bool = False
+    before: tuple[Turn, ...] = ()
 
     def __post_init__(self) -> None:
         pictures = tuple(image if isinstance(image, Picture) else Picture.of(image) for image in self.images)
@@ -80,7 +90,14 @@ class Request:
             "seed": self.seed,
         }
         parts |= {"form": self.form} if enforced and self.form else {}
-        return parts | {"text_first": True} if self.text_first else parts
+        parts |= {"text_first": True} if self.text_first else {}
+        return parts | {"before": [list(turn) for turn in self.before]} if self.before else parts
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """All messages after the system's, the prompt as the last."""
+        shown = sum(turn.images for turn in self.before)
+        return (*self.before, Turn("user", self.prompt, len(self.images) - shown))
 
     def key(self, model: str, enforced: bool = False) -> str:
         """The sha256 of `parts` under which the store files the replies."""

@@ -158,7 +158,7 @@ class LocalModel(Model):
         self.model, self.processor = self.loaded
         self.encoder = ImageEncoder(self.model, self.processor)
         self.tokens = _token_rules(self.model, self.processor)
-        self.texts: dict[tuple[str, str | None, bool, int], str] = {}  # prompts in the chat template
+        self.texts: dict[str, str] = {}  # conversations in the chat template
 
     def complete(self, requests: Sequence[Request]) -> list[list[Reply]]:
         """`n` replies for each request, in order. An image that can't be read fails its own request alone."""
@@ -233,7 +233,7 @@ class LocalModel(Model):
             if isinstance(image, ImageError):
                 return image.cause
         marks = (self.processor.image_token, self.processor.video_token)
-        texts = (request.prompt, request.sampling.system or "")
+        texts = (request.sampling.system or "", *(turn.text for turn in request.turns))
         return "bad_request" if any(mark in text for mark in marks for text in texts) else ""
 
     @torch.inference_mode()
@@ -258,13 +258,14 @@ class LocalModel(Model):
     def render_prompt(self, asked: EncodedRequest) -> str:
         """The prompt in the chat template, with an image token for each feature."""
         request = asked.request
-        key = (request.prompt, request.sampling.system, request.text_first, len(asked.images))
+        key = canonical([request.turns, request.sampling.system, request.text_first])
         if key not in self.texts:
-            content: list[dict[str, str]] = [{"type": "image"} for _ in asked.images]
-            content.insert(0 if request.text_first else len(content), {"type": "text", "text": request.prompt})
             system = request.sampling.system
             messages: list[dict[str, Any]] = [] if system is None else [{"role": "system", "content": system}]
-            messages.append({"role": "user", "content": content})
+            for turn in request.turns:
+                content: list[dict[str, str]] = [{"type": "image"}] * turn.images
+                content.insert(0 if request.text_first else len(content), {"type": "text", "text": turn.text})
+                messages.append({"role": turn.role, "content": content})
             self.texts[key] = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         first, *rest = self.texts[key].split(self.processor.image_token)
         marks = [self.processor.image_token * len(image.layers[0]) for image in asked.images]

@@ -6,20 +6,22 @@ Sample i of a request is read with the change that (seed, i) gives (r2i.ocr.read
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from r2i.core.errors import EndpointError, ImageError, R2IError
+from PIL import Image
+
+from r2i.core.errors import ImageError, R2IError
 from r2i.core.images import read_image
 from r2i.core.progress import track
 from r2i.core.records import FAILED, OK
 from r2i.endpoint.base import LoadedModel, Price, Reply, Request, sample_key
 from r2i.ocr.engines import LIBRARIES
-from r2i.ocr.reading import PLAIN, Reader, vary
+from r2i.ocr.reading import PLAIN, load_reader, vary
 from r2i.ocr.tasks import Misunderstood, reply_to
 
 
 class OcrModel:
     """The reader of a name of r2i.ocr.engines.LIBRARIES; `name` says its version, too.
 
-    Raises EndpointError where there is no such reader, or its package is missing.
+    Raises EndpointError where its package is missing.
     """
 
     kind = "ocr"
@@ -27,9 +29,7 @@ class OcrModel:
     loaded: LoadedModel | None = None
 
     def __init__(self, reader: str) -> None:
-        if reader not in LIBRARIES:
-            raise EndpointError(f"there is no reader {reader!r}", f"use one of: {', '.join(LIBRARIES)}")
-        self.reader = Reader(reader)
+        self.reader = load_reader(reader)
         self.name = f"{reader}@{version(LIBRARIES[reader][0])}"
 
     def complete(self, requests: Sequence[Request]) -> list[list[Reply]]:
@@ -44,7 +44,7 @@ class OcrModel:
             return [self._reply(request, sample, "", error.cause) for sample in range(request.n)]
         return [self._sample(request, images, sample) for sample in range(request.n)]
 
-    def _sample(self, request: Request, images: list, sample: int) -> Reply:
+    def _sample(self, request: Request, images: list[Image.Image], sample: int) -> Reply:
         change = vary(request.seed, sample) if request.sampling.temperature > 0 else PLAIN
         try:
             text = reply_to(self.reader, request.prompt, request.form, images, request.seed, change)

@@ -21,6 +21,7 @@ from r2i.evaluate.engines import choose_endpoint
 from r2i.evaluate.plan import Ask, plan, request_of
 from r2i.evaluate.protocol import Protocol, open_protocol
 from r2i.evaluate.rows import Row, rejected_rows, reply_row, tokens_of
+from r2i.evaluate.tool import tool_job
 from r2i.evaluate.views import Shelf, missing_view
 from r2i.evaluate.zoom import zoom_job
 from r2i.grading.judged import judge_rows
@@ -125,6 +126,8 @@ def ask_job(model: Model, kind: str, ask: Ask, zoom: Zoom, cut: Cut) -> Job[list
     """The rows of one ask; `rejected` where its item has no such view."""
     if reason := missing_view(ask.item, ask.view):
         return rejected_rows(ask, reason)
+    if ask.view == "zoom" and zoom.turns:
+        return (yield from tool_job(model, kind, ask, zoom, cut))
     if ask.view == "zoom":
         return (yield from zoom_job(model, kind, ask, zoom, cut))
     request = request_of(ask)

@@ -19,6 +19,7 @@ from r2i.core.params import OWN_PROTOCOL, BenchmarkSource, Count, Evaluate, Samp
 from r2i.core.prompts import Prompt
 from r2i.core.yaml_text import read_yaml
 from r2i.endpoint.base import canonical
+from r2i.importing.questions import SPECIAL
 
 DEFAULT = "default"
 """The wording of benchmarks that have none of their own."""
@@ -111,7 +112,7 @@ class Protocol(Section):
             )
         pairs = zip(LETTERS, options, strict=False)
         listed = wording.joint.join(_fill(wording.option, letter=letter, text=text) for letter, text in pairs)
-        told = item.get("prompt") or ""
+        told = SPECIAL.sub("", item.get("prompt") or "")  # a server would take them for pictures or turns
         for mark in self.remove:
             told = told.replace(mark, "")
         return _fill(

@@ -3,19 +3,20 @@
 import hashlib
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from r2i.core.boxes import Box
-from r2i.core.choices import adapt_prompt, is_open, mcq_prompt
+from r2i.core.choices import adapt_prompt, is_open, mcq_prompt, tell_box
 from r2i.core.drawing import make_crop, make_removed
 from r2i.core.images import QUALITY, read_image, read_size, sha256
 from r2i.core.names import VIEWS, ViewName
-from r2i.core.params import Cut
+from r2i.core.params import Cut, Evaluate
 from r2i.core.prompts import Prompt, load_prompt
+from r2i.core.records import OK
 from r2i.endpoint.base import Picture
 from r2i.evaluate.protocol import Protocol
 
@@ -52,16 +53,11 @@ def prompt_of(item: Mapping[str, Any], view: str, style: str, protocol: Protocol
         text = template_of(item, style).fill(question=item["question"])
     else:
         text = mcq_prompt(item["question"], list(item["options"]), style)
-    return f"{text}\n{_told(item, style)}" if view == "told" else adapt_prompt(text, view, style)
-
-
-def _told(item: Mapping[str, Any], style: str) -> str:
-    """Where to look, in words: thousandths of the picture's width and height, as the zoom view asks for them."""
+    if view != "told":
+        return adapt_prompt(text, view, style)
     image = item["image"]
-    width, height = read_size(image.load() if isinstance(image, Picture) else image)
-    sides = [round(1000 * side / size) for side, size in zip(item["box"], (width, height) * 2, strict=True)]
-    names = ("left", "top", "right", "bottom")
-    return load_prompt("evaluate", "told", style).fill(**dict(zip(names, sides, strict=True)))
+    size = read_size(image.load() if isinstance(image, Picture) else image)
+    return tell_box(text, item["box"], size, style)
 
 
 def cut_picture(image: Picture, box: Box, cut: Cut) -> Picture:
@@ -80,6 +76,21 @@ def remove_region(image: Picture, box: Box) -> Picture:
 def _made(image: Picture, how: list[Any], make: Callable[[Any], bytes]) -> Picture:
     name = hashlib.sha256("\0".join(map(str, [image.name, *how])).encode()).hexdigest()
     return Picture(lambda: make(read_image(image.load())), name)
+
+
+PROMPTED = ["item_id", "question", "options", "prompt", "source", "status"]
+"""Columns of BENCHMARK that prompts are made of."""
+
+
+def check_prompts(items: Iterable[Mapping[str, Any]], cfg: Evaluate, protocol: Protocol | None) -> None:
+    """That every ok item can be asked in every view, before the first call is paid. Raises ParamsError."""
+    for item in items:
+        if item["status"] == OK:
+            for view in cfg.views:
+                if view == "told":  # its numbers are those of the item's picture
+                    load_prompt("core", "told", cfg.prompts)
+                else:
+                    prompt_of(item, view, cfg.prompts, protocol)
 
 
 class Shelf:

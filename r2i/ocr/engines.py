@@ -103,8 +103,12 @@ class Tesseract:
 
 @cache
 def load_recogniser(name: str) -> Recogniser:
-    """The recogniser of a reader, loaded once in a process. Raises EndpointError where its package is missing."""
-    return Tesseract() if name == "tesseract" else Rapid()
+    """The recogniser of a reader, loaded once in a process, after the detector that each needs.
+
+    Raises EndpointError where a package is missing.
+    """
+    detector = Rapid()
+    return Tesseract() if name == "tesseract" else detector
 
 
 def find_tessdata() -> Path:

@@ -23,13 +23,18 @@ CREATE = "CREATE TABLE IF NOT EXISTS outlines_1 (key TEXT PRIMARY KEY, lines TEX
 
 def outline(image: Image.Image) -> list[Line]:
     """`find_lines`, once for the same pixels. Raises EndpointError where the package is missing."""
-    key = sha256(f"{_versions()} {image.size}".encode() + image.tobytes())
+    key = f"{_versions()} {picture_key(image)}"
     if (known := _find(key)) is not None:
         return known
     found = find_lines(image)
     with suppress(sqlite3.Error, OSError):
         _open().execute("INSERT OR REPLACE INTO outlines_1 VALUES (?, ?)", (key, json.dumps(found)))
     return found
+
+
+def picture_key(image: Image.Image) -> str:
+    """The sha256 of an RGB picture's size and pixels."""
+    return sha256(f"{image.size} ".encode() + image.tobytes())
 
 
 def _find(key: str) -> list[Line] | None:

@@ -7,7 +7,9 @@ and its contrast. The change follows from a seed alone.
 import math
 import random
 import unicodedata
+from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import cv2
@@ -16,11 +18,12 @@ from PIL import Image, ImageEnhance
 
 from r2i.core.boxes import Box, area, clip
 from r2i.ocr.engines import Line, Point, Quad, Said, load_recogniser
-from r2i.ocr.kept import outline
+from r2i.ocr.kept import outline, picture_key
 
 HEIGHT = 48  # of a strip, pixels: what recognisers are trained on
 WIDEST = 2400  # of a strip, pixels
 GROW = 0.08  # of a line's height, that a strip shows around it
+KNOWN = 128  # pictures whose readings are remembered
 TALL = 1.5  # height / width from which a line may stand on its side
 EDGES = " \t|[]{}<>()'\"`‘’“”«»‹›.,:;!?_-–—~*=+/\\^°•·…"
 
@@ -81,9 +84,21 @@ class Reader:
 
     def __init__(self, name: str) -> None:
         self.recogniser = load_recogniser(name)
+        self.known: OrderedDict[str, list[Reading]] = OrderedDict()  # of whole pictures as they are, by their pixels
 
     def read(self, image: Image.Image, variation: Variation = PLAIN) -> list[Reading]:
         """All lines of an RGB picture in which something is read."""
+        if variation != PLAIN:
+            return self._read(image, variation)
+        key = picture_key(image)
+        if key not in self.known:
+            self.known[key] = self._read(image, variation)
+        self.known.move_to_end(key)
+        while len(self.known) > KNOWN:
+            self.known.popitem(last=False)
+        return self.known[key]
+
+    def _read(self, image: Image.Image, variation: Variation) -> list[Reading]:
         readings = [self.read_line(image, line, variation) for line in outline(image)]
         return [reading for reading in readings if reading.text]
 
@@ -96,6 +111,12 @@ class Reader:
     def read_line(self, image: Image.Image, line: Line, variation: Variation = PLAIN) -> Reading:
         said = max((self.recogniser.read(strip) for strip in cut_strips(image, line, variation)), key=_score)
         return Reading(plain_text(said.text), box_of(line, image.size), line.score, said.score)
+
+
+@cache
+def load_reader(name: str) -> Reader:
+    """The one reader of a name in a process. Raises EndpointError where a package is missing."""
+    return Reader(name)
 
 
 def box_of(line: Line, size: tuple[int, int]) -> Box:

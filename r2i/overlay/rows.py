@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from r2i.core.choices import adapt_prompt, locate_prompt, mcq_prompt
+from r2i.core.choices import adapt_prompt, mcq_prompt, tell_box
 from r2i.core.errors import R2IError
 from r2i.core.ids import make_id, unit_of
 from r2i.core.images import read_size
@@ -35,7 +35,7 @@ def train_rows(
         shown: dict[TrainView, Picture | None] = {
             "boxed": item.boxed,
             "full": images[item.vote["image_id"]],
-            "located": images[item.vote["image_id"]],
+            "told": images[item.vote["image_id"]],
             "crop": item.crop or crops[item.vote["region_id"]],
         }
         rows += [_row(item, view, shown[view], params.prompts) for view in views] or [_row(item, "boxed", None, "")]
@@ -61,8 +61,8 @@ def _row(item: Item, view: TrainView, image: Picture | None, style: str) -> Row:
     prompt = ""
     if image is not None:
         prompt = adapt_prompt(mcq_prompt(item.vote["question"], item.options, style), view, style)
-        if view == "located":
-            prompt = locate_prompt(prompt, item.box, read_size(image.load()), style)
+        if view == "told":
+            prompt = tell_box(prompt, item.box, read_size(image.load()), style)
     same = ("question_id", "region_id", "image_id", "question", "dimension", "agree")
     return {name: item.vote[name] for name in same} | {
         "row_id": make_id(item.question_id, view),

@@ -15,6 +15,7 @@ from r2i.report.curves import CURVES, curve, curve_table
 from r2i.report.gap import gap_picture
 from r2i.report.gather import Step, Story
 from r2i.report.headline import headline, kind_titles, way
+from r2i.report.layers import layer_card
 from r2i.report.looks import coverage_tiles, look_card
 from r2i.report.parts import gap_cards
 from r2i.report.pictures import LIMIT
@@ -97,6 +98,7 @@ def _result(story: Story) -> dict[str, Any]:
         "gap_parts": gap_cards(story.scores, story.models),
         "published": published_beside(story.metrics, story.scores, story.models),
         "coverage": coverage_tiles(story.scores, story.models),
+        "layers": layer_card(story.scores, story.models),
         "looks": [card for row in story.looks if (card := look_card(row))],
         "zoom_given": story.zoom_given,
         "costs": charts.cost_rows(story.scores, story.models),

@@ -148,7 +148,7 @@ def _evaluated_by(params: Params, name: str) -> Endpoint:
     if source == BASE:
         source = profile.train.base
     trained = {run: f"{paths.MODELS}/{known.folder}" for run, known in OBJECTIVES.items()}
-    return Endpoint(kind="local", model=trained.get(source, source), batch=profile.evaluate.batch)  # type: ignore[call-overload]
+    return Endpoint(kind=profile.evaluate.engine, model=trained.get(source, source), batch=profile.evaluate.batch)  # type: ignore[call-overload]
 
 
 def estimate(params: Params, scale: Scale, metrics: Metrics, history: Mapping[tuple[str, str], Spent]) -> list[Line]:

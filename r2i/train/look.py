@@ -61,7 +61,8 @@ def layers_to_watch(model: Any, layers: Sequence[int] | None) -> list[int]:
     chosen = [2 * depth // 3] if layers is None else sorted(set(layers))
     if not chosen or not all(0 <= layer < depth for layer in chosen):
         raise ParamsError(
-            f"dapo_attention.attention_layers: {layers} of a model of {depth} layers", f"they count from 0 to {depth - 1}"
+            f"dapo_attention.attention_layers: {layers} of a model of {depth} layers",
+            f"they count from 0 to {depth - 1}",
         )
     return chosen
 

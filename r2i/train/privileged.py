@@ -3,18 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from r2i.core.boxes import Box
 from r2i.core.choices import plain_prompt
-from r2i.core.drawing import make_crop
-from r2i.core.errors import ImageError, R2IError
+from r2i.core.crops import choose_rows, crop_of
+from r2i.core.errors import R2IError
 from r2i.core.ids import unit_of
-from r2i.core.images import read_image
 from r2i.core.params import Cut, Opd
 from r2i.core.prompts import load_prompt
 from r2i.core.tables import Row
-
-BY_TRUST = ("crop", "full", "boxed")
-"""Views in the order in which a question's crop is taken from their rows: the crop itself, else what is cut out."""
 
 
 @dataclass(frozen=True)
@@ -67,24 +62,10 @@ def make_pairs(rows: Iterable[Row], params: Opd, cut: Cut, style: str) -> tuple[
 
 def find_crops(rows: Iterable[Row], cut: Cut) -> dict[str, bytes]:
     """By question, its crop as JPEG bytes; a question whose box is missing or can't be cut has none."""
-    best: dict[str, Row] = {}
-    for row in rows:
-        known = best.get(row["question_id"])
-        if known is None or BY_TRUST.index(row["view"]) < BY_TRUST.index(known["view"]):
-            best[row["question_id"]] = row
-    found = {question: _crop_of(row, cut) for question, row in best.items()}
+    found = {
+        question: crop_of(row["view"], row["image"], row["box"], cut) for question, row in choose_rows(rows).items()
+    }
     return {question: crop for question, crop in found.items() if crop is not None}
-
-
-def _crop_of(row: Row, cut: Cut) -> bytes | None:
-    if row["view"] == "crop":
-        return bytes(row["image"])
-    if not row["box"]:
-        return None
-    try:
-        return make_crop(read_image(row["image"]), Box(*row["box"]), cut)
-    except ImageError:
-        return None
 
 
 def _tell(prompt: str, row: Mapping[str, str], style: str) -> str:

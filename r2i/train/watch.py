@@ -44,13 +44,21 @@ def warnings(lines: Sequence[Line], watch: Watch, section: str = "dapo") -> list
     """
     found = [
         _falling(
-            lines, "format", watch.window, watch.format_drop, "closed answer spans fall: share",
+            lines,
+            "format",
+            watch.window,
+            watch.format_drop,
+            "closed answer spans fall: share",
             f"stop, go back to an earlier state, lower {section}.lr, and read some replies: an unclosed span earns "
             "nothing, so the policy is drifting",
         ),
         _growing_length(lines, watch, section),
         _falling(
-            lines, "agreement", watch.window, watch.agreement_drop, "student and teacher agree less: share of tokens",
+            lines,
+            "agreement",
+            watch.window,
+            watch.agreement_drop,
+            "student and teacher agree less: share of tokens",
             f"lower {section}.lr, raise {section}.crop_share, or take the frozen teacher: an ema teacher follows a "
             "student that errs",
         ),

@@ -5,18 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from PIL import Image
 from teacher_fakes import FakeModel
 
 from r2i.core.boxes import Box
 from r2i.core.drawing import GREY, paint_over
-from r2i.core.errors import ParamsError
 from r2i.core.images import jpeg_bytes
 from r2i.core.params import Cut, Endpoint, Evaluate
 from r2i.endpoint import Request, connect
 from r2i.evaluate.predict import predict
-from r2i.evaluate.views import prompt_of
 
 BOX = Box(40, 20, 60, 40)
 VIEWS = ["full", "told", "recut", "removed", "blind"]
@@ -60,7 +57,7 @@ def test_each_view_shows_what_its_name_says(tmp_path: Path) -> None:
     assert np.asarray(shown["recut"][0])[30, 30, 0] > 200  # the red square alone
     painted = np.asarray(shown["removed"][0]).astype(int)
     assert np.abs(painted - painted[0, 0]).max() < 12  # as blue as all around
-    assert "[200, 200, 300, 400]" in requests["told"].prompt  # thousandths of 200 x 100 pixels
+    assert "from (200, 200) to (300, 400)" in requests["told"].prompt  # thousandths of 200 x 100 pixels
     assert {requests[view].prompt for view in VIEWS if view != "told"} == {requests["full"].prompt}
     assert {view: row["vision_forwards"] for view, row in rows.items()} == dict.fromkeys(VIEWS, 1) | {"blind": 0}
     assert len({requests[view].images[0].name for view in ("full", "recut", "removed")}) == 3
@@ -80,11 +77,6 @@ def test_a_region_that_is_all_of_the_image_is_painted_grey_and_one_at_the_edge_a
     image.paste((255, 0, 0), (0, 0, 30, 30))
     assert paint_over(image, Box(0, 0, 30, 30)).getcolors() == [(100 * 100, (0, 200, 0))]
     assert image.getpixel((5, 5)) == (255, 0, 0)  # the original stays
-
-
-def test_a_style_without_words_for_a_box_says_so() -> None:
-    with pytest.raises(ParamsError, match=r"prompts/mini/told\.txt"):
-        prompt_of(ITEM, "told", "mini")
 
 
 def test_a_model_in_process_answers_without_a_picture_beside_one_that_has_some(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ from r2i.endpoint.base import Request
 from r2i.evaluate.foreign import import_lmms, import_vlmevalkit, import_zwz
 from r2i.evaluate.formula import FormulaError, Module
 from r2i.evaluate.predict import predict
-from r2i.evaluate.protocol import Protocol, open_protocol, read_protocol, write_protocol
+from r2i.evaluate.protocol import Protocol, Wording, open_protocol, read_protocol, write_protocol
+from r2i.evaluate.views import check_prompts
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = ("temperature", "top_p", "top_k", "presence_penalty", "repetition_penalty", "max_tokens")
@@ -207,6 +208,24 @@ def test_what_a_protocol_lacks_is_said_before_anything_is_asked(tmp_path: Path) 
     path = write_own(tmp_path, wordings={"default": {"choice": "no place"}})
     with pytest.raises(ParamsError, match="all items would be asked the same"):
         open_protocol(Evaluate(protocol=str(path)))
+
+
+def test_every_prompt_is_made_before_the_first_call(tmp_path: Path) -> None:
+    protocol = open_protocol(Evaluate(protocol=str(write_own(tmp_path))))
+    item = {"item_id": "i", "source": "s", "question": "q", "options": ["a", "b"], "prompt": None, "status": "ok"}
+    cfg = Evaluate(views=["full"])
+    check_prompts([item], cfg, protocol)
+    with pytest.raises(ParamsError, match="open questions"):
+        check_prompts([item, item | {"options": []}], cfg, protocol)
+    check_prompts([item, item | {"options": [], "status": "failed"}], cfg, protocol)
+    check_prompts([item | {"options": []}], cfg, None)
+
+
+def test_marks_of_pictures_and_turns_in_a_released_text_are_not_sent() -> None:
+    wording = Wording(choice="{prompt}")
+    protocol = Protocol(name="p", decoding=Sampling(), remove=("<image>",), wordings={"default": wording})
+    item = {"source": "s", "question": "q", "options": ["a"], "prompt": "<image><|image_pad|>Which?<|im_end|>\n(A) a"}
+    assert protocol.text_of(item) == "Which?\n(A) a"
 
 
 def test_an_imported_protocol_that_was_changed_is_told_from_what_it_was(tmp_path: Path) -> None:

@@ -9,16 +9,17 @@ from pydantic import ValidationError
 
 from r2i.core.choices import adapt_prompt, mcq_prompt
 from r2i.core.drawing import draw_box, frame_box
-from r2i.core.errors import EndpointError
+from r2i.core.errors import EndpointError, ParamsError
 from r2i.core.images import jpeg_bytes
-from r2i.core.params import Crop, Cut, Endpoint, Outline, Sampling
+from r2i.core.params import READERS, Crop, Cut, Endpoint, Outline, Question, Sampling
 from r2i.core.prompts import load_prompt
 from r2i.crop.finders import make_finder
 from r2i.crop.regions import find_regions_of
-from r2i.endpoint import Reply, Request, connect
+from r2i.endpoint import Picture, Reply, Request, connect
 from r2i.ocr import engines, kept
 from r2i.overlay.reply import DISTRACTORS_FORM, parse_distractors
 from r2i.question.reply import CHECKS_FORM, QUESTIONS_FORM, parse_checks, parse_questions
+from r2i.question.write import build_write_request
 
 TEXTS = {"EXIT": (20, 16), "PLATFORM 4": (180, 130), "Bakery": (30, 200)}
 CUT = Cut(margin=0.25, upscale=3)
@@ -92,7 +93,7 @@ def test_a_reader_writes_and_checks_questions_and_finds_wrong_answers(picture: I
         assert len(wrong) >= 3 and "PLATFORM 4" not in wrong and {"EXIT", "Bakery"} & set(wrong)
 
 
-@pytest.mark.parametrize("name", ["rapidocr", "tesseract"])
+@pytest.mark.parametrize("name", READERS)
 def test_two_families_read_a_crop_and_its_samples_differ_by_their_seed_alone(name: str, regions: dict[str, dict]):
     prompt = load_prompt("answer", "answer", "paper").fill(question="What is written at the top of the whole picture?")
     first, again = (ask(name, prompt, (regions["PLATFORM 4"]["crop"],), WARM, n=4) for _ in range(2))
@@ -126,7 +127,14 @@ def test_what_cannot_be_asked_or_read_fails_alone(picture: Image.Image):
     assert (nothing.status, nothing.text) == ("ok", "<answer></answer>")
 
 
+def test_a_box_in_pixels_and_a_smaller_image_do_not_go_together():
+    params = Question.model_validate({"prompts": "signs", "teacher": {}, "max_pixels": 100})
+    with pytest.raises(ParamsError, match="leave max_pixels out"):
+        build_write_request({"region_id": "r", "box": [0, 0, 9, 9]}, Picture.of(b""), Picture.of(b""), params, 0)
+
+
 def test_a_missing_package_and_an_unknown_reader_say_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path):
+    assert set(READERS) == set(engines.LIBRARIES)
     monkeypatch.setenv("TESSDATA_PREFIX", str(tmp_path))
     with pytest.raises(EndpointError, match=r"eng\.traineddata.*extra `ocr`"):
         engines.find_tessdata()

@@ -12,7 +12,7 @@ from PIL import Image
 from teacher_fakes import FakeModel, failed, ok, pictures, sent
 
 from r2i.core.boxes import Box
-from r2i.core.choices import adapt_prompt, locate_prompt, mcq_prompt
+from r2i.core.choices import adapt_prompt, mcq_prompt, tell_box
 from r2i.core.errors import EndpointError, R2IError, TableError
 from r2i.core.ids import make_id
 from r2i.core.images import jpeg_bytes, read_image
@@ -461,18 +461,18 @@ def test_a_dimension_that_crowds_is_cut_to_its_limit_across_shards(tmp_path: Pat
     assert [path.read_bytes() for path in untouched.iterdir()] == before
 
 
-def test_the_located_view_is_the_full_image_with_the_box_in_words(drawer: Drawer) -> None:
+def test_the_told_view_is_the_full_image_with_the_box_in_words(drawer: Drawer) -> None:
     """(8, 8, 24, 24) of 64 x 64 pixels: 1/8 and 3/8 of its sides."""
     said = {}
     for style in ("mini", "paper"):
-        params = PARAMS.model_copy(update={"prompts": style, "views": {"located": 1.0, "full": 1.0}})
-        full, located = hard_rows(drawer, "5", params=params)
-        assert (full["view"], located["view"]) == ("full", "located") and full["image"] == located["image"]
-        question, _, said[style] = located["prompt"].rpartition("\n")
+        params = PARAMS.model_copy(update={"prompts": style, "views": {"told": 1.0, "full": 1.0}})
+        full, told = hard_rows(drawer, "5", params=params)
+        assert (full["view"], told["view"]) == ("full", "told") and full["image"] == told["image"]
+        question, _, said[style] = told["prompt"].rpartition("\n")
         assert question == full["prompt"]
     assert said["mini"] == "left 1 top 1 right 3 bottom 3"
     assert "from (125, 125) to (375, 375)" in said["paper"]
-    assert locate_prompt("q", Box(0, 0, 64, 64), (64, 64), "mini").endswith("right 9 bottom 9")  # one digit
+    assert tell_box("q", Box(0, 0, 64, 64), (64, 64), "mini").endswith("right 9 bottom 9")  # one digit
 
 
 def test_held_out_dimensions_are_dropped_before_anything_is_asked_and_a_wrong_name_is_an_error(drawer: Drawer) -> None:

@@ -15,10 +15,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from r2i.cli.main import app
-from r2i.core.choices import mcq_prompt
+from r2i.core.choices import adapt_prompt, mcq_prompt
 from r2i.core.errors import ImageError, ParamsError, TableError
 from r2i.core.images import jpeg_bytes, read_image
-from r2i.core.params import Rows
+from r2i.core.params import Cut, Rows
 from r2i.core.records import TRAIN
 from r2i.core.tables import Row, read_table, write_table
 from r2i.grading.strict import grade_strictly
@@ -27,6 +27,7 @@ from r2i.importing.digest import checked_folder, table_sha256
 from r2i.importing.pictures import read_picture
 from r2i.importing.questions import read_problem, split_options
 from r2i.importing.records import read_records
+from r2i.tools.exchange.distill import command
 from r2i.tools.exchange.export import export_table
 from r2i.tools.exchange.importing import import_table
 
@@ -455,6 +456,32 @@ def test_datasets_reads_the_export_and_shows_its_pictures(form: Any, tmp_path: P
         assert {row["status"] for row in data} == {"valid vqa"}
         assert data[0]["extra_info"]["question"] == data[0]["problem"]
         assert {row["ability"] for row in data} == {"general"}  # "counting" would be graded by distance
+
+
+@pytest.mark.parametrize(("form", "teachers"), [("swift", "teacher_images"), ("vision-opd", "bbox_images")])
+def test_rows_for_distillation_have_the_crop_beside_the_picture(form: Any, teachers: str, tmp_path: Path) -> None:
+    """Of four rows one shows the crop, which its question's other row takes; one has no box, one a box of 20 x 30."""
+    from datasets import load_dataset
+
+    boxed = train_row(1, prompt=adapt_prompt("What is it?", "boxed", "paper"), box=[10, 5, 30, 35])
+    crop = train_row(2, "crop", question_id="two", image=picture(200, "JPEG", (50, 70)))
+    rows = [boxed, crop, train_row(3, "full", question_id="two"), train_row(4, "full", box=None)]
+    write_table(tmp_path / "ours", rows, TRAIN)
+    done = export_table(tmp_path / "ours", tmp_path / "out", form, Cut(upscale=3))
+    assert done == {"rows": 2, "left_out": {"no crop": 1, "shows the crop itself": 1}}
+    data = load_dataset("parquet", data_dir=str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
+    seen = {}
+    for row in data:
+        (message,) = row["messages" if form == "swift" else "prompt"]
+        assert message["role"] == "user" and message["content"].count("<image>") == len(row["images"]) == 1
+        ((teacher,), (student,)) = row[teachers], row["images"]
+        told = row["teacher_prompt"] if form == "swift" else message["content"]
+        seen[told] = (student.size, teacher.size, "box" in message["content"])
+    swift_tells_of_it = form == "swift"  # its teacher has a prompt of its own
+    assert seen["<image>What is it?"] == (SIZE, (60, 90), swift_tells_of_it)
+    assert [size for _, size, _ in seen.values()].count((50, 70)) == 1
+    start = command(form, tmp_path / "out")
+    assert str(tmp_path / "out" / "train-00000-of-00001.parquet") in start
 
 
 def test_an_export_is_a_function_of_the_table(tmp_path: Path) -> None:

@@ -2,4 +2,4 @@
 
 from typing import Literal
 
-Form = Literal["reference", "easyr1"]
+Form = Literal["reference", "easyr1", "swift", "vision-opd"]

@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 
 from r2i.core.disk import new_folder
 from r2i.core.errors import TableError
+from r2i.core.params import Cut
 from r2i.core.records import OK, TRAIN
 from r2i.core.tables import LEVEL, ROW_GROUP, Row, table_parts
 from r2i.importing.questions import TAG
-from r2i.tools.exchange import Form, easyr1, reference
+from r2i.tools.exchange import Form, distill, easyr1, reference
 from r2i.tools.exchange.folder import EXPORT, require_free
 
 if TYPE_CHECKING:
@@ -25,10 +26,11 @@ READ = ("row_id", "view", "image", "box", "answer", "label", "prompt", "dimensio
 
 @dataclass(frozen=True)
 class Columns:
-    """What goes out. `read`: columns of the table that `convert` takes; `split`: beginning of the files' names."""
+    """What goes out. `convert`: of a row, or the reason why it can't go out; `read`: columns of the table that it takes;
+    `split`: beginning of the files' names."""
 
     features: "Callable[[], Features]"
-    convert: Callable[[Row], dict[str, Any]]
+    convert: Callable[[Row], dict[str, Any] | str]
     read: tuple[str, ...] = READ
     split: str = "train"
 
@@ -39,16 +41,34 @@ FORMS = {
 }
 
 
-def export_table(source: Path, folder: Path, form: Form) -> dict[str, Any]:
+def columns_of(form: Form, parts: Sequence[Path], cut: Cut, style: str) -> Columns:
+    """Of a form, for the shards `parts`. `cut`: of a region's crop; `style`: of the prompts."""
+    if form in FORMS:
+        return FORMS[form]
+    features, convert = distill.FORMS[form]
+    crops = distill.find_crops(parts, cut)
+
+    def with_crop(row: Row) -> dict[str, Any] | str:
+        if row["view"] == "crop":
+            return "shows the crop itself"
+        crop = crops(row)
+        return convert(row, crop, style) if crop else "no crop"
+
+    return Columns(features, with_crop, distill.READ)
+
+
+def export_table(
+    source: Path, folder: Path, form: Form, cut: Cut | None = None, style: str = "paper"
+) -> dict[str, Any]:
     """Write the rows of `source` (r2i.core.records.TRAIN) that are ok to `folder`, a file for each shard.
 
-    One row group of the source is in memory at a time. Returns the rows written and those left out, by reason.
+    `cut`: of a region's crop, where the form has one; `style`: of the prompts. One row group of the source is in memory at a time. Returns the rows written and those left out, by reason.
     Raises TableError where there is no table, no row that is ok, or where `folder` holds something else.
     """
     parts = table_parts(source, TRAIN, "overlay")
     require_free(folder, EXPORT, source)
     with new_folder(folder) as part:
-        return write_rows(parts, part, FORMS[form])
+        return write_rows(parts, part, columns_of(form, parts, cut or Cut(), style))
 
 
 def write_rows(parts: Sequence[Path], folder: Path, columns: Columns) -> dict[str, Any]:
@@ -59,8 +79,9 @@ def write_rows(parts: Sequence[Path], folder: Path, columns: Columns) -> dict[st
     written = 0
     for path in parts:
         tables = (
-            pa.Table.from_pylist([columns.convert(row) for row in rows], schema=schema)
-            for rows in _row_groups(path, columns.read, left_out)
+            pa.Table.from_pylist(rows, schema=schema)
+            for group in _row_groups(path, columns.read, left_out)
+            if (rows := list(_converted(group, columns, left_out)))
         )
         count = _write(folder / path.name, schema, tables)
         files += [folder / path.name] if count else []  # `datasets` can't read an empty file
@@ -70,6 +91,15 @@ def write_rows(parts: Sequence[Path], folder: Path, columns: Columns) -> dict[st
     for number, file in enumerate(files):
         file.rename(folder / f"{columns.split}-{number:05d}-of-{len(files):05d}.parquet")
     return {"rows": written, "left_out": dict(sorted(left_out.items()))}
+
+
+def _converted(rows: Sequence[Row], columns: Columns, left_out: Counter[str]) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        made = columns.convert(row)
+        if isinstance(made, str):
+            left_out[made] += 1
+        else:
+            yield made
 
 
 def _write(path: Path, schema: pa.Schema, tables: Iterator[pa.Table]) -> int:

@@ -1,7 +1,7 @@
 """What became of an experiment: its items, kept beside the replies, so that it is never run for its numbers again."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,13 @@ FACTS = b"r2i.study"  # key in the file's metadata
 
 @dataclass(frozen=True)
 class Facts:
-    """Of an experiment that ended. `revision`: its commit; `based_on`: a digest of the code and params it started from;
-    `models`: that were evaluated; `minutes`: it took."""
+    """Of an experiment that ended. `revision`: its commit; `based_on`: by stage, a digest of the code and the profile's
+    params that it started from; `models`: that were evaluated; `minutes`: it took."""
 
     name: str
     revision: str
     commit: str
-    based_on: str
+    based_on: dict[str, str]
     models: list[str]
     minutes: float
 
@@ -46,9 +46,15 @@ def read_facts(name: str) -> Facts | None:
     """None where the experiment has not ended, or another version of this code kept it."""
     path = folder() / f"{name}.parquet"
     try:
-        return Facts(**json.loads((pq.read_schema(path).metadata or {})[FACTS]))
+        found = Facts(**json.loads((pq.read_schema(path).metadata or {})[FACTS]))
+        return found if isinstance(found.based_on, dict) else None
     except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError):
         return None
+
+
+def are_alike(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Whether the stages that both name had the same code and params."""
+    return all(one[stage] == other[stage] for stage in one.keys() & other.keys())
 
 
 def read_items(name: str) -> pa.Table:

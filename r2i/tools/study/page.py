@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from r2i.core.params import Params
 from r2i.tools.compare.words import points, points_ci
 from r2i.tools.study.claims import CLAIMS, Claim, Pair, Study
 from r2i.tools.study.measure import Found, compare, judge, pair_items, seeds_of
-from r2i.tools.study.outcomes import read_failure, read_items
+from r2i.tools.study.outcomes import are_alike, read_failure, read_items
 from r2i.tools.study.run import Planned, digest_base, plan, unknown_models
 
 METRICS, PAGE = paths.metrics("study"), Path("docs/study.md")
@@ -58,9 +59,10 @@ def find_results(study: Study, params: Params) -> list[Result]:
     for name, claim in study.claims.items():
         own = [one for pair in claim.pairs for cell in (pair.this, pair.that) for one in planned
                if one.experiment == cell.experiment]  # fmt: skip
-        bases = {facts.based_on for one in own if (facts := one.facts())}
+        bases = [facts.based_on for one in own if (facts := one.facts())]
+        mixed = not all(are_alike(one, other) for one, other in combinations(bases, 2))
         found = [measure(claim, pair) for pair in claim.pairs]
-        results.append(Result(name, claim, found, _missing(study, params, name, own), len(bases) > 1))
+        results.append(Result(name, claim, found, _missing(study, params, name, own), mixed))
     return results
 
 
@@ -124,7 +126,7 @@ def page_lines(study: Study, params: Params, results: Sequence[Result], file: Pa
     ended = f"{len(facts)} of {len(planned)} experiments have ended"
     yield f"{ended}, of profile `{study.profile}`, {study.seeds} seeds each."
     base = digest_base(study, params)
-    if older := sum(1 for one in facts if one.based_on != base):
+    if older := sum(1 for one in facts if not are_alike(one.based_on, base)):
         yield f"**{older} of them are of older code or params**; `r2i study --again` runs those anew."
     if facts:
         commits = ", ".join(f"`{commit}`" for commit in sorted({one.commit[:12] for one in facts}))

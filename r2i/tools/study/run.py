@@ -14,15 +14,14 @@ from filelock import FileLock, Timeout
 from r2i.core.errors import R2IError
 from r2i.core.fingerprint import code_files
 from r2i.core.ids import make_id
-from r2i.core.params import Params, load_params
+from r2i.core.params import CHAIN, Params, load_params
 from r2i.endpoint import guard
 from r2i.repo.commands import ask_dvc
 from r2i.repo.git import head_commit, list_experiments
 from r2i.repo.guarded_dvc import COMMAND
 from r2i.tools.study.claims import Study, cells_of
-from r2i.tools.study.outcomes import Facts, folder, keep_failure, keep_outcome, read_facts
+from r2i.tools.study.outcomes import Facts, are_alike, folder, keep_failure, keep_outcome, read_facts
 
-LOOKS_BACK = ("code", "pretrain", "score", "audit", "report", "params")  # files of code that no item depends on
 QUIET = {"R2I_LIVE": "0", "DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1"}
 LAST_WORDS = 4000  # characters of a log in which the reason is looked for
 
@@ -68,10 +67,18 @@ def of_profile(study: Study, params: Params) -> Params:
     return params.model_copy(update={"profile": study.profile})
 
 
-def digest_base(study: Study, params: Params) -> str:
-    """What all experiments of a study start from: the code of the stages and the profile's params."""
+def digest_base(study: Study, params: Params) -> dict[str, str]:
+    """What experiments start from: by the name of a stage's file in data/code, a digest of its code and of the part of
+    the profile that it reads."""
     files = code_files(of_profile(study, params))
-    return make_id(*(text for name, text in sorted(files.items()) if not name.startswith(LOOKS_BACK)))
+    return {name.removesuffix(".txt"): make_id(text) for name, text in files.items()}
+
+
+def base_of(one: Planned, study: Study, params: Params) -> dict[str, str]:
+    """Of `digest_base`, the stages that the experiment runs."""
+    runs = [params.models[model].from_ for model in one.models]
+    stages = {*CHAIN, "benchmark", *(f"evaluate-{model}" for model in one.models), *(f"train-{run}" for run in runs)}
+    return {stage: digest for stage, digest in digest_base(study, params).items() if stage in stages}
 
 
 def run_all(
@@ -101,7 +108,7 @@ def _run_all(
     base = digest_base(study, load_params())
     for place, one in enumerate(planned, 1):
         facts = one.facts()
-        if facts and not (again and facts.based_on != base):
+        if facts and not (again and not are_alike(facts.based_on, base)):
             continue
         if budget_s is not None and time.monotonic() - started >= budget_s:
             left = sum(1 for rest in planned[place - 1 :] if rest.facts() is None)
@@ -118,7 +125,7 @@ def run_one(study: Study, one: Planned, renew: bool) -> str:
     """Run one experiment and keep its items, or why it failed. `renew`: in place of an earlier one of its name."""
     known = {found.name: found.revision for found in list_experiments()}
     if one.name in known and not renew:
-        base = digest_base(study, load_params())
+        base = base_of(one, study, load_params())
         try:  # it ended, and this process was killed before its items were kept
             keep_outcome(Facts(one.name, known[one.name], head_commit(), base, one.models, 0.0))
             return "had ended"
@@ -126,7 +133,7 @@ def run_one(study: Study, one: Planned, renew: bool) -> str:
             pass
     if one.name in known:
         ask_dvc("exp", "remove", one.name)
-    started, base = time.monotonic(), digest_base(study, load_params())
+    started, base = time.monotonic(), base_of(one, study, load_params())
     log = folder() / f"{one.name}.log"
     sets = [word for override in study.overrides(one.experiment, one.seed) for word in ("-S", override)]
     command = ["exp", "run", "--temp", "--name", one.name, *sets, *one.targets]
