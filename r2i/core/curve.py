@@ -64,7 +64,9 @@ def progress_printer(name: str, every_s: float = 5.0) -> CurveSink:
             return
         last = now
         left = (now - started) / step * (steps - step)
-        facts = " ".join(f"{key} {line[key]:.3f}" for key in ("loss", "accuracy", "kept_groups", "agreement") if key in line)
+        facts = " ".join(
+            f"{key} {line[key]:.3f}" for key in ("loss", "accuracy", "kept_groups", "agreement") if key in line
+        )
         print(f"{name}: step {step}/{steps}, {facts}, {left:.0f} s left", file=sys.stderr, flush=True)
 
     return print_progress

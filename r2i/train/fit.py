@@ -11,7 +11,6 @@ from r2i.core.params import Dapo, Opd
 from r2i.core.tables import Row
 from r2i.train.tokens import token_counter
 
-
 Limits = Dapo | Opd
 """The section of an objective that bounds prompts, replies and images."""
 

@@ -61,7 +61,8 @@ def layers_to_watch(model: Any, layers: Sequence[int] | None) -> list[int]:
     chosen = [2 * depth // 3] if layers is None else sorted(set(layers))
     if not chosen or not all(0 <= layer < depth for layer in chosen):
         raise ParamsError(
-            f"dapo_attention.attention_layers: {layers} of a model of {depth} layers", f"they count from 0 to {depth - 1}"
+            f"dapo_attention.attention_layers: {layers} of a model of {depth} layers",
+            f"they count from 0 to {depth - 1}",
         )
     return chosen
 
@@ -96,8 +97,9 @@ def _overlap(start: float, stop: float, cells: int) -> torch.Tensor:
 
 
 def coverage(seen: Sequence[torch.Tensor], visual: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    """Attention to image tokens in the box / attention to all of them, summed over heads, mean over layers: (B, queries).
+    """Attention to image tokens in the box / attention to all of them: (B, queries).
 
+    Summed over heads, then the mean over layers.
     `seen`: of each layer (B, heads, queries, T). `visual` (B, T): where image tokens are; `inside` (B, T): their shares
     in the box.
     """

@@ -11,6 +11,7 @@ from r2i.core.params import Cut, Opd
 from r2i.core.prompts import load_prompt
 from r2i.core.tables import Row
 
+
 @dataclass(frozen=True)
 class Shown:
     """What one of the two is given: a text, and JPEG bytes in their order."""

@@ -49,7 +49,9 @@ def run_fingerprint(
     for path in sorted(Path(train.base).glob("*")) if Path(train.base).is_dir() else []:
         found.update(path.name.encode() + path.read_bytes())
     for row in rows:
-        found.update(json.dumps([row[key] for key in ("row_id", "view", "prompt", "options", "label", "answer", "box")]).encode())
+        found.update(
+            json.dumps([row[key] for key in ("row_id", "view", "prompt", "options", "label", "answer", "box")]).encode()
+        )
         found.update(hashlib.sha256(row["image"]).digest())
     return found.hexdigest()[:32]
 

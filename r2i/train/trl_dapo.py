@@ -207,7 +207,5 @@ def train_policy(
         **choose_model(trainer, run.held, train.choose),
         **list_deviations(dapo),
         **rewards.summary(),
-        "last_10_steps": last_mean(
-            curve.lines, ("accuracy", "format", "response_length", "kept_groups", "attention")
-        ),
+        "last_10_steps": last_mean(curve.lines, ("accuracy", "format", "response_length", "kept_groups", "attention")),
     }

@@ -1,8 +1,8 @@
 """Signs that a training run is collapsing, read off its curve.
 
-The first and the last steps are compared (params: `dapo.watch`, `opd.watch`). A falling share of closed answer spans and growing
-replies are the first signs of reward hacking and collapse; groups with equal rewards and masked rollouts teach
-nothing.
+The first and the last steps are compared (params: `dapo.watch`, `opd.watch`). A falling share of closed answer spans
+and growing replies are the first signs of reward hacking and collapse; groups with equal rewards and masked rollouts
+teach nothing.
 """
 
 import sys
@@ -16,7 +16,8 @@ from r2i.core.params import Watch
 
 @dataclass(frozen=True)
 class CollapseWarning:
-    """`kind`: format | length | agreement | entropy | truncated | silent_groups | masked. `message`: numbers, steps, what to do."""
+    """`kind`: format | length | agreement | entropy | truncated | silent_groups | masked.
+    `message`: numbers, steps, what to do."""
 
     kind: str
     message: str
@@ -44,13 +45,21 @@ def warnings(lines: Sequence[Line], watch: Watch, section: str = "dapo") -> list
     """
     found = [
         _falling(
-            lines, "format", watch.window, watch.format_drop, "closed answer spans fall: share",
+            lines,
+            "format",
+            watch.window,
+            watch.format_drop,
+            "closed answer spans fall: share",
             f"stop, go back to an earlier state, lower {section}.lr, and read some replies: an unclosed span earns "
             "nothing, so the policy is drifting",
         ),
         _growing_length(lines, watch, section),
         _falling(
-            lines, "agreement", watch.window, watch.agreement_drop, "student and teacher agree less: share of tokens",
+            lines,
+            "agreement",
+            watch.window,
+            watch.agreement_drop,
+            "student and teacher agree less: share of tokens",
             f"lower {section}.lr, raise {section}.crop_share, or take the frozen teacher: an ema teacher follows a "
             "student that errs",
         ),

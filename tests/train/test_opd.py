@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from tiny_run import SMOKE, run, same_model, train_rows
 
+from r2i.core.curve import read_curve
 from r2i.core.errors import R2IError
 from r2i.core.images import jpeg_bytes
-from r2i.core.curve import read_curve
 from r2i.core.params import Cut, Opd
 from r2i.train.divergence import divergence
 from r2i.train.privileged import in_steps, make_pairs
