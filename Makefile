@@ -14,7 +14,7 @@ export HF_HUB_OFFLINE ?= 1
 STAMP := $(VENV)/.installed
 UV    := .r2i/uv
 
-.PHONY: repro setup test test-long test-vllm stack test-stack test-openrlhf rehearsal test-lmms gpu-check lint format lock track push pull mlflow exps fresh twins counts readme pretrain clean help
+.PHONY: repro setup test test-long test-vllm stack test-stack test-openrlhf rehearsal test-lmms gpu-check lint format lock track push pull mlflow exps fresh twins signs counts readme pretrain clean help
 
 help: ## what there is
 	@echo 'make repro runs everything, make test checks it. All targets:'; echo
@@ -103,7 +103,7 @@ OPENRLHF := .r2i/openrlhf-venv
 test-openrlhf: $(OPENRLHF)/.installed ## OpenRLHF's real loop on a CPU, through our launcher: half an hour, 8 GB
 	@R2I_OPENRLHF=1 $(OPENRLHF)/bin/python -m pytest tests/real_openrlhf
 
-rehearsal: setup $(OPENRLHF)/.installed ## PROFILE (one-gpu, paper, released): its whole DAG with small models, without a GPU
+rehearsal: setup $(OPENRLHF)/.installed ## PROFILE (one-card, one-gpu, paper, released): its whole DAG with small models, without a GPU
 	@OMP_WAIT_POLICY=PASSIVE $(PY) bench/rehearsal.py $(PROFILE)
 
 # All of it is compiled here once: each training is ten processes that import much of it.
@@ -122,7 +122,7 @@ test-lmms: setup ## the real lmms-eval on our exported tasks, with $R2I_LMMS_PYT
 
 # Apart from ours, whose pins it would move; the same torch, so that it is fetched once.
 $(LMMS)/.installed: | $(UV)
-	@printf 'torch==2.13.0\ntorchvision==0.28.0\ntransformers==5.15.0\n' > .r2i/lmms-overrides.txt && \
+	@printf 'torch==2.13.0\ntorchvision==0.28.0\ntransformers==5.15.0\nfilelock<4\n' > .r2i/lmms-overrides.txt && \
 	$(UV) venv --quiet --clear --python '>=3.11,<3.13' $(LMMS) && \
 	$(UV) pip install --quiet --python $(LMMS)/bin/python --override .r2i/lmms-overrides.txt lmms-eval==0.7.3
 	@touch $@
@@ -138,7 +138,7 @@ format: setup
 	@$(VENV)/bin/ruff check --fix .
 
 lock: | $(UV) ## resolve pyproject.toml anew
-	@$(UV) pip compile --quiet pyproject.toml --group dev --generate-hashes --no-emit-index-url \
+	@$(UV) pip compile --quiet pyproject.toml --extra ocr --group dev --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --no-header --python 3.11 --universal -o requirements.lock
 	@$(UV) pip compile --quiet pyproject.toml --extra gpu --group dev --override overrides.txt --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --python 3.11 -o requirements-gpu.lock
@@ -181,6 +181,9 @@ exps: setup ## experiments of `dvc exp`: the headline, and the params that diffe
 twins: setup ## two clones in unlike places run the DAG of PROFILE (smoke): are all outs the same bytes?
 	@$(PY) tests/twins.py $(PROFILE)
 
+signs: setup ## text in real photographs, read without GPU and hub: rows, a benchmark, the readers' zooming gap (PHOTOS=folder: yours)
+	@$(PY) bench/signs.py $(if $(PHOTOS),--photos $(PHOTOS))
+
 counts: setup ## how the house stands: lines, reruns after an edited comment, an idle repro (QUICK=1: lines alone; TESTS=1: the tests too)
 	@$(PY) bench/house.py $(if $(TESTS),--tests) $(if $(QUICK),--quick)
 
@@ -191,4 +194,4 @@ pretrain: setup ## make the mini checkpoint anew, from nothing (about an hour on
 	@$(DVC) unfreeze pretrain && $(DVC) repro --single-item pretrain; $(DVC) freeze pretrain
 
 clean: ## remove what the pipeline wrote; keep the cache, people's decisions and the benchmarks that were built
-	@rm -rf $(filter-out data/code/ data/review/ data/benchmarks/,$(wildcard data/*/)) models/distilled models/sft metrics
+	@rm -rf $(filter-out data/code/ data/review/ data/benchmarks/,$(wildcard data/*/)) models/distilled models/sft $(filter-out metrics/study.json,$(wildcard metrics/*))

@@ -1,27 +1,39 @@
-"""What zooming costs at inference: the full view (one glance) against the two-step zoom view, like for like.
+"""What zooming costs at inference: the full view (one glance) against the zoom view, like for like.
 
-    python bench/latency.py [MODEL] [ITEMS]
+    python bench/latency.py [MODEL] [ITEMS] [--endpoint URL] [--side PIXELS] [--tokens N] [--turns N] [--out FILE]
 
-One model in process (models/mini unless told), the same ITEMS (100) rendered items in both views, asked as `evaluate`
-asks them, in turns within one run, after a warm-up; image features are forgotten before every measurement, so that
-each pays for its own. Writes bench/results/latency.json: `batch_1` (milliseconds an item), `throughput` (items a
-second at several batch sizes), vision forwards and tokens an item, and zoom / full of each. The zoom view's box is
-`oracle`: mini can't name one, and what is measured is the cost.
+MODEL (models/mini unless told) in process or, with --endpoint, behind a server that calls it so; the same ITEMS (100)
+rendered items in both views, asked as `evaluate` asks them, in turns within one run, after a warm-up. Image features
+are forgotten before every measurement, and no reply comes from a store, so that each pays for its own.
+
+--side: pictures of this longest side. --tokens: replies of this length, exactly so in process, at most behind a server.
+--turns: the zoom view is a conversation with so many looks at most; else two steps whose box is `oracle`: mini can't
+name one, and what is measured is the cost.
+
+Writes bench/results/latency.json, or FILE: `batch_1` (milliseconds an item), `throughput` (items a second at several
+batch sizes; behind a server so many at once), vision forwards and tokens an item, and zoom / full of each.
 """
 
-import sys
+import argparse
+import os
 import tempfile
 import time
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from bench.result import note_code, write_result
 from r2i.benchmark.rendered import render_items
-from r2i.core.params import Cut, Evaluate, load_params
+from r2i.core.params import Cut, Endpoint, Evaluate, Zoom, load_params
+from r2i.core.records import OK
+from r2i.endpoint.base import Model
 from r2i.endpoint.flow import run_jobs
 from r2i.endpoint.local import LocalModel
+from r2i.endpoint.remote import RemoteModel
 from r2i.evaluate.plan import Ask, plan
 from r2i.evaluate.predict import ask_job
 from r2i.evaluate.views import Shelf
@@ -33,59 +45,111 @@ BATCHES = (1, 8, 32)
 COSTS = ("tokens_in", "tokens_out", "vision_forwards")
 WARM_UP = 8  # items
 THREADS = 2  # as params.Endpoint has it
+Rows = list[dict[str, Any]]
+Measured = dict[str, tuple[list[float], Rows]]
+"""By view: seconds of each batch, and all rows."""
 
 
-def main(folder: str, count: int) -> None:
+@dataclass
+class Runner:
+    """How both views are asked."""
+
+    model: str
+    endpoint: str | None
+    cfg: Evaluate
+    cut: Cut
+    tokens: int | None
+    local: LocalModel | None = None
+
+    @property
+    def kind(self) -> str:
+        return "openai" if self.endpoint else "local"
+
+    def ready(self, size: int) -> Model:
+        """The model for batches of `size`, with nothing kept of what was asked before."""
+        if self.endpoint:
+            os.environ["R2I_STORE"] = tempfile.mkdtemp(prefix="latency-")
+            return RemoteModel(Endpoint(kind="openai", model=self.model, base_url=self.endpoint, concurrency=size))
+        if self.local is None:
+            self.local = LocalModel(self.model, max(BATCHES))
+            if self.tokens:  # nothing ends a reply but its length
+                self.local.tokens = self.local.tokens.__class__(frozenset(), self.local.tokens.bias)
+        self.local.encoder.cache.clear()
+        self.local.batch = size
+        return self.local
+
+
+def main(told: argparse.Namespace) -> None:
     import torch
 
     torch.set_num_threads(THREADS)
     code = note_code(profiles=["mini"], outs=["models/mini"])
     params = load_params(ROOT / "params.yaml").profiles["mini"]
-    cfg = params.evaluate.model_copy(update={"views": list(VIEWS), "samples": 0})
-    cut = params.drawing.cut
-    items = render_items(count, params.drawing, seed=3)
+    given = {"views": list(VIEWS), "samples": 0}
+    is_mini = told.model == "models/mini"
+    given |= {} if is_mini else {"prompts": "paper", "max_tokens": 1024}
+    if told.tokens:
+        given["max_tokens"] = told.tokens
+    looks = Zoom(turns=told.turns) if told.turns else params.evaluate.zoom
+    cfg = params.evaluate.model_copy(update=given | {"zoom": looks})
+    run = Runner(told.model, told.endpoint, cfg, params.drawing.cut, told.tokens)
+    items = [resize(item, told.side) for item in render_items(told.items, params.drawing, seed=3)]
     with tempfile.TemporaryDirectory() as scratch, Shelf(Path(scratch)) as shelf:
-        asks = {view: [] for view in VIEWS}
+        asks: dict[str, list[Ask]] = {view: [] for view in VIEWS}
         for item in items:
             for ask in plan(shelf.put(item), cfg, 0):
                 asks[ask.view].append(ask)
-        model = LocalModel(folder, max(BATCHES))
         for view in VIEWS:
-            measure(model, asks[view][:WARM_UP], 1, cfg, cut)
-            measure(model, asks[view][:WARM_UP], max(BATCHES), cfg, cut)
-        found = {size: measure_in_turns(model, asks, size, cfg, cut) for size in BATCHES}
-    result = {"model": folder, "items": count, "threads": THREADS, "device": str(model.model.device)}
-    write_result(RESULT, result | describe(found), code)
-    print(RESULT.read_text(encoding="utf-8"))
+            for size in (1, max(BATCHES)):
+                measure(run, asks[view][:WARM_UP], size)
+        found = {size: measure_in_turns(run, asks, size) for size in BATCHES}
+    device = run.local.model.device if run.local else told.endpoint and "a server"
+    result = {"model": told.model, "items": told.items, "threads": THREADS, "device": str(device)}
+    result |= {name: value for name in ("side", "tokens", "turns") if (value := getattr(told, name))}
+    write_result(told.out, result | describe(found), code)
+    print(told.out.read_text(encoding="utf-8"))
 
 
-def measure_in_turns(
-    model: LocalModel, asks: dict[str, list[Ask]], size: int, cfg: Evaluate, cut: Cut
-) -> dict[str, tuple[list[float], list[dict[str, Any]]]]:
-    """By view: seconds of each batch of `size` items, and all rows. The views take turns, batch by batch."""
-    found: dict[str, tuple[list[float], list[dict[str, Any]]]] = {view: ([], []) for view in VIEWS}
-    total = len(asks[VIEWS[0]])
-    for number, at in enumerate(range(0, total, size)):
+def resize(item: dict[str, Any], side: int | None) -> dict[str, Any]:
+    """The item with pictures of that longest side, and its box with them; None: as it is."""
+    if side is None:
+        return item
+    size = Image.open(BytesIO(item["image"])).size
+    box = [round(edge * side / max(size)) for edge in item["box"]]
+    return item | {"box": box} | {name: scale(item[name], side) for name in ("image", "crop", "boxed")}
+
+
+def scale(data: bytes, side: int) -> bytes:
+    image, out = Image.open(BytesIO(data)), BytesIO()
+    factor = side / max(image.size)
+    image.resize([max(1, round(edge * factor)) for edge in image.size], Image.Resampling.LANCZOS).save(out, "JPEG")
+    return out.getvalue()
+
+
+def measure_in_turns(run: Runner, asks: dict[str, list[Ask]], size: int) -> Measured:
+    """Batches of `size` items; the views take turns, batch by batch."""
+    found: Measured = {view: ([], []) for view in VIEWS}
+    for number, at in enumerate(range(0, len(asks[VIEWS[0]]), size)):
         for view in VIEWS if number % 2 == 0 else reversed(VIEWS):
-            seconds, rows = measure(model, asks[view][at : at + size], size, cfg, cut)
+            seconds, rows = measure(run, asks[view][at : at + size], size)
             found[view][0].append(seconds)
             found[view][1].extend(rows)
     return found
 
 
-def measure(
-    model: LocalModel, asks: list[Ask], size: int, cfg: Evaluate, cut: Cut
-) -> tuple[float, list[dict[str, Any]]]:
+def measure(run: Runner, asks: list[Ask], size: int) -> tuple[float, Rows]:
     """Seconds that the rows of `asks` take together, and the rows."""
-    model.encoder.cache.clear()
-    model.batch = size
+    model = run.ready(size)
     began = time.perf_counter()
-    found = run_jobs([ask_job(model, "local", ask, cfg.zoom, cut) for ask in asks])
+    found = run_jobs([ask_job(model, run.kind, ask, run.cfg.zoom, run.cut) for ask in asks])
     seconds = time.perf_counter() - began
-    return seconds, [row for rows in found for row in rows]
+    rows = [row for rows in found for row in rows]
+    if failed := {row["reason"] for row in rows if row["status"] != OK}:
+        raise SystemExit(f"calls failed ({', '.join(sorted(failed))}): nothing is measured")
+    return seconds, rows
 
 
-def describe(found: dict[int, dict[str, tuple[list[float], list[dict[str, Any]]]]]) -> dict[str, Any]:
+def describe(found: dict[int, Measured]) -> dict[str, Any]:
     singles = {view: np.array(found[1][view][0]) * 1e3 for view in VIEWS}
     latency = {v: {"p50_ms": np.percentile(s, 50), "p95_ms": np.percentile(s, 95)} for v, s in singles.items()}
     rates = {
@@ -106,4 +170,11 @@ def describe(found: dict[int, dict[str, tuple[list[float], list[dict[str, Any]]]
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "models/mini", int(sys.argv[2]) if len(sys.argv) > 2 else 100)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model", nargs="?", default="models/mini")
+    parser.add_argument("items", nargs="?", type=int, default=100)
+    parser.add_argument("--endpoint")
+    parser.add_argument("--out", type=Path, default=RESULT)
+    for name in ("side", "tokens", "turns"):
+        parser.add_argument(f"--{name}", type=int)
+    main(parser.parse_args())

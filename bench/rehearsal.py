@@ -1,9 +1,10 @@
 """A profile rehearsed: its whole DAG, images to report.html, with small models and few photographs, without a GPU.
 
-`make rehearsal PROFILE=one-gpu` (or paper, released): in a clone, on the profile's own params but for the counts and
-paths of models in bench/rehearsal.yaml. One server speaks for all that the profile names; SAM 2, the student, OpenRLHF,
-Ray and vLLM are the real ones on the CPU. Writes bench/results/rehearsal.json: whether the report was reached, and
-seconds by stage. `--folder` keeps the clone and goes on in it.
+`make rehearsal PROFILE=one-gpu` (or paper, released, one-card): in a clone, on the profile's own params but for the
+counts, paths and commands in bench/rehearsal.yaml. One server, or an engine that r2i starts, speaks for all that the
+profile names; SAM 2, the student, OpenRLHF, Ray and the vLLM of the student are the real ones on the CPU. Writes
+bench/results/rehearsal.json: whether the report was reached, and seconds by stage. `--folder` keeps the clone and goes
+on in it.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +47,12 @@ MAY_CHANGE = frozenset({
     "rehearsal", "sample.images", "sample.workers", "crop.sam2_model", "crop.sam2_config", "train.base",
     "train.threads", "train.dapo.epochs", "train.dapo.max_steps", "train.dapo.rollout_prompts",
     "train.dapo.train_prompts", "train.cluster.nodes", "train.cluster.gpus_per_node", "train.cluster.memory_share",
-    "train.cluster.enforce_eager", "train.cluster.address", "train.sft.steps", "train.sft.batch", "evaluate.samples",
-    "evaluate.attention.items", "evaluate.bootstrap",
+    "train.cluster.enforce_eager", "train.cluster.address", "train.sft.steps", "train.sft.batch", "evaluate.engine",
+    "evaluate.samples", "evaluate.attention.items", "evaluate.bootstrap", "endpoints.student.model",
+    "endpoints.student.flags",
+    *(f"endpoints.{name}.command" for name in ("qwen3-vl-8b", "glm-4-1v-9b", "judge", "student")),
 })  # fmt: skip
-"""Counts, paths of models, and where things run: all else is rehearsed as the profile has it."""
+"""Counts, paths of models, and where and by what things run: all else is rehearsed as the profile has it."""
 PYTHON = Path(os.environ.get("R2I_OPENRLHF_PYTHON") or ROOT / ".r2i" / "openrlhf-venv" / "bin" / "python")
 """Of the stages: the environment of `make test-openrlhf`."""
 RUNNING = re.compile(r"Running stage '([^']+)'")
@@ -86,6 +90,7 @@ def prepare(folder: Path, profile: str) -> None:
     params = overlaid(yaml.safe_load(path.read_text(encoding="utf-8")), profile)
     path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
     make_models(folder / MODELS)
+    write_engine(folder / ".r2i" / "speak")
     pools = folder / "data" / "pools"
     if not pools.is_dir():
         make_photographs(pools / "sa1b" / "sa_000000.tar")
@@ -93,11 +98,20 @@ def prepare(folder: Path, profile: str) -> None:
         make_published(folder / "downloads" / "zwz-rl" / "train-00000.parquet")
 
 
+def write_engine(path: Path) -> None:
+    """The program that speaks for a vLLM which r2i starts: in this environment, not in that of the stages."""
+    path.parent.mkdir(exist_ok=True)
+    engine = f'"{sys.executable}" tests/endpoint/engine.py --speaker bench.rehearsal_parts.speaker:Speaker "$@"'
+    path.write_text(f"#!/bin/sh\nPYTHONPATH= exec {engine}\n", encoding="utf-8")
+    path.chmod(0o755)
+
+
 def make_models(folder: Path) -> None:
-    """Student and SAM 2 below `folder`, each once."""
+    """Students and SAM 2 below `folder`, each once."""
     from bench.rehearsal_parts.models import make_sam2, make_student
 
-    for name, make in (("student", make_student), ("sam2", make_sam2)):
+    qwen25 = partial(make_student, family="qwen2_5_vl")
+    for name, make in (("student", make_student), ("student-2.5", qwen25), ("sam2", make_sam2)):
         if not (folder / name).is_dir():
             make(folder / f"{name}.part")
             (folder / f"{name}.part").rename(folder / name)
@@ -128,7 +142,7 @@ def rehearse(folder: Path, profile: str) -> dict[str, Any]:
     with serve() as server:
         server.answer = Speaker()
         env = environment_of(folder, profile, server.url)
-        ended, seconds = 0, {}
+        ended, seconds = 0, dict[str, float]()
         for command in commands_of(profile):
             ended, took = follow(folder, command, env)
             seconds |= took

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +16,10 @@ from r2i.core.records import ATTENTION, BENCHMARK, PREDICTIONS
 from r2i.core.stage import run_stage
 from r2i.core.tables import Row, iter_rows, read_table, write_table
 
-PARAMS = ("seed", "models.{model}.from", "evaluate", "drawing.cut", "train.base")
+if TYPE_CHECKING:
+    from r2i.evaluate.protocol import Protocol
+
+PARAMS = ("seed", "models.{model}.from", "evaluate", "benchmark.sources", "drawing.cut", "train.base")
 
 
 def main(
@@ -27,7 +30,9 @@ def main(
     from r2i.core.shards import Counts, make_table, sum_counts
     from r2i.endpoint.ledger import Ledger
     from r2i.evaluate.predict import EvaluateWork, judge_table, require_replies
+    from r2i.evaluate.protocol import describe_protocol
     from r2i.evaluate.summary import summarise
+    from r2i.evaluate.views import PROMPTED, check_prompts
 
     run = load_params(params)
     if model not in run.models:
@@ -37,6 +42,7 @@ def main(
         return
     cfg, ledger = run.chosen.evaluate, Ledger()
     work, judged = EvaluateWork(model, run), None
+    check_prompts(read_table(paths.BENCHMARK, BENCHMARK, "benchmark", PROMPTED), cfg, work.protocol)
 
     def judge(folder: Path, counts: dict[str, Counts]) -> None:
         nonlocal ledger, judged
@@ -50,28 +56,36 @@ def main(
 
     make_table(partial(EvaluateWork, model), params, judge)
     rows = read_table(paths.PREDICTIONS / model, PREDICTIONS, f"evaluate@{model}")
-    looks = measure_attention(work.endpoint, rows, cfg)
+    looks = measure_attention(work.endpoint, rows, cfg, work.protocol)
     write_table(paths.ATTENTION / model, looks, ATTENTION)
-    found = {**summarise(rows), "judge": judged, "attention": summarise_looks(looks), "calls": ledger.metrics()}
+    found = {
+        "protocol": describe_protocol(work.protocol),
+        **summarise(rows),
+        "judge": judged,
+        "attention": summarise_looks(looks),
+        "calls": ledger.metrics(),
+    }
     write_metrics(paths.metrics(f"evaluate-{model}"), found)
 
 
-def measure_attention(endpoint: Endpoint, rows: Sequence[Row], cfg: Evaluate) -> list[Row]:
-    """Rows of ATTENTION where params ask for it and the model is in process; a server shows no attention."""
+def measure_attention(endpoint: Endpoint, rows: Sequence[Row], cfg: Evaluate, protocol: "Protocol | None") -> list[Row]:
+    """Rows of ATTENTION where params ask for it and the weights are here; a server shows no attention."""
     from r2i.endpoint import connect
+    from r2i.evaluate.engines import endpoint_in_process
     from r2i.evaluate.views import prompt_of
 
-    if cfg.attention is None or endpoint.kind != "local":
+    inside = endpoint_in_process(endpoint, cfg)
+    if cfg.attention is None or inside is None:
         return []
     from r2i.evaluate.attention import attention_rows
 
     said = {row["item_id"]: row["reply"] for row in rows if row["view"] == "full" and row["sample"] == 0}
-    with connect(endpoint) as student:
+    with connect(inside) as student:
         if student.loaded is None:
             return []
         found = attention_rows(
             *student.loaded, iter_rows(paths.BENCHMARK, BENCHMARK, "benchmark"), cfg.attention,
-            prompt_of=lambda item: prompt_of(item, "full", cfg.prompts),
+            prompt_of=lambda item: prompt_of(item, "full", cfg.prompts, protocol),
             reply_of=lambda item: said.get(item["item_id"], ""),
         )  # fmt: skip
         return list(found)

@@ -18,6 +18,7 @@ def main(params: Path = Path("params.yaml")) -> None:
     from r2i.overlay.ask import OverlayWork
     from r2i.overlay.balance import limit_dimensions
     from r2i.overlay.reviewed import review_metrics
+    from r2i.overlay.rows import require_held_out
     from r2i.overlay.unasked import UnaskedWork
     from r2i.review.decisions import read_and_warn
 
@@ -31,6 +32,7 @@ def main(params: Path = Path("params.yaml")) -> None:
         return
     decisions = read_and_warn(paths.REVIEWED_QUESTIONS)
     counts = make_table(OverlayWork, params, limit)
+    require_held_out(cfg.held_out_dimensions, counts)
     calls = OverlayWork(loaded).call_metrics(counts)
     write_metrics(paths.metrics("overlay"), {**counts, "calls": calls, **review_metrics(decisions)})
 

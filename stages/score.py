@@ -11,14 +11,17 @@ from r2i.core.records import ATTENTION, BENCHMARK, PREDICTIONS
 from r2i.core.stage import run_stage
 from r2i.core.tables import Row, read_table
 
-ITEM = ["item_id", "image_id", "cluster_id", "options", "dimension", "source", "status"]
+ITEM = ["item_id", "image_id", "cluster_id", "options", "dimension", "source", "group", "magnification", "status"]
 PREDICTION = ["prediction_id", "item_id", "view", "sample", "rule", "correct", "status",
               "tokens_in", "tokens_out", "vision_forwards"]  # fmt: skip
-LOOK = ["item_id", "cluster_id", "coverage", "box_share", "status"]
+LOOK = ["item_id", "cluster_id", "coverage", "box_share", "inclusive", "curve", "status"]
 PARAMS = (
     "seed",
     "models",
     "evaluate.bootstrap",
+    "evaluate.protocol",
+    "evaluate.protocol_sha256",
+    "evaluate.judge",
     "benchmark.contamination_bits",
     "train.rows",
 )
@@ -30,17 +33,24 @@ def main(params: Path = Path("params.yaml")) -> None:
     Attention and contamination are null where their tables are missing: a benchmark may be scored without them.
     """
     from r2i.core.contamination import contamination
+    from r2i.evaluate.protocol import describe_protocol, open_protocol
     from r2i.importing.digest import checked_folder
     from r2i.score.compare import compare
     from r2i.score.coverage import compare_coverage
+    from r2i.score.macro import macro_averages
+    from r2i.score.magnification import stratum_of
     from r2i.score.replies import describe_replies
     from r2i.score.scores import collect_scores
+    from r2i.score.split import split_gap
 
     run = load_params(params)
     if leave_out(run, "score"):
         return
     draws = run.chosen.evaluate.bootstrap
-    items = read_table(paths.BENCHMARK, BENCHMARK, "benchmark", ITEM)
+    items = [
+        item | {"magnification": stratum_of(item["magnification"])}
+        for item in read_table(paths.BENCHMARK, BENCHMARK, "benchmark", ITEM)
+    ]
     predictions = {
         model: read_table(paths.PREDICTIONS / model, PREDICTIONS, f"evaluate@{model}", PREDICTION)
         for model in run.model_names
@@ -48,8 +58,13 @@ def main(params: Path = Path("params.yaml")) -> None:
     scores = collect_scores(items, predictions, draws, run.seed)
     bits = run.chosen.benchmark.contamination_bits
     rows = run.chosen.train.rows if run.chosen.has("train") else None
+    judge = run.chosen.evaluate.judge
     found = {
+        "protocol": describe_protocol(open_protocol(run.chosen.evaluate)),
+        "judge": judge.endpoint.model if judge else None,
         **compare(scores),
+        **split_gap(scores),
+        "macro": macro_averages(scores),
         **describe_replies(predictions),
         "coverage": compare_coverage(read_attention(run.model_names.leading), draws, run.seed),
         "contamination": contamination(run, bits, checked_folder(rows) if rows else None),

@@ -41,7 +41,8 @@ TABLES = {
     "overlay": (paths.TRAIN, TRAIN),
 }
 RIGHT = {"base": {"full": 0.5, "crop": 0.97, "boxed": 0.55}, "distilled": {"full": 0.85, "crop": 0.97, "boxed": 0.87},
-         "sft": {"full": 0.7, "crop": 0.97, "boxed": 0.7}, "opd": {"full": 0.8, "crop": 0.96, "boxed": 0.8}}  # fmt: skip
+         "sft": {"full": 0.7, "crop": 0.97, "boxed": 0.7},
+         "opd": {"full": 0.8, "crop": 0.96, "boxed": 0.8}}  # fmt: skip
 ROOT = Path(__file__).parents[1]
 NAMES = load_params(ROOT / "params.yaml").model_names
 OLD_PROMPT = "write some questions\n"
@@ -204,6 +205,7 @@ def _look(item: Row, model: str, layer: int) -> Row:
     return make_row(
         ATTENTION, item, attention_id=make_id(item["item_id"], layer), layer=layer, heads=[0.5],
         coverage=0.5 if model == "distilled" else 1 / side**2, box_share=1 / side**2, image_share=0.2,
+        inclusive=0.6, curve=[1 / side**2, None, 0.5 if model == "distilled" else 1 / side**2],
         grid=[side, side], frame=[0.0, 0.0, SIZE, SIZE], map=values,
     )  # fmt: skip
 

@@ -1,9 +1,9 @@
 """Small models of the profiles' kinds, for bench/rehearsal.py: a student that answers at random, and SAM 2.
 
-The student has the form of Qwen3-VL (patches of 16 pixels, a tied embedding, a tokenizer of bytes), so that a
-profile's lengths and pixels mean what they mean for the real one. It is taught for seconds to reply with a letter
-in the form that is asked for: of untaught weights no group of rollouts would differ in its reward. SAM 2 is taught
-for a minute to see stickers, since of random masks none reaches a profile's `min_score`.
+The student has the form of Qwen3-VL or of Qwen2.5-VL (patches of 16 or 14 pixels, a tied embedding, a tokenizer of
+bytes), so that a profile's lengths and pixels mean what they mean for the real one. It is taught for seconds to reply
+with a letter in the form that is asked for: of untaught weights no group of rollouts would differ in its reward. SAM 2
+is taught for a minute to see stickers, since of random masks none reaches a profile's `min_score`.
 """
 
 import json
@@ -18,7 +18,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch.nn import functional
 from transformers import (
     PreTrainedTokenizerFast,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5_VLProcessor,
     Qwen2VLImageProcessor,
+    Qwen2VLVideoProcessor,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
     Qwen3VLProcessor,
@@ -27,7 +31,7 @@ from transformers import (
 
 from bench.first_hour import NAMES, PHOTOGRAPHS
 
-PATCH, MERGE = 16, 2
+MERGE = 2
 MARKS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>",
          "<|video_pad|>")  # fmt: skip
 SPANS = ("<answer>", "</answer>")
@@ -57,43 +61,63 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     )  # fmt: skip
 
 
-def make_student(folder: Path) -> None:
-    """Write a Qwen3-VL of 0.5 M parameters and its processor."""
+def make_student(folder: Path, family: str = "qwen3_vl") -> None:
+    """Write a Qwen3-VL of 0.5 M parameters, or a Qwen2.5-VL ("qwen2_5_vl"), and its processor."""
     torch.manual_seed(0)
     tokenizer = build_tokenizer()
     ids = {mark: tokenizer.convert_tokens_to_ids(mark) for mark in MARKS}
-    model = Qwen3VLForConditionalGeneration(_config(len(tokenizer), ids))
+    model, kind, video, patch = FAMILIES[family](len(tokenizer), ids)
     teach_form(model, tokenizer)
     model.generation_config.pad_token_id = ids["<|endoftext|>"]
     model.generation_config.eos_token_id = ids["<|im_end|>"]
-    size = {"shortest_edge": 65536, "longest_edge": 16777216}  # as published
-    shared = {"patch_size": PATCH, "merge_size": MERGE, "temporal_patch_size": 2}
+    size = {"shortest_edge": (2 * MERGE * patch) ** 2, "longest_edge": 16777216}
+    shared = {"patch_size": patch, "merge_size": MERGE, "temporal_patch_size": 2}
     model.eval().save_pretrained(folder)
-    Qwen3VLProcessor(
+    kind(
         image_processor=Qwen2VLImageProcessor(size=size, **shared), tokenizer=tokenizer, chat_template=TEMPLATE,
-        video_processor=Qwen3VLVideoProcessor(size=size, **shared),
+        video_processor=video(size=size, **shared),
     ).save_pretrained(folder)  # fmt: skip
 
 
-def _config(words: int, ids: dict[str, int]) -> Qwen3VLConfig:
+def _qwen3(words: int, ids: dict[str, int]) -> tuple[Any, Any, Any, int]:
+    """Model, kinds of its processors, and pixels of a patch's side."""
+    sections = {"mrope_section": [6, 5, 5], "mrope_interleaved": True}
+    vision = {"num_position_embeddings": 64, "deepstack_visual_indexes": [0, 1]}
+    parts = _parts(words, ids, 16, "Qwen3VLForConditionalGeneration", sections, vision)
+    model = Qwen3VLForConditionalGeneration(Qwen3VLConfig(**parts))
+    return model, Qwen3VLProcessor, Qwen3VLVideoProcessor, 16
+
+
+def _qwen25(words: int, ids: dict[str, int]) -> tuple[Any, Any, Any, int]:
+    vision = {"fullatt_block_indexes": [2], "window_size": 112, "tokens_per_second": 2}
+    parts = _parts(words, ids, 14, "Qwen2_5_VLForConditionalGeneration", {"mrope_section": [4, 6, 6]}, vision)
+    model = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(**parts))
+    return model, Qwen2_5_VLProcessor, Qwen2VLVideoProcessor, 14
+
+
+FAMILIES = {"qwen3_vl": _qwen3, "qwen2_5_vl": _qwen25}
+
+
+def _parts(
+    words: int, ids: dict[str, int], patch: int, name: str, sections: dict[str, Any], vision: dict[str, Any]
+) -> dict[str, Any]:
+    """Of a config: what both families have, with each one's own."""
     text = {
-        "architectures": ["Qwen3VLForConditionalGeneration"], "vocab_size": -(-words // 32) * 32, "hidden_size": 128,
-        "intermediate_size": 192, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2,
-        "head_dim": 32, "max_position_embeddings": 262144, "tie_word_embeddings": True, "bos_token_id": None,
+        "architectures": [name], "vocab_size": -(-words // 32) * 32, "hidden_size": 128, "intermediate_size": 192,
+        "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32,
+        "max_position_embeddings": 262144, "tie_word_embeddings": True, "bos_token_id": None,
         "pad_token_id": ids["<|endoftext|>"], "eos_token_id": ids["<|im_end|>"],
-        "rope_parameters": {"rope_type": "default", "rope_theta": 5e6, "mrope_section": [6, 5, 5],
-                            "mrope_interleaved": True},
+        "rope_parameters": {"rope_type": "default", "rope_theta": 5e6, **sections},
     }  # fmt: skip
-    vision = {
-        "depth": 3, "hidden_size": 64, "intermediate_size": 96, "num_heads": 2, "patch_size": PATCH,
-        "spatial_merge_size": MERGE, "temporal_patch_size": 2, "out_hidden_size": 128, "num_position_embeddings": 64,
-        "deepstack_visual_indexes": [0, 1],
+    seen = {
+        "depth": 3, "hidden_size": 64, "intermediate_size": 96, "num_heads": 2, "patch_size": patch,
+        "spatial_merge_size": MERGE, "temporal_patch_size": 2, "out_hidden_size": 128, **vision,
     }  # fmt: skip
-    return Qwen3VLConfig(
-        architectures=["Qwen3VLForConditionalGeneration"], text_config=text, vision_config=vision,
-        tie_word_embeddings=True, image_token_id=ids["<|image_pad|>"], video_token_id=ids["<|video_pad|>"],
-        vision_start_token_id=ids["<|vision_start|>"], vision_end_token_id=ids["<|vision_end|>"],
-    )  # fmt: skip
+    return {
+        "architectures": [name], "text_config": text, "vision_config": seen, "tie_word_embeddings": True,
+        "image_token_id": ids["<|image_pad|>"], "video_token_id": ids["<|video_pad|>"],
+        "vision_start_token_id": ids["<|vision_start|>"], "vision_end_token_id": ids["<|vision_end|>"],
+    }  # fmt: skip
 
 
 def teach_form(model: Any, tokenizer: PreTrainedTokenizerFast) -> None:

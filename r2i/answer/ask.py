@@ -1,14 +1,16 @@
-"""Ask every teacher each question several times, on the crop, and read the answers."""
+"""Ask every teacher each question several times, on the crop or the full image, and read the answers."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from r2i.core.catalogue import ANSWERS, QUESTIONS, REGIONS
+from r2i.core.catalogue import ANSWERS, IMAGES, QUESTIONS, REGIONS, Listed
 from r2i.core.ids import make_id, seed_of
 from r2i.core.metrics import count_statuses, histogram
-from r2i.core.params import Answer, Endpoint, Teacher
+from r2i.core.names import TeacherView
+from r2i.core.params import Answer, Endpoint, Params, Teacher
 from r2i.core.parse import last_boxed, last_span
+from r2i.core.photos import Photos
 from r2i.core.prompts import load_prompt
 from r2i.core.provenance import NO_CALL, call_of
 from r2i.core.reasoning import boxed_by_tokens, drop_tokens, read_final
@@ -18,12 +20,14 @@ from r2i.core.tables import Row
 from r2i.core.text import is_no_answer, strip_markup
 from r2i.endpoint.base import Model, Picture, Reply, Request
 from r2i.endpoint.flow import Job
-from r2i.endpoint.pictures import read_pictures, sort_by_picture
+from r2i.endpoint.pictures import read_images, read_pictures, sort_by_picture
 from r2i.endpoint.shard_jobs import JobWork
 from r2i.grading.equality import group_equal
 from r2i.grading.phrases import is_stand_in
 
 MAX_LENGTH = 300  # characters of an answer
+PICTURE: dict[TeacherView, str] = {"crop": "region_id", "full": "image_id"}
+"""What names the picture that a question is answered on."""
 
 
 class ConnectedTeacher(NamedTuple):
@@ -43,7 +47,13 @@ class ParsedAnswer(NamedTuple):
 class AnswerWork(JobWork[list[Row]]):
     """Regions and questions → answers, by the teachers of the section `answer`."""
 
-    stage, inputs, needed, output = "answer", (REGIONS, QUESTIONS), QUESTIONS, ANSWERS
+    stage, needed, output = "answer", QUESTIONS, ANSWERS
+    inputs: tuple[Listed, ...] = (REGIONS, QUESTIONS)
+
+    def __init__(self, params: Params, workers: int = 1) -> None:
+        super().__init__(params, workers)
+        if params.chosen.answer.view == "full":
+            self.inputs = (IMAGES, REGIONS, QUESTIONS)
 
     def endpoints(self) -> dict[str, Endpoint]:
         return {teacher.name: teacher.endpoint for teacher in self.params.chosen.answer.teachers}
@@ -51,9 +61,12 @@ class AnswerWork(JobWork[list[Row]]):
     def start(self, shard: Shard) -> Iterable[Job[list[Row]]]:
         params = self.params.chosen.answer
         questions = shard.ok_rows(QUESTIONS)
-        region_ids = [question["region_id"] for question in questions]
-        crops = read_pictures(shard.files[REGIONS.name], REGIONS.schema, "crop", "crop", region_ids, params.max_pixels)
-        return answer_jobs(questions, crops, list(self.models.values()), params, self.params.seed)
+        ids = [question[PICTURE[params.view]] for question in questions]
+        if params.view == "full":
+            pictures = read_images(Photos.of(self.params), ids, params.max_pixels, shard.files[IMAGES.name])
+        else:
+            pictures = read_pictures(shard.files[REGIONS.name], REGIONS.schema, "crop", "crop", ids, params.max_pixels)
+        return answer_jobs(questions, pictures, list(self.models.values()), params, self.params.seed)
 
     def finish(self, shard: Shard, results: Sequence[list[Row]]) -> tuple[list[Row], Counts]:
         rows = [row for result in results for row in result]
@@ -61,20 +74,22 @@ class AnswerWork(JobWork[list[Row]]):
 
 
 def answer_jobs(
-    questions: Sequence[Row], crops: Mapping[str, Picture], models: Sequence[Model], params: Answer, seed: int
+    questions: Sequence[Row], pictures: Mapping[str, Picture], models: Sequence[Model], params: Answer, seed: int
 ) -> Iterator[Job[list[Row]]]:
     """For each of `questions` (rows of QUESTIONS that are ok) its rows of ANSWERS: every teacher's samples.
 
-    `crops`: by region_id, in whose order the questions are processed; every teacher sees the same bytes.
+    `pictures`: crops by region_id or full images by image_id, as `params.view` says, in whose order the questions are
+    processed; every teacher sees the same bytes.
     `models`: one for each of `params.teachers`.
     """
     teachers = [ConnectedTeacher(*pair) for pair in zip(params.teachers, models, strict=True)]
-    for question in sort_by_picture(questions, crops, lambda question: question["region_id"]):
-        yield answer_job(question, crops[question["region_id"]], teachers, params, seed)
+    name = PICTURE[params.view]
+    for question in sort_by_picture(questions, pictures, lambda question: question[name]):
+        yield answer_job(question, pictures[question[name]], teachers, params, seed)
 
 
 def answer_job(
-    question: Row, crop: Picture, teachers: Sequence[ConnectedTeacher], params: Answer, seed: int
+    question: Row, picture: Picture, teachers: Sequence[ConnectedTeacher], params: Answer, seed: int
 ) -> Job[list[Row]]:
     """The rows of one question: all teachers at once, or one after the other while agreement is within reach."""
     turns = [list(teachers)] if params.skip_below is None else [[teacher] for teacher in teachers]
@@ -85,7 +100,7 @@ def answer_job(
             for teacher in turn:
                 rows += [skip_answer(question, teacher.params.name, sample) for sample in range(teacher.params.samples)]
             continue
-        requests = [build_answer_request(question, crop, teacher.params, params, seed) for teacher in turn]
+        requests = [build_answer_request(question, picture, teacher.params, params, seed) for teacher in turn]
         replies = yield [(teacher.model, request) for teacher, request in zip(turn, requests, strict=True)]
         for teacher, request, samples in zip(turn, requests, replies, strict=True):
             rows += [
@@ -95,11 +110,11 @@ def answer_job(
     return rows
 
 
-def build_answer_request(question: Row, crop: Picture, teacher: Teacher, params: Answer, seed: int) -> Request:
-    """The request to one teacher. All its samples are one request, so that the crop is sent once."""
+def build_answer_request(question: Row, picture: Picture, teacher: Teacher, params: Answer, seed: int) -> Request:
+    """The request to one teacher. All its samples are one request, so that the picture is sent once."""
     prompt = load_prompt("answer", "answer", params.prompts)
     return Request(
-        prompt=prompt.fill(question=question["question"]), images=(crop,), sampling=params.sampling,
+        prompt=prompt.fill(question=question["question"]), images=(picture,), sampling=params.sampling,
         seed=seed_of(seed, teacher.name, question["question_id"]), n=teacher.samples, prompt_sha256=prompt.sha256,
     )  # fmt: skip
 

@@ -10,7 +10,10 @@ from r2i.core.tables import Row
 from r2i.core.text import same_answer
 from r2i.mini.language import QUESTIONS
 from r2i.mini.world import COLORS, SHAPES
+from r2i.ocr.language import is_question, read_place
+from r2i.ocr.similar import fold
 
+TEXT = "text"  # shape of a text, which a folder's truth.jsonl tells
 SHOWS = 0.3  # least IoU of a region with the object that it is said to show
 
 
@@ -67,19 +70,29 @@ class Oracle:
     def answer(self, row: Row) -> str | None:
         """The true answer to `row["question"]` on `row["region_id"]`.
 
-        None where there is none: not a question of the mini language, nothing is shown, another
+        None where there is none: not a question of the mini language, or of that of texts, nothing is shown, another
         object is named than the one that is shown, or it shows nothing of what is asked.
         """
-        asked = parse_question(row["question"])
         shown = self._shown.get(row["region_id"])
+        if shown is not None and shown["shape"] == TEXT:
+            return str(shown["value"]) if read_place(row["question"] or "") else None
+        asked = parse_question(row["question"])
         if asked is None or shown is None or not is_named(shown, asked):
             return None
         return truth_of(shown, asked.dimension)
 
     def is_unambiguous(self, row: Row) -> bool:
-        """Whether exactly one object of the whole scene bears the name in `row["question"]`."""
+        """Whether exactly one object, or text, of the whole scene bears the name in `row["question"]`."""
+        shown = self._shown.get(row["region_id"])
+        if shown is not None and shown["shape"] == TEXT:
+            return is_question(row["question"] or "") and self._is_only(shown)
         asked = parse_question(row["question"])
         return asked is not None and sum(is_named(thing, asked) for thing in self.things[row["image_id"]]) == 1
+
+    def _is_only(self, shown: Row) -> bool:
+        """Whether no other text of the picture reads the same."""
+        texts = [fold(thing["value"]) for thing in self.things[shown["image_id"]] if thing["shape"] == TEXT]
+        return texts.count(fold(shown["value"])) == 1
 
     def is_right(self, row: Row, answer: str) -> bool:
         """Whether `answer` is the true answer; to a question without one, no answer is right."""

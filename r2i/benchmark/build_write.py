@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from r2i.benchmark.build import REMEDIES, Asked, Known, Picked, Rules, asked_of, pick, query_of
 from r2i.benchmark.build_card import card
+from r2i.benchmark.groups import OWN
 from r2i.core import paths, records
 from r2i.core.boxes import Box
 from r2i.core.catalogue import IMAGES, REGIONS, TRAIN, VOTES, Listed
@@ -156,6 +157,8 @@ def _row(item: Row, image: Picture, hashes: Mapping[str, str], drawing: Drawing)
         "crop": lambda: make_crop(read_image(image.load()), box, drawing.cut),
         "boxed": lambda: make_boxed(read_image(image.load()), box, drawing.outline),
         "crop_made": True,
+        "magnification": float(drawing.cut.upscale),
+        "group": OWN,
         "phash": hashes[item["image_id"]],
         "status": OK,
         "reason": "",

@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 
+from r2i.benchmark.groups import OWN
 from r2i.core.choices import shuffle_options
 from r2i.core.drawing import frame_box, make_boxed, make_crop
 from r2i.core.ids import make_id, unit_of
@@ -12,7 +13,7 @@ from r2i.core.params import Drawing
 from r2i.core.records import OK
 from r2i.core.tables import Row
 from r2i.mini.language import ask
-from r2i.mini.world import ANSWERS, DIMENSIONS, Scene, Thing, render_scene
+from r2i.mini.world import ANSWERS, DIMENSIONS, RADII, SMALL, Scene, Thing, render_scene
 
 BENCHMARK_SCENES = 2  # second word of every seed; the pools of `sample` draw theirs with another
 PER_SCENE = 2  # most items from one scene
@@ -20,21 +21,26 @@ DISTRACTORS = 3
 SEEN_FIRST = 0.5  # share of items whose distractors are taken from the rest of the scene first
 
 
-def render_items(items: int, drawing: Drawing, seed: int, source: str = "rendered") -> list[Row]:
+def render_items(
+    items: int, drawing: Drawing, seed: int, source: str = "rendered", options: bool = True, small: bool = False
+) -> list[Row]:
     """`items` rows (records.BENCHMARK), as equal in number over the six dimensions as can be.
 
     At most two items stand on one scene, of different dimensions, and none is about an object whose
-    name occurs twice in its scene.
+    name occurs twice in its scene. `options`: whether they have some, else they are open questions; `small`: whether
+    the objects are smaller than those that `sample` renders.
     """
     wanted = _quotas(items)
     rows: list[Row] = []
     number = 0
     while wanted.total():
-        scene = render_scene(np.random.default_rng([seed, BENCHMARK_SCENES, number]))
+        rng = np.random.default_rng([seed, BENCHMARK_SCENES, number])
+        scene = render_scene(rng, radii=SMALL if small else RADII)
         data = jpeg_bytes(scene.image)
         for thing, dimension in _pick_targets(scene, wanted, sha256(data)):
             wanted[dimension] -= 1
-            rows.append(_make_row(scene, data, thing, dimension, drawing) | {"source": source})
+            row = _make_row(scene, data, thing, dimension, drawing) | {"source": source, "group": OWN}
+            rows.append(row if options else row | {"options": [], "label": ""})
         number += 1
     return rows
 
@@ -70,6 +76,7 @@ def _make_row(scene: Scene, data: bytes, thing: Thing, dimension: str, drawing: 
         "crop": make_crop(image, box, drawing.cut),
         "boxed": make_boxed(image, box, drawing.outline),
         "crop_made": True,
+        "magnification": float(drawing.cut.upscale),
         "box": box,
         "question": question,
         "options": options,

@@ -59,8 +59,8 @@ def _applied(row: Row, outcome: Outcome, drawing: Drawing) -> Row:
 
 
 def _without_views(status: str, reason: str) -> Row:
-    return {"image": None, "crop": None, "boxed": None, "crop_made": None, "phash": None, "status": status,
-            "reason": reason}  # fmt: skip
+    views = dict.fromkeys(("image", "crop", "boxed", "crop_made", "magnification", "phash"))
+    return {**views, "status": status, "reason": reason}
 
 
 def fixed_texts(row: Row, fix: Fix) -> Row | None:
@@ -88,6 +88,7 @@ def _views(row: Row, box: Box, drawing: Drawing) -> Row:
         "crop": lambda: make_crop(read_image(_bytes_of(row["image"])), box, drawing.cut),
         "boxed": lambda: make_boxed(read_image(_bytes_of(row["image"])), box, drawing.outline),
         "crop_made": True,
+        "magnification": float(drawing.cut.upscale),
     }
 
 

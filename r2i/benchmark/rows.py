@@ -5,6 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
+from r2i.benchmark.groups import GROUPS, OWN
+from r2i.benchmark.magnification import magnification_of
 from r2i.core import paths
 from r2i.core.boxes import BoxUnit
 from r2i.core.choices import LETTERS, shuffle_options
@@ -24,7 +28,8 @@ from r2i.importing.questions import find_label, read_letter, relabel, strip_tags
 from r2i.importing.records import Record, read_text
 
 View = Callable[[], bytes]
-VIEWS = ("image", "crop", "boxed", "box", "crop_made", "phash")  # columns that only an item with its picture has
+VIEWS = ("image", "crop", "boxed", "box", "crop_made", "magnification", "phash")
+"""Columns that only an item with its picture has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +38,8 @@ class Draft:
 
     `image`, `crop`, `boxed`: cells of r2i.importing.pictures, paths relative to `folder`. `boxes`: the region is
     what holds them all. `label`: its letter where that is certain, else it is found by `answer`. `shuffle`: the
-    published order gives the answer away. `given`: columns of records.BENCHMARK that are taken as they are.
+    published order gives the answer away. `prompt`: the text that the release asks, as it stands
+    there. `given`: columns of records.BENCHMARK that are taken as they are.
     """
 
     image: Any
@@ -50,6 +56,7 @@ class Draft:
     boxed: Any = None
     shuffle: bool = False
     fault: str = ""
+    prompt: Any = None
     given: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -162,7 +169,8 @@ class RowMaker:
         row: Row = {**dict.fromkeys(BENCHMARK.names), "item_id": item_id, "image_id": image_id}
         row |= {"cluster_id": given.get("cluster_id") or image_id or item_id, "question": draft.question}
         row |= {"source": self.source.name or given.get("source") or self.source.kind, "dimension": draft.dimension}
-        row |= _gold(draft, item_id)
+        row |= {"group": self.source.group or GROUPS.get(self.source.kind, OWN)}
+        row |= _gold(draft, item_id) | {"prompt": draft.prompt if isinstance(draft.prompt, str) else None}
         if given.get("status", OK) != OK:
             return data, row | {"status": given["status"], "reason": given.get("reason") or ""}
         reason = fault or _missing(row)
@@ -189,20 +197,25 @@ class RowMaker:
             self.spool.keep(stored_jpeg(data, image)), perceptual_hash(image)
         )
         self.images[sha256(data)], self.sizes[image_id] = known, image.size
-        row: Row = {"image": known.image, "phash": draft.given.get("phash") or known.phash, **given}
+        row: Row = {"image": known.image, "phash": draft.given.get("phash") or known.phash}
+        row |= {name: view for name, (view, _) in given.items()}
         made = draft.given.get("crop_made")
         row["crop_made"] = bool(made) if "crop" in given else None
         if box:
             row["box"] = box
-            if "crop" not in given:
+            if "crop" in given:
+                row["magnification"] = magnification_of(image, box, given["crop"][1])
+            else:
                 row |= {"crop": self.spool.keep(make_crop(image, box, self.drawing.cut)), "crop_made": True}
+                row["magnification"] = float(self.drawing.cut.upscale)
             if "boxed" not in given:
                 row["boxed"] = self.spool.keep(make_boxed(image, box, self.drawing.outline))
         return row
 
-    def _given_view(self, cell: Any, draft: Draft) -> View:
+    def _given_view(self, cell: Any, draft: Draft) -> tuple[View, Image.Image]:
         data = self._folder(draft).read(cell)
-        return self.spool.keep(stored_jpeg(data, read_image(data)))
+        image = read_image(data)
+        return self.spool.keep(stored_jpeg(data, image)), image
 
 
 def source_path(source: BenchmarkSource) -> Path:

@@ -83,7 +83,9 @@ def _renamed(row: Row, name: str) -> Row:
 
 def _read(source: BenchmarkSource, drawing: Drawing, seed: int, spool: Spool) -> tuple[list[Row], dict[str, Any]]:
     if source.kind == "rendered":
-        rows = render_items(source.items or 0, drawing, seed, source.name or source.kind)
+        rows = render_items(
+            source.items or 0, drawing, seed, source.name or source.kind, source.options, source.things == "small"
+        )
         return rows, {"kind": source.kind, **describe(rows)}
     importer, path, use = importer_of(source), source_path(source), ColumnUse()
     with HashCache(paths.pool_hashes()) as cache:

@@ -10,6 +10,7 @@ from r2i.core.images import read_size
 from r2i.core.metrics import count_statuses
 from r2i.core.records import OK
 from r2i.core.tables import Row
+from r2i.score.magnification import stratum_of
 
 
 def image_size(row: Row) -> tuple[int, int]:
@@ -30,6 +31,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
         "with_box": len(shares),
         "with_crop": sum(row["crop"] is not None for row in kept),
         "crops_made": sum(bool(row["crop_made"]) for row in kept),
+        "magnification": dict(sorted(Counter(stratum_of(row["magnification"]) for row in kept if row["crop"]).items())),
         "median_area_share": median(shares) if shares else None,
         "chance": mean(1 / len(row["options"]) if row["options"] else 0.0 for row in kept) if kept else None,
     }

@@ -14,7 +14,7 @@ Revisions = Annotated[
     typer.Argument(
         metavar="A B [C ...]",
         help="Git revisions, names of DVC experiments, or `workspace`; each is tested against A. "
-        "`REVISION:MODEL` takes another model's predictions than --model.",
+        "`REVISION:MODEL` takes another model's predictions than --model, `REVISION:MODEL@VIEW` another view.",
     ),
 ]
 
@@ -28,6 +28,9 @@ def compare(
     draws: Annotated[int, typer.Option(min=100, help="Draws of the bootstrap.")] = 2000,
 ) -> None:
     """Compare evaluated revisions on the items that all of them measured, paired by item.
+
+    One model under two protocols, two judges or two ways to cut a crop is two revisions (`dvc exp run -S ...`); what
+    was not done alike is said.
 
     Where no model is named, params' second model is taken, or their only one; of a revision that has no predictions of
     it, the one that it has.

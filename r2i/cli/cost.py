@@ -104,9 +104,15 @@ def count_items(profile: "Profile", metrics: "Metrics") -> int:
 
 def _notes(params: "Params", scale: "Scale", budget: float | None, funnel: "Funnel") -> Iterator[str]:
     """What the figures hold for, and what they leave out."""
-    from r2i.tools.cost import unpriced
+    from r2i.tools.cost import START_S, server_starts, unpriced
 
     missing = unpriced(params)
+    if starts := server_starts(params):
+        count = sum(map(len, starts.values()))
+        yield (
+            f"servers that r2i starts: {count} starts, about {count * START_S / 60:,.0f} minutes at {START_S:.0f} s "
+            f"each, a guess ({', '.join(f'{stage} {len(ends)}' for stage, ends in starts.items())})"
+        )
     if budget is not None:
         yield f"{budget:,.2f} buys about {scale.images:,.0f} images, {scale.rows:,.0f} train rows"
     if missing:

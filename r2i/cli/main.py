@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from r2i.cli.bench import bench
 from r2i.cli.benchmark import app as benchmark_app
 from r2i.cli.card import app as card_app
 from r2i.cli.compare import compare
@@ -19,9 +20,11 @@ from r2i.cli.init import init
 from r2i.cli.labs import app as labs_app
 from r2i.cli.lineage import app as lineage_app
 from r2i.cli.pool import app as pool_app
+from r2i.cli.protocol import app as protocol_app
 from r2i.cli.replies import app as replies_app
 from r2i.cli.review import app as review_app
 from r2i.cli.rows import app as rows_app
+from r2i.cli.study import study
 from r2i.core import paths
 from r2i.core.errors import R2IError
 from r2i.core.names import VIEWS
@@ -38,11 +41,14 @@ app.add_typer(pool_app, name="pool")
 app.add_typer(review_app, name="review")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(benchmark_app, name="benchmark")
+app.add_typer(protocol_app, name="protocol")
 app.command()(init)
+app.command()(bench)
 app.command()(compare)
 app.command()(explore)
 app.command()(estimate)
 app.command()(doctor)
+app.command()(study)
 app.add_typer(lineage_app)
 app.add_typer(card_app, name="card")
 app.add_typer(export_app, name="export")

@@ -1,7 +1,7 @@
 """Multiple-choice questions: letters, options, the prompt. Shared by overlay, train and evaluate."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from r2i.core.prompts import has_prompt, load_prompt
@@ -33,6 +33,19 @@ def adapt_prompt(prompt: str, view: str, style: str) -> str:
     if view != "boxed" or not has_prompt("core", "boxed", style):
         return prompt
     return f"{prompt}\n{load_prompt('core', 'boxed', style).text}"
+
+
+def tell_box(prompt: str, box: Sequence[int], size: tuple[int, int], style: str) -> str:
+    """`prompt` with the box in words after it. `box` (xyxy), `size` (width, height): pixels of the full image.
+
+    Numbers are thousandths of width and height, 0 to 999; in the style mini, whose words are single digits, tenths.
+    """
+    parts = 10 if style == "mini" else 1000
+    left, top, right, bottom = (
+        min(parts - 1, parts * place // side) for place, side in zip(box, (*size, *size), strict=True)
+    )
+    sentence = load_prompt("core", "told", style)
+    return f"{prompt}\n{sentence.fill(left=left, top=top, right=right, bottom=bottom)}"
 
 
 def plain_prompt(prompt: str, view: str, style: str) -> str:

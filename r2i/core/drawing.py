@@ -4,14 +4,15 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageStat
 
 from r2i.core.boxes import Box, clip, expand, square
 from r2i.core.errors import ImageError, R2IError
-from r2i.core.images import MAX_SIDE, jpeg_bytes
+from r2i.core.images import MAX_SIDE, QUALITY, jpeg_bytes
 from r2i.core.params import Cut, Outline
 
 RED = (255, 0, 0)
+GREY = (127, 127, 127)
 
 
 def frame_box(box: Box, cut: Cut, width: int, height: int) -> Box:
@@ -73,6 +74,22 @@ def _line_width(room: int, side: int, line: int) -> int:
     return min(line, max(1, room + side // 10))
 
 
+def paint_over(image: Image.Image, box: Box) -> Image.Image:
+    """A copy of `image` with `box` in one colour: the mean of what is around it, a quarter of its longer side wide.
+
+    Where the image ends at the region on every side there is nothing around it: then grey.
+    """
+    reach = max(1, max(box[2] - box[0], box[3] - box[1]) // 4)
+    outer = clip(Box(box[0] - reach, box[1] - reach, box[2] + reach, box[3] + reach), *image.size)
+    ring = Image.new("L", (outer.right - outer.left, outer.bottom - outer.top), 255)
+    inside = tuple(side - outer[at % 2] for at, side in enumerate(box))
+    ring.paste(0, inside)
+    around = ImageStat.Stat(image.crop(outer), ring)
+    copy = image.copy()
+    copy.paste(tuple(round(mean) for mean in around.mean) if around.count[0] else GREY, tuple(box))
+    return copy
+
+
 def make_crop(image: Image.Image, box: Box, cut: Cut) -> bytes:
     """JPEG bytes of the crop view. Raises ImageError."""
     with _as_fault_of_the_picture():
@@ -83,6 +100,12 @@ def make_boxed(image: Image.Image, box: Box, outline: Outline) -> bytes:
     """JPEG bytes of the boxed view. Raises ImageError."""
     with _as_fault_of_the_picture():
         return jpeg_bytes(draw_box(image, box, outline), outline.quality)
+
+
+def make_removed(image: Image.Image, box: Box) -> bytes:
+    """JPEG bytes of the full view with the region painted over. Raises ImageError."""
+    with _as_fault_of_the_picture():
+        return jpeg_bytes(paint_over(image, box), QUALITY)
 
 
 @contextmanager

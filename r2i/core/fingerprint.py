@@ -257,7 +257,7 @@ def chosen_params(params: Any) -> dict[str, Any]:
     read = {key for script in _scripts() for keys in _keys_of(script, written).values() for key in keys}
     chosen: dict[str, Any] = {}
     for key in sorted(read, key=lambda key: key.count(".")):
-        _put(chosen, key.split("."), _look_up(written, key))
+        _put(chosen, key.split("."), look_up(written, key))
     return chosen
 
 
@@ -304,7 +304,7 @@ def _files_of(script: Path, values: Mapping[str, Any]) -> dict[str, str]:
     code = [f"{path} {digest}" for path, digest in code_digests(script).items()]
     found = {}
     for name, keys in _keys_of(script, values).items():
-        lines = [line for key in keys for line in _leaves(key, _look_up(values, key))]
+        lines = [line for key in keys for line in _leaves(key, look_up(values, key))]
         found[_name_of(script.stem, name)] = "\n".join(code + lines) + "\n"
     return found
 
@@ -329,7 +329,7 @@ def declared_params(script: Path) -> list[str] | None:
     return None
 
 
-def _look_up(values: Any, key: str) -> Any:
+def look_up(values: Any, key: str) -> Any:
     """What stands below a dotted key; None where there is nothing."""
     for part in key.split("."):
         values = values.get(part) if isinstance(values, Mapping) else None

@@ -1,26 +1,17 @@
 """Stages that the chosen profile does without: they leave empty outputs, so that `dvc repro` ends well all the same."""
 
 from r2i.core import paths
-from r2i.core.catalogue import ANSWERS, BENCHMARK, IMAGES, QUESTIONS, REGIONS, TRAIN, TRUTH, VOTES, Listed
+from r2i.core.catalogue import TABLES, TRUTH, Listed, predictions_of
 from r2i.core.curve import write_curve
 from r2i.core.disk import new_folder
 from r2i.core.metrics import write_metrics
 from r2i.core.names import OBJECTIVES
 from r2i.core.params import Params
-from r2i.core.records import ATTENTION, PREDICTIONS
+from r2i.core.records import ATTENTION
 from r2i.core.tables import write_table
 
 LEFT_OUT = {"left_out": True}
 """Metrics of a stage that the profile does without."""
-TABLES: dict[str, tuple[Listed, ...]] = {
-    "sample": (IMAGES, TRUTH),
-    "crop": (REGIONS,),
-    "question": (QUESTIONS,),
-    "answer": (ANSWERS,),
-    "vote": (VOTES,),
-    "overlay": (TRAIN,),
-    "benchmark": (BENCHMARK,),
-}
 NOT_TRAINED = "not_trained.txt"
 """Of a student's folder, where the profile has no such run."""
 
@@ -32,12 +23,9 @@ def leave_out(params: Params, stage: str) -> bool:
     if not _is_left_out(params, name, which):
         return False
     print(f"{stage} is left out: profile {params.profile} has nothing for it")
-    tables = TABLES.get(name, ())
+    tables = [table for table in (*TABLES, TRUTH) if table.stage == name]
     if name == "evaluate":
-        tables = (
-            Listed("predictions", paths.PREDICTIONS / which, PREDICTIONS, stage),
-            Listed("attention", paths.ATTENTION / which, ATTENTION, stage),
-        )
+        tables = [predictions_of(which), Listed("attention", paths.ATTENTION / which, ATTENTION, stage)]
     for table in tables:
         write_table(table.folder, [], table.schema)
     if name == "train":

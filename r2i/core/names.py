@@ -4,17 +4,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-ViewName = Literal["full", "crop", "boxed", "zoom"]
-TrainView = Literal["boxed", "full", "crop"]
+ViewName = Literal["full", "crop", "boxed", "zoom", "told", "recut", "removed", "blind"]
+TrainView = Literal["boxed", "full", "crop", "told"]
+TeacherView = Literal["crop", "full"]
 ObjectiveName = Literal["dapo", "sft", "opd", "dapo_attention"]
 
 
 @dataclass(frozen=True)
 class View:
-    """A way to show an image. `column`: of a benchmark item, what is shown (zoom: first); `title`: for readers."""
+    """A way to show an image. `column`: of a benchmark item, what is shown, or what the picture is made of when it is
+    asked (zoom: first; blind: nothing is); `title`: for readers; `needs_box`: an item without a box lacks it."""
 
     column: str
     title: str
+    needs_box: bool = False
 
 
 VIEWS: dict[ViewName, View] = {
@@ -22,10 +25,15 @@ VIEWS: dict[ViewName, View] = {
     "crop": View("crop", "Crop view"),
     "boxed": View("boxed", "Full view, box drawn"),
     "zoom": View("image", "Zoom view"),
+    "told": View("image", "Full view, box in words", needs_box=True),
+    "recut": View("image", "Crop view, one scale", needs_box=True),
+    "removed": View("image", "Full view, region painted over", needs_box=True),
+    "blind": View("image", "No picture"),
 }
-"""In the order in which they are shown. The first two make the zooming gap."""
+"""In the order in which they are shown. The first two make the zooming gap; the last four say what it is made of."""
 TRAIN_VIEWS: tuple[TrainView, ...] = get_args(TrainView)
-"""Those that a row of training can have, in the order of a question's rows."""
+"""Those that a row of training can have, in the order of a question's rows; `told`: the full image, its box written
+into the prompt."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,8 @@ SERVER = "server"
 RESERVED = frozenset(
     "views gap gaps full_gain crop_change by_dimension by_source corrected power chance items images clusters failed "
     "unscored rules pass_at_k sampled cost coverage contamination seeds zoom_over_full change closed_share n se ci95 "
-    "ci95_clustered p_clustered left_out focus_base focus_distilled".split()
+    "ci95_clustered p_clustered left_out focus_base focus_distilled split guessing recut by_magnification macro "
+    "curve inclusive protocol judge".split()
 )
 """Keys that stand beside names of models in metrics/evaluate.json: no model has such a name."""
 

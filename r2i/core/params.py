@@ -5,6 +5,7 @@ its own name from the chosen profile; DVC tracks just that section (`data/code/p
 missing is left out (r2i.core.left_out).
 """
 
+import hashlib
 import re
 from collections.abc import Collection
 from itertools import pairwise
@@ -12,12 +13,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from r2i.core.boxes import BoxUnit
 from r2i.core.credentials import fault_of_address, find_credential, find_in_comment, is_variable_name, names_secret
 from r2i.core.errors import ParamsError
-from r2i.core.names import BASE, OBJECTIVES, RESERVED, SERVER, ModelNames, ObjectiveName, TrainView, ViewName
+from r2i.core.names import (
+    BASE,
+    OBJECTIVES,
+    RESERVED,
+    SERVER,
+    ModelNames,
+    ObjectiveName,
+    TeacherView,
+    TrainView,
+    ViewName,
+)
+from r2i.core.paths import here_or_main
 from r2i.core.servers import find_address
 from r2i.core.yaml_text import read_yaml, scalars
 
@@ -77,6 +97,23 @@ class Sampling(Section):
     """Nucleus sampling: the share of the probability mass that is sampled from; 1: all of it."""
     max_tokens: Count = 64
     """Maximum length of a reply, tokens. A reply that is cut there is `truncated` and never an answer."""
+    top_k: Count | None = None
+    """Sample from so many most likely tokens; null: from all. This key and those below are sent where they are set."""
+    min_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Tokens are left out whose probability is below this share of the most likely one's."""
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    """Taken from the logit of every token that the reply has already."""
+    repetition_penalty: Annotated[float, Field(gt=0)] | None = None
+    """Divides the positive logits, and multiplies the negative ones, of tokens that prompt or reply have already."""
+    stop: list[Annotated[str, Field(min_length=1)]] | None = None
+    """The reply ends before the first of these texts."""
+    system: str | None = None
+    """System message before the prompt."""
+
+    @model_serializer(mode="wrap")
+    def _said(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is set: keys of stored replies and of stages know nothing of what is not."""
+        return {name: value for name, value in write(self).items() if value is not None}
 
 
 class Price(Section):
@@ -88,14 +125,20 @@ class Price(Section):
     """Per million reply tokens."""
 
 
+READERS = ("rapidocr", "tesseract")
+"""Models of `kind: ocr`: readers of text (r2i.ocr.engines)."""
+IN_PROCESS = frozenset({"local", "ocr"})
+"""Kinds of endpoints whose models run in the stage's own process: no reply is paid for, none is stored."""
+
+
 class Endpoint(Section):
     """A model, and how it is called. Params of servers apply to `openai` and `vllm`; see docs/endpoints.md."""
 
-    kind: Literal["local", "openai", "vllm"] = "local"
+    kind: Literal["local", "openai", "vllm", "ocr"] = "local"
     """local: in process; openai: any OpenAI-compatible server; vllm: a `vllm serve` that r2i starts when the first
-    reply is missing from the store, and stops."""
+    reply is missing from the store, and stops; ocr: a reader of text, in process (docs/signs.md)."""
     model: str = "models/mini"
-    """local, vllm: a folder or hub id; openai: the name of the served model."""
+    """local, vllm: a folder or hub id; openai: the name of the served model; ocr: rapidocr | tesseract."""
     price: Price | None = None
     """Servers: for the cost in metrics, progress lines and `r2i estimate`. null: no cost is reported."""
     batch: Count = 256
@@ -139,12 +182,18 @@ class Endpoint(Section):
     start_timeout_s: Annotated[float, Field(gt=0)] = 1800.0
     """vllm: maximum number of seconds until the server is healthy (a large model loads for minutes)."""
 
+    @property
+    def in_process(self) -> bool:
+        return self.kind in IN_PROCESS
+
     @model_validator(mode="after")
     def _server_has_an_address(self) -> Self:
         if self.kind == "openai" and not self.base_url and not self.name:
             raise ValueError("kind: openai needs base_url, or a name in `endpoints` of the profile")
         if self.base_url is not None and (fault := fault_of_address(self.base_url)):
             raise ValueError(f"base_url {fault}")
+        if self.kind == "ocr" and self.model not in READERS:
+            raise ValueError(f"kind: ocr has no model {self.model!r}; it has {', '.join(READERS)}")
         return self
 
     @model_validator(mode="after")
@@ -275,8 +324,9 @@ class Drawing(Section):
 
 
 class Crop(Section):
-    method: Literal["contours", "sam2", "teacher", "teacher+sam2"]
+    method: Literal["contours", "sam2", "text", "teacher", "teacher+sam2"]
     """contours: what stands out from a quiet ground, for rendered scenes; sam2: every mask on a grid of points;
+    text: lines of text that stand in the image once, for photographs (the extra `ocr`, docs/signs.md);
     teacher: the teacher lists objects that appear once, with their boxes; teacher+sam2: the same, and SAM 2 refines
     the boxes (the paper)."""
     sam2_model: str = "facebook/sam2.1-hiera-large"
@@ -304,7 +354,8 @@ class Crop(Section):
     min_objects: Annotated[int, Field(ge=0)] = 3
     """With a teacher: images with fewer listed objects are passed over (the reference skips <= 2)."""
     min_score: Share = 0.75
-    """contours: contrast, 0 none, 0.6 twice, 0.88 four times the ring around it; sam2: predicted IoU of the mask;
+    """contours: contrast, 0 none, 0.6 twice, 0.88 four times the ring around it; text: the detector's;
+    sam2: predicted IoU of the mask;
     teacher+sam2: that times the mask's agreement with the teacher's box (IoU). The teacher alone gives no score."""
     min_stability: Share = 0.0
     """SAM 2: stability of the mask under a shifted threshold."""
@@ -343,6 +394,7 @@ _LISTING = ("teacher", "listing", "prompts", "max_pixels", "coordinates", "min_o
 _SAM2 = ("sam2_model", "sam2_config", "sam2_sha256", "points_per_batch", "min_score", "min_stability")
 CROP_TAKES: dict[str, tuple[str, ...]] = {
     "contours": ("min_score",),
+    "text": ("min_score",),
     "sam2": (*_SAM2, "points_per_side"),
     "teacher": _LISTING,
     "teacher+sam2": (*_LISTING, *_SAM2),
@@ -352,8 +404,12 @@ CROP_TAKES: dict[str, tuple[str, ...]] = {
 
 class Question(Section):
     prompts: str = "paper"
-    """Style of the prompt files: mini | paper."""
+    """Style of the prompt files: mini | paper | signs. Where its `write` names the crop's `{box}`, the full image is
+    shown after the crop."""
     teacher: Endpoint
+    view: TeacherView = "crop"
+    """What the teacher sees when it writes; full: the whole image, as a method without crops would show it. The check
+    sees both in either case."""
     per_crop: Count = 3
     write: Sampling = Sampling(temperature=0.9, top_p=0.8, max_tokens=2048)
     validate_: bool = Field(default=True, alias="validate")
@@ -380,9 +436,11 @@ class Teacher(Section):
 class Answer(Section):
     prompts: str = "paper"
     teachers: Annotated[list[Teacher], Field(min_length=1)]
+    view: TeacherView = "crop"
+    """What the teachers see; full: the whole image, as a method without crops would show it."""
     sampling: Sampling = Sampling(temperature=0.7, top_p=0.9, max_tokens=4096)
     max_pixels: Count | None = None
-    """The crop is scaled down to so many pixels before it is sent, the same for every teacher; None: sent as it is."""
+    """The picture is scaled down to so many pixels before it is sent, the same for every teacher; None: as it is."""
     skip_below: Count | None = None
     """The agreement that the vote will ask for. The next teacher is not asked once the answers so far, by the
     rules of r2i.grading.equality, put it out of reach; None: every teacher is always asked."""
@@ -425,6 +483,11 @@ class Overlay(WithSections):
     teacher: Endpoint = MISSING
     """votes: writes the distractors."""
     distractors: Count = 3
+    sees_image: bool = False
+    """The writer of distractors sees the full image after the crop: what else stands in it."""
+    held_out_images: Share = 0.0
+    """Share of images whose questions become no train rows (`held_out_image`): for a benchmark of images that nobody
+    was trained on (`r2i benchmark build --unseen-images`)."""
     write: Sampling = Sampling(temperature=0.8, top_p=0.9, max_tokens=1024)
     student: Endpoint = MISSING
     """votes: tries the boxed question, to measure how hard it is."""
@@ -436,6 +499,8 @@ class Overlay(WithSections):
     """Most kept questions of one dimension; None: all."""
     max_pixels: Count | None = None
     """The boxed image is scaled down to so many pixels for the student's tries, not in its row; None: it is not."""
+    held_out_dimensions: list[str] = []
+    """Dimensions whose questions are not trained on, so that a benchmark can tell what carries over to them."""
     views: dict[TrainView, Share] = {"boxed": 1.0}
     """Share of kept questions that become a row of each view (the paper: boxed 1)."""
 
@@ -747,7 +812,7 @@ class Train(WithSections):
 
 BenchmarkKind = Literal[
     "rendered", "table", "zoombench", "vstar", "hrbench", "mme_realworld", "cvbench", "countqa", "colorbench",
-    "mmstar", "reference",
+    "mmstar", "reference", "hallusionbench", "mathvision", "babyvision", "fakeclue",
 ]  # fmt: skip
 
 
@@ -757,10 +822,16 @@ class BenchmarkSource(Section):
     kind: BenchmarkKind
     name: str | None = None
     """Column `source` of its items; null: the kind."""
+    group: str | None = None
+    """Benchmarks of one group have a macro average of their own; null: that of the kind (r2i.benchmark.groups)."""
     path: str | None = None
     """All but rendered: a file or folder on disk."""
     items: Count | None = None
     """rendered: how many to make; others: at most so many, chosen by a hash of the item's id."""
+    options: bool = True
+    """rendered: false: asked in words, as open questions."""
+    things: Literal["usual", "small"] = "usual"
+    """rendered: small: objects of sizes that no training image has, with less of their material to see."""
     columns: dict[str, str] = {}
     """table: ours (r2i.benchmark.table.COLUMNS) -> the file's."""
     box_unit: BoxUnit = "pixels"
@@ -778,7 +849,7 @@ class BenchmarkSource(Section):
             raise ValueError("kind: rendered needs items")
         if self.kind != "rendered" and not self.path:
             raise ValueError(f"kind: {self.kind} needs path")
-        refuse_ignored(self, "kind", {"kind", "name", "items", *_SOURCE_TAKES[self.kind]})
+        refuse_ignored(self, "kind", {"kind", "name", "group", "items", *_SOURCE_TAKES[self.kind]})
         return self
 
 
@@ -786,7 +857,7 @@ _SOURCE_TAKES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(get_args(BenchmarkKind), ("path", "version")),
     **dict.fromkeys(("cvbench", "reference", "zoombench"), ("path", "version", "box_unit", "box_form")),
     "table": ("path", "version", "columns", "box_unit", "box_form"),
-    "rendered": (),
+    "rendered": ("options", "things"),
 }
 
 
@@ -806,7 +877,8 @@ class Attention(Section):
     """Which attention counts as looking: softmax over all keys, then its share on image tokens."""
 
     layers: list[int] | None = None
-    """Of the language model, from 0; null: the one at two thirds of its depth (24 of 36 in the reference)."""
+    """Of the language model, from 0; null: the one at two thirds of its depth (the reference: the 24th of 36, index
+    23). The curve over all layers is measured in any case."""
     queries: Literal["last_prompt", "answer"] = "last_prompt"
     """The last token of the prompt, or the mean over the tokens of the model's own reply."""
     items: Count | None = None
@@ -820,13 +892,41 @@ class Zoom(Section):
     """oracle: the item's own box is shown, whatever the model said: its cost, and what perfect zooming would give."""
     max_tokens: Count = 256
     """Of the first step."""
+    turns: Annotated[int, Field(ge=1, le=20)] | None = None
+    """The view is a conversation with a zoom tool instead, at most so many looks long: the agentic baseline. Its
+    replies are as long as all others."""
+
+    @model_validator(mode="after")
+    def _a_conversation_names_its_boxes(self) -> Self:
+        if self.turns and self.box == "oracle":
+            raise ValueError("turns: the model calls for regions by itself: set box: model")
+        return self
+
+
+OWN_PROTOCOL = "r2i"
+PROTOCOLS = Path("protocols")
+
+
+def find_protocol(name: str) -> Path:
+    """The file of a protocol: a name's is protocols/<name>.yaml."""
+    is_path = "/" in name or name.endswith((".yaml", ".yml"))
+    return here_or_main(Path(name) if is_path else PROTOCOLS / f"{name}.yaml")
 
 
 class Evaluate(Section):
     prompts: str = "paper"
+    protocol: Annotated[str, Field(min_length=1)] = OWN_PROTOCOL
+    """How items are asked: r2i (our prompts, greedy), protocols/<name>.yaml by its name (`zwz`, `official`: docs/
+    protocols.md), or the path of such a file."""
+    protocol_sha256: str | None = None
+    """Of that file; filled in, so that another text in it evaluates anew. One that is written here pins it."""
+    engine: Literal["local", "vllm"] = "local"
+    """What asks the models that `endpoints` doesn't name: this process, or a `vllm serve` that r2i starts for each in
+    its turn. Attention is measured in process all the same."""
     batch: Count = 256
+    """engine local: samples in one forward pass."""
     endpoints: dict[str, Endpoint] = {}
-    """By name, the models of the registry that are asked through a server instead of in process."""
+    """By name, the models of the registry that are asked in another way."""
     views: list[ViewName] = ["full", "crop", "boxed"]
     samples: Annotated[int, Field(ge=0)] = 8
     """Sampled replies for each item in each of `sampled_views`, for pass@k and the spread; 0: none."""
@@ -842,6 +942,18 @@ class Evaluate(Section):
     bootstrap: Count = 2000
     """Draws of the clustered bootstrap."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _the_protocols_text_counts(cls, given: Any) -> Any:
+        name = given.get("protocol") if isinstance(given, dict) else None
+        if not isinstance(name, str) or name == OWN_PROTOCOL or given.get("protocol_sha256"):
+            return given
+        try:
+            data = find_protocol(name).read_bytes()
+        except (OSError, ValueError):  # whoever evaluates says so
+            return given
+        return {**given, "protocol_sha256": hashlib.sha256(data).hexdigest()}
+
 
 class Report(Section):
     gallery: Annotated[int, Field(ge=1, le=50)] = 12
@@ -856,6 +968,9 @@ class Execution(Section):
     workers: Count = 1
     """local: processes that share the shards. They share the limits of servers as well; a stage that starts a vLLM has
     one."""
+    share_device: bool = False
+    """Servers that r2i starts (`kind: vllm`) are up one at a time: a stage that asks several goes model by model. For a
+    machine whose GPU holds one of them. Models in process (`kind: local`) take no turns."""
 
 
 EndpointName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]

@@ -100,6 +100,10 @@ def make_finder(params: Crop, cut: Cut, listings: Mapping[str, Listing] | None =
         from r2i.crop.sam2 import load_sam2
 
         return load_sam2(params, cut)
+    if params.method == "text":
+        from r2i.crop.text import load_text_finder
+
+        return load_text_finder()
     from r2i.crop.contours import find_contours
 
     def find(image_id: str, image: Image.Image) -> Finding:

@@ -31,6 +31,7 @@ from r2i.endpoint.base import Picture
 from r2i.endpoint.flow import Job
 from r2i.endpoint.pictures import read_images, sort_by_picture
 from r2i.endpoint.shard_jobs import JobWork
+from r2i.ocr.engines import LIBRARIES as TEXT_LIBRARIES
 
 LIBRARIES = ("pycocotools", "sam2", "torchvision")  # beside those of all shards
 SIZE = ["image_id", "width", "height", "status"]
@@ -69,6 +70,8 @@ class CropWork(JobWork[Listing]):
     def depends_on(self, shard: Shard) -> Any:
         """The segmenter, too: names of local files stand for their content, and its sums differ by machine."""
         params = self.params.chosen.crop
+        if params.method == "text":
+            return [super().depends_on(shard), library_versions(TEXT_LIBRARIES["rapidocr"]), machine()]
         if not params.runs_sam2:
             return super().depends_on(shard)
         files = [Path(params.sam2_model), Path(params.sam2_config)]
@@ -178,6 +181,7 @@ _UNIT = "name in crop.coordinates the unit in which the teacher writes boxes (do
 _REMEDIES = {
     "": "look at the crop section of the profile in params.yaml",
     "no_region": "nothing stands out in these images",
+    "repeated_text": "these texts stand in their image more than once: nothing tells which is meant",
     "low_score": "lower crop.min_score",
     "low_stability": "lower crop.min_stability",
     "too_large": "raise crop.max_area_share",

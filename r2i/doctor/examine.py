@@ -5,9 +5,11 @@ from r2i.doctor.check import Check, collected
 from r2i.doctor.data import check_benchmarks, check_pools
 from r2i.doctor.machine import (
     check_commands,
+    check_device,
     check_disk,
     check_gpu,
     check_packages,
+    check_readers,
     check_training,
     check_weights,
 )
@@ -24,7 +26,8 @@ def examine(params: Params, stages: set[str], files: bool, timeout_s: float) -> 
     uses = [use for use in planned(params, Scale(1, 1, 1)) if use.stage in stages]
     servers = servers_of(uses)
     checks = [*check_keys(servers), *check_servers(servers, timeout_s), *check_packages(params)]
-    checks += [*check_commands(uses), *check_gpu(params, uses, stages), *check_weights(params, uses, stages)]
+    checks += [*check_commands(uses), *check_gpu(params, uses, stages), *check_device(params, stages)]
+    checks += [*check_readers(params, uses, stages), *check_weights(params, uses, stages)]
     if "sample" in stages:
         checks += check_pools(params, files)
     if "benchmark" in stages:

@@ -1,6 +1,7 @@
 """What this machine has for a profile: GPUs, packages, weights, disk."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
@@ -8,11 +9,12 @@ from pathlib import Path
 
 from r2i.core import paths
 from r2i.core.disk import free_mib
-from r2i.core.params import Crop, Params, Train
+from r2i.core.params import Crop, Endpoint, Params, Train
 from r2i.crop.segmenter import find_files
 from r2i.doctor.check import Check, passed, tried
 from r2i.doctor.stages import is_hub_id
-from r2i.tools.cost import Use
+from r2i.ocr.engines import load_recogniser
+from r2i.tools.cost import Use, server_starts
 from r2i.train.openrlhf.attention import choose_attention
 from r2i.train.openrlhf.checkpoints import refuse_small_disk
 from r2i.train.openrlhf.checks import violations
@@ -26,6 +28,7 @@ LEAST_MIB = 1024  # free, below which no run is begun
 PICTURE_BYTES = 1.5e6  # of a photograph's JPEG, in a table
 TWICE = 2  # what a stage writes lies in DVC's cache too, where the disk can't share it
 OFFLINE = "HF_HUB_OFFLINE"
+MEMORY_FLAG, MEMORY_SHARE = "--gpu-memory-utilization", 0.92  # of vLLM, and its default
 
 
 def check_training(train: Train, rows: int | None) -> Iterator[Check]:
@@ -102,6 +105,54 @@ def check_commands(uses: Iterable[Use]) -> Iterator[Check]:
         said = f"`{' '.join(end.command)}` is " + ("here" if there else "no program here")
         remedy = "install the GPU packages (docs/training.md), or name another program in `command`"
         yield Check(f"vLLM of {end.model}", "ok" if there else "not ok", said, "" if there else remedy)
+
+
+def check_readers(params: Params, uses: Iterable[Use], stages: set[str]) -> Iterator[Check]:
+    """Readers of text: their packages and weights, here or missing."""
+    wanted = {use.endpoint.model for use in uses if use.endpoint.kind == "ocr"}
+    if "crop" in stages and params.chosen.has("crop") and params.chosen.crop.method == "text":
+        wanted.add("rapidocr")
+    for name in sorted(wanted):
+        yield passed(f"reader {name}", lambda name=name: load_recogniser(name), "its package and weights are here")
+
+
+def check_device(params: Params, stages: set[str]) -> Iterator[Check]:
+    """Whether the servers that r2i starts find room, where this machine has one GPU or they share a device."""
+    import torch
+
+    sharing = params.chosen.execution.share_device
+    starts = {stage: ends for stage, ends in server_starts(params).items() if stage in stages}
+    shares = {stage: [_memory_share(end) for end in ends] for stage, ends in starts.items()}
+    if not starts or not (sharing or torch.cuda.device_count() == 1):
+        return
+    trained = [stage for stage in starts if stage.startswith("train@")]
+    full = [stage for stage, each in shares.items() if not sharing and sum(each) > 1]
+    most = max((max if sharing else sum)(each) for each in shares.values())
+    turns = "one at a time, " if sharing else ""
+    said = f"servers of r2i in {', '.join(starts)}: {turns}at most {most:.0%} of it"
+    if trained:
+        remedy = "serve the judge elsewhere (`kind: openai`), or take it out of train.dapo"
+        yield Check("device", "not ok", f"{said}; {trained[0]} starts one while it trains", remedy)
+    elif full:
+        yield Check("device", "not ok", f"{said}, in {', '.join(full)}", "set execution.share_device: true")
+    elif torch.cuda.device_count() and (free := _free_share()) < most:
+        yield Check("device", "not ok", f"{said}, and {free:.0%} is free", "end what holds its memory (`nvidia-smi`)")
+    else:
+        yield Check("device", "ok", said)
+
+
+def _free_share() -> float:
+    """Of the first GPU's memory, what no process holds."""
+    import torch
+
+    free, total = torch.cuda.mem_get_info(0)
+    return float(free / total)
+
+
+def _memory_share(end: Endpoint) -> float:
+    """Of a GPU, what a vLLM takes."""
+    told = re.findall(rf"{MEMORY_FLAG}[= ]([0-9.]+)", " ".join(end.flags))
+    return float(told[-1]) if told else MEMORY_SHARE
 
 
 def check_weights(params: Params, uses: Iterable[Use], stages: set[str]) -> Iterator[Check]:

@@ -26,7 +26,7 @@ def is_light(params: Params, stages: set[str]) -> bool:
     uses = [use for use in planned(params, Scale(1, 1, 1)) if use.stage in stages]
     trains = profile.has("train") and any(stage.startswith("train") for stage in stages)
     return (
-        all(use.endpoint.kind == "local" and not is_hub_id(use.endpoint.model) for use in uses)
+        all(use.endpoint.in_process and not is_hub_id(use.endpoint.model) for use in uses)
         and not (profile.has("crop") and profile.crop.runs_sam2 and "crop" in stages)
         and not (trains and (profile.train.engine == "openrlhf" or is_hub_id(profile.train.base)))
     )

@@ -40,6 +40,11 @@ def connect(params: Endpoint) -> Iterator[Model]:
         torch.set_num_threads(params.threads)
         yield LocalModel(params.model, params.batch)
         return
+    if params.kind == "ocr":
+        from r2i.endpoint.ocr import OcrModel
+
+        yield OcrModel(params.model)
+        return
     from r2i.endpoint.remote import RemoteModel
     from r2i.endpoint.vllm import name_by_weights
 

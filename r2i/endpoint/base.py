@@ -43,12 +43,21 @@ class Picture:
         return Picture(lambda: shrink(self.load(), max_pixels), name)
 
 
+class Turn(NamedTuple):
+    """A message of a conversation so far. `images`: how many of the request's it shows, before its text."""
+
+    role: str
+    text: str
+    images: int = 0
+
+
 @dataclass(frozen=True)
 class Request:
     """One prompt with its images, sampled `n` times.
 
-    `images`: JPEGs (bytes or Pictures), shown before the text in this order. `seed`: of this request
-    alone; sample i of it is drawn with (seed, i). `prompt_sha256`: of the template, for provenance.
+    `images`: JPEGs (bytes or Pictures), shown before the text in this order, or after it with `text_first`. `seed`: of
+    this request alone; sample i of it is drawn with (seed, i). `prompt_sha256`: of the template, for provenance.
+    `before`: what was said until now; its images stand before the prompt's in `images`.
     `form`: the name and JSON Schema of the reply, as JSON; its properties stand in the order in which the model is to
     write them. Servers with structured outputs enforce it.
     """
@@ -60,6 +69,8 @@ class Request:
     n: int = 1
     prompt_sha256: str = ""
     form: str | None = None
+    text_first: bool = False
+    before: tuple[Turn, ...] = ()
 
     def __post_init__(self) -> None:
         pictures = tuple(image if isinstance(image, Picture) else Picture.of(image) for image in self.images)
@@ -78,7 +89,15 @@ class Request:
             "sampling": self.sampling.model_dump(),
             "seed": self.seed,
         }
-        return parts | {"form": self.form} if enforced and self.form else parts
+        parts |= {"form": self.form} if enforced and self.form else {}
+        parts |= {"text_first": True} if self.text_first else {}
+        return parts | {"before": [list(turn) for turn in self.before]} if self.before else parts
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """All messages after the system's, the prompt as the last."""
+        shown = sum(turn.images for turn in self.before)
+        return (*self.before, Turn("user", self.prompt, len(self.images) - shown))
 
     def key(self, model: str, enforced: bool = False) -> str:
         """The sha256 of `parts` under which the store files the replies."""
@@ -133,7 +152,7 @@ class LoadedModel(NamedTuple):
 class Model(Protocol):
     """A model that answers, in process or behind a server. Tests replace it, and nothing below it.
 
-    `name`: under which its replies are filed. `kind`: of its endpoint (`local`, `openai`, `vllm`). `price`: None
+    `name`: under which its replies are filed. `kind`: of its endpoint (`local`, `openai`, `vllm`, `ocr`). `price`: None
     where params give none. `weights`: None where they are in no memory of this process.
     """
 

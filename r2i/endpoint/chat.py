@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from r2i.endpoint.base import Request
+from r2i.endpoint.base import Request, Turn
 
 PLACEHOLDER = f"image-{uuid.uuid4().hex}"  # of an image's URL: no prompt of this process can hold it
 MIME_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
@@ -30,6 +30,7 @@ PASSING = frozenset({
 })  # fmt: skip
 TEXT_PARTS = frozenset({"text", "output_text", None})  # types of content parts that are the answer
 REASONING_PARTS = frozenset({"reasoning", "reasoning_content", "thinking", "redacted_thinking"})  # that are left out
+ASKED_FOR = ("top_k", "min_p", "presence_penalty", "repetition_penalty", "stop")  # of Sampling, sent where they are set
 MAX_TOKENS = 10**8  # of a call: a larger count is none, and a negative or infinite one neither
 MAX_SLUG = 40  # characters of a reason that a server makes up
 SHOWN = 4096  # bytes of a body that an error may quote
@@ -89,16 +90,17 @@ def chat_body(model: str, request: Request, n: int, seed: int, options: Collecti
 
     `options`: of those that a call can do without (r2i.endpoint.options), the ones that are sent.
     """
-    content: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": PLACEHOLDER}} for _ in request.images]
-    content.append({"type": "text", "text": request.prompt})
     longest = "max_tokens" if "max_tokens" in options else "max_completion_tokens"
+    sampling = request.sampling
+    system = [{"role": "system", "content": sampling.system}] if sampling.system is not None else []
     body: dict[str, Any] = {
         "model": model,
-        "messages": [{"role": "user", "content": content}],
-        longest: request.sampling.max_tokens,
+        "messages": [*system, *(_message(turn, request.text_first) for turn in request.turns)],
+        longest: sampling.max_tokens,
     }
+    body |= {name: value for name in ASKED_FOR if (value := getattr(sampling, name)) is not None}
     for name in ("temperature", "top_p"):
-        value = getattr(request.sampling, name)
+        value = getattr(sampling, name)
         if value != 1 or name in options:
             body[name] = value
     if "n" in options:
@@ -108,6 +110,15 @@ def chat_body(model: str, request: Request, n: int, seed: int, options: Collecti
     if "response_format" in options and request.form:
         body["response_format"] = {"type": "json_schema", "json_schema": {**json.loads(request.form), "strict": True}}
     return body
+
+
+def _message(turn: Turn, text_first: bool) -> dict[str, Any]:
+    """What a model said before is plain text: templates of servers take no list there."""
+    if turn.role == "assistant":
+        return {"role": turn.role, "content": turn.text}
+    content: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": PLACEHOLDER}}] * turn.images
+    content.insert(0 if text_first else len(content), {"type": "text", "text": turn.text})
+    return {"role": turn.role, "content": content}
 
 
 def encode(body: dict[str, Any], images: Sequence[bytes]) -> bytes:

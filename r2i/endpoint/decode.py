@@ -20,6 +20,7 @@ class PromptBatch:
     deltas: torch.Tensor  # (B, 1), first position after the prompt minus its length
     visual: torch.Tensor  # (B, L), True where an image token is
     deepstack: list[torch.Tensor]  # a layer each, (image tokens, D)
+    ids: torch.Tensor  # (B, L), the tokens: a penalty on repetition counts the prompt's
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,20 @@ def draw_uniforms(seeds: Sequence[int], draws: int, steps: int) -> np.ndarray:
 def sample_tokens(logits: torch.Tensor, sampling: Sampling, uniforms: torch.Tensor) -> torch.Tensor:
     """The next token of each row: logits (R, V), uniforms (R,) float64 -> ids (R,).
 
-    Temperature, then top_p (the fewest most likely tokens that hold `top_p` of the mass), then the
+    Temperature, then min_p, top_k, top_p (the fewest most likely tokens that hold `top_p` of the mass), then the
     inverse of the cumulative distribution in the order of ids: one number decides a step.
     """
     if sampling.temperature == 0:
         return logits.argmax(dim=-1)
     probabilities = torch.softmax(logits.double() / sampling.temperature, dim=-1)
+    if sampling.min_p is not None:
+        least = sampling.min_p * probabilities.max(dim=-1, keepdim=True).values
+        probabilities = probabilities.masked_fill(probabilities < least, 0)
+    if sampling.top_k is not None and sampling.top_k < probabilities.shape[-1]:
+        order = probabilities.argsort(dim=-1, descending=True, stable=True)
+        probabilities = probabilities.scatter(-1, order[:, sampling.top_k :], 0)
+    if sampling.min_p is not None or sampling.top_k is not None:
+        probabilities = probabilities / probabilities.sum(dim=-1, keepdim=True)
     if sampling.top_p < 1:
         ordered, order = probabilities.sort(dim=-1, descending=True, stable=True)
         spare = ordered.cumsum(dim=-1) - ordered >= sampling.top_p  # the mass before it is enough already
@@ -64,6 +73,33 @@ def sample_tokens(logits: torch.Tensor, sampling: Sampling, uniforms: torch.Tens
     total = mass[:, -1:]
     point = torch.minimum(uniforms[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
     return torch.searchsorted(mass, point, right=True)[:, 0]
+
+
+class Penalties:
+    """What a reply's own tokens, and its prompt's, take from the logits of the next; as vLLM has it."""
+
+    def __init__(self, sampling: Sampling, prompts: PromptBatch, draws: int, vocabulary: int) -> None:
+        """`draws`: replies to each prompt; its rows are those of `decode`."""
+        self.presence, self.repetition = sampling.presence_penalty or 0.0, sampling.repetition_penalty or 1.0
+        self.used = bool(self.presence) or self.repetition != 1
+        if self.used:
+            counts = torch.zeros((len(prompts.ids), vocabulary), device=prompts.ids.device)
+            counts.scatter_add_(1, prompts.ids, prompts.mask.to(counts.dtype))  # padding is no token of a prompt
+            self.asked = (counts > 0).repeat_interleave(draws, dim=0)  # (R, V)
+            self.said = torch.zeros_like(self.asked)
+
+    def apply(self, logits: torch.Tensor, rows: list[int]) -> torch.Tensor:
+        """The logits (len(rows), V) of the replies `rows`."""
+        if not self.used:
+            return logits
+        said, seen = self.said[rows], self.said[rows] | self.asked[rows]
+        scaled = torch.where(logits > 0, logits / self.repetition, logits * self.repetition)
+        return torch.where(seen, scaled, logits) - self.presence * said
+
+    def note(self, rows: list[int], picked: torch.Tensor) -> None:
+        """That each of the replies `rows` goes on with its token."""
+        if self.used:
+            self.said[rows, picked] = True
 
 
 @torch.inference_mode()
@@ -85,8 +121,11 @@ def decode(
     ids: list[list[int]] = [[] for _ in range(len(logits))]
     ended = [False] * len(ids)
     rows = list(range(len(ids)))  # replies that are still in the batch
+    penalties = Penalties(sampling, prompts, draws, logits.shape[-1])
     for step in range(sampling.max_tokens):
-        picked = sample_tokens(logits.float() + tokens.bias, sampling, uniforms[rows, step])
+        scores = penalties.apply(logits.float(), rows) + tokens.bias
+        picked = sample_tokens(scores, sampling, uniforms[rows, step])
+        penalties.note(rows, picked)
         for row, token in zip(rows, picked.tolist(), strict=True):
             if not ended[row]:
                 ended[row] = token in tokens.ends

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r2i.core.errors import EndpointError
-from r2i.core.params import Endpoint, Price
+from r2i.core.params import IN_PROCESS, Endpoint, Price
 from r2i.core.records import OK
 from r2i.endpoint.base import Model, Reply, Request, cost_of
 from r2i.endpoint.faults import NO_REPLY
@@ -103,7 +103,7 @@ class Ledger:
         account = self.accounts[model.name]
         account.price = model.price
         account.add(replies)
-        account.identical += model.kind != "local" and are_identical(request, replies)
+        account.identical += model.kind not in IN_PROCESS and are_identical(request, replies)
         if model.loaded is None:
             self.passing += sum(not is_storable(reply) for reply in replies)
             account.failed.update(reply.reason for reply in replies if reply.status != OK)

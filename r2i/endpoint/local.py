@@ -158,7 +158,7 @@ class LocalModel(Model):
         self.model, self.processor = self.loaded
         self.encoder = ImageEncoder(self.model, self.processor)
         self.tokens = _token_rules(self.model, self.processor)
-        self.texts: dict[tuple[str, int], str] = {}  # prompts in the chat template, by prompt and number of images
+        self.texts: dict[str, str] = {}  # conversations in the chat template
 
     def complete(self, requests: Sequence[Request]) -> list[list[Reply]]:
         """`n` replies for each request, in order. An image that can't be read fails its own request alone."""
@@ -207,6 +207,7 @@ class LocalModel(Model):
             replies = []
             for i in range(asked.request.n):
                 (ids, ended), text = next(samples)
+                text, ended = _cut_at_stop(text, ended, asked.request.sampling.stop)
                 reason = "truncated" if not ended else "" if text.strip() else "empty"
                 replies.append(self._reply(asked.request, i, text, reason, 0 if i else length, len(ids) + ended))
             yield index, replies
@@ -232,7 +233,8 @@ class LocalModel(Model):
             if isinstance(image, ImageError):
                 return image.cause
         marks = (self.processor.image_token, self.processor.video_token)
-        return "bad_request" if any(mark in request.prompt for mark in marks) else ""
+        texts = (request.sampling.system or "", *(turn.text for turn in request.turns))
+        return "bad_request" if any(mark in text for mark in marks for text in texts) else ""
 
     @torch.inference_mode()
     def _prompt_batch(self, asked: list[EncodedRequest]) -> PromptBatch:
@@ -251,14 +253,19 @@ class LocalModel(Model):
         layers = [torch.cat(parts) for parts in zip(*(image.layers for image in images), strict=True)]
         if layers:
             embeds = embeds.masked_scatter(visual[..., None].expand_as(embeds), layers[0].to(embeds.dtype))
-        return PromptBatch(embeds, mask, positions, deltas, visual, layers[1:])
+        return PromptBatch(embeds, mask, positions, deltas, visual, layers[1:], ids)
 
     def render_prompt(self, asked: EncodedRequest) -> str:
         """The prompt in the chat template, with an image token for each feature."""
-        key = (asked.request.prompt, len(asked.images))
+        request = asked.request
+        key = canonical([request.turns, request.sampling.system, request.text_first])
         if key not in self.texts:
-            content = [{"type": "image"} for _ in asked.images] + [{"type": "text", "text": asked.request.prompt}]
-            messages = [{"role": "user", "content": content}]
+            system = request.sampling.system
+            messages: list[dict[str, Any]] = [] if system is None else [{"role": "system", "content": system}]
+            for turn in request.turns:
+                content: list[dict[str, str]] = [{"type": "image"}] * turn.images
+                content.insert(0 if request.text_first else len(content), {"type": "text", "text": turn.text})
+                messages.append({"role": turn.role, "content": content})
             self.texts[key] = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         first, *rest = self.texts[key].split(self.processor.image_token)
         marks = [self.processor.image_token * len(image.layers[0]) for image in asked.images]
@@ -278,6 +285,12 @@ def _sort_key(request: Request) -> tuple[int, int, str, str]:
         "sampling": request.sampling.model_dump(), "seed": request.seed, "sample": 0,
     }  # fmt: skip
     return size.bit_length(), len(request.prompt) // 32, "".join(names), sha256(canonical(parts).encode())
+
+
+def _cut_at_stop(text: str, ended: bool, stop: Sequence[str] | None) -> tuple[str, bool]:
+    """The reply up to the first of the texts `stop`, and whether it ended: as a server that stops there gives it."""
+    places = [at for mark in stop or () if (at := text.find(mark)) >= 0]
+    return (text[: min(places)], True) if places else (text, ended)
 
 
 def _token_rules(model: Any, processor: Any) -> TokenRules:

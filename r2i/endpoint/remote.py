@@ -101,12 +101,12 @@ class RemoteModel(ServedModel):
 
     def is_stored(self, request: Request) -> bool:
         """Whether all replies to `request` are in the store, so that asking for them costs nothing."""
-        key = self._key(request)
+        key = self.key(request)
         return not OpenRequest(request, key, self.store.find(key)).missing()
 
     async def ask(self, request: Request) -> list[Reply]:
         """The `n` replies to one request. Any number of these may be awaited together."""
-        key = self._key(request)
+        key = self.key(request)
         opened = OpenRequest(request, key, self.store.find(key))
         missing = opened.missing()
         self.log.add_request(replayed=request.n - len(missing))
@@ -117,7 +117,8 @@ class RemoteModel(ServedModel):
             await asyncio.sleep(0)  # thousands of these in a row must not keep replies waiting
         return opened.ordered()
 
-    def _key(self, request: Request) -> str:
+    def key(self, request: Request) -> str:
+        """Under which the store files its replies."""
         return request.key(self.name, self.params.enforce_form)
 
     async def _fill_claimed(self, opened: OpenRequest) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from r2i.core.boxes import Box, area
@@ -14,8 +15,8 @@ from r2i.core.images import read_image
 from r2i.core.params import Attention
 from r2i.core.records import FAILED, OK, REJECTED
 from r2i.endpoint.local import MAX_ASPECT
-from r2i.evaluate.capture import capture_attention, choose_layers
-from r2i.evaluate.coverage import measure_coverage, token_shares
+from r2i.evaluate.capture import capture_attention, choose_layers, count_layers
+from r2i.evaluate.coverage import inclusive_cells, measure_coverage, token_shares
 from r2i.evaluate.inputs import Inputs, make_inputs
 
 Row = dict[str, Any]
@@ -40,7 +41,9 @@ def attention_rows(
     prompt_of: Callable[[Row], str],
     reply_of: Callable[[Row], str] | None = None,
 ) -> Iterator[Row]:
-    """A row of ATTENTION for each ok item (its full view) and layer, in the order of `items`.
+    """A row of ATTENTION for each ok item (its full view) and chosen layer, in the order of `items`.
+
+    All layers are measured in the one pass: each row has their coverage as a `curve`.
 
     `model` and `processor` are Transformers', in process. `prompt_of`: the text that goes with the image.
     `reply_of`, for `queries: answer`: what the model replied, without its end token; it is tokenised anew.
@@ -94,20 +97,32 @@ def _measure(model: Any, held: Sequence[Held], layers: Sequence[int]) -> Iterato
     for at, one in enumerate(held):
         if one.inputs:
             groups.setdefault(one.inputs.shape(), []).append(at)
-    seen: dict[int, dict[int, torch.Tensor]] = {}  # place among `held` -> layer -> (heads, image tokens)
+    depth = count_layers(model)
+    seen: dict[int, list[torch.Tensor]] = {}  # place among `held` -> of each layer (heads, image tokens)
     for places in groups.values():
         batch = [one for one in (held[at].inputs for at in places) if one]
         tensors = {key: torch.cat([one.tensors[key] for one in batch]) for key in batch[0].tensors}
-        found = capture_attention(model, tensors, layers, batch[0].rows, batch[0].columns)
+        found = capture_attention(model, tensors, range(depth), batch[0].rows, batch[0].columns)
         for number, at in enumerate(places):
-            seen[at] = {layer: attention[number] for layer, attention in found.items()}
+            seen[at] = [found[layer][number] for layer in range(depth)]
     for at, one in enumerate(held):
-        yield from (_row(one, layer, seen.get(at, {}).get(layer)) for layer in layers)
+        yield from _rows(one, layers, seen.get(at))
 
 
-def _row(one: Held, layer: int, attention: torch.Tensor | None) -> Row:
+def _rows(one: Held, layers: Sequence[int], attention: Sequence[torch.Tensor] | None) -> list[Row]:
+    """`attention`: of every layer; None where the item was not asked."""
+    if one.inputs is None or attention is None:
+        return [_empty_row(one, layer) for layer in layers]
+    shares = token_shares(one.item["box"], one.inputs.frame, one.inputs.grid)
+    values = [_readable(found) for found in attention]
+    curve = [measure_coverage(found, shares).coverage if isinstance(found, np.ndarray) else None for found in values]
+    return [_empty_row(one, layer) | _measured(one, one.inputs, values[layer], shares, curve) for layer in layers]
+
+
+def _empty_row(one: Held, layer: int) -> Row:
     item_id = one.item["item_id"]
-    row: Row = dict.fromkeys(("coverage", "heads", "box_share", "image_share", "grid", "frame", "map")) | {
+    measured = ("coverage", "heads", "box_share", "image_share", "inclusive", "curve", "grid", "frame", "map")
+    return dict.fromkeys(measured) | {
         "attention_id": make_id(item_id, layer),
         "item_id": item_id,
         "cluster_id": one.item["cluster_id"],
@@ -115,16 +130,31 @@ def _row(one: Held, layer: int, attention: torch.Tensor | None) -> Row:
         "status": one.status,
         "reason": one.reason,
     }
-    if one.inputs is None or attention is None:
-        return row
+
+
+def _readable(attention: torch.Tensor) -> np.ndarray | str:
+    """(heads, image tokens), or why it says nothing."""
     if not bool(torch.isfinite(attention).all()):
-        return row | {"status": FAILED, "reason": "not_finite"}
+        return "not_finite"
     if not bool(attention.any()):
-        return row | {"status": FAILED, "reason": "no_image_attention"}
-    values = attention.double().cpu().numpy()
-    seen = measure_coverage(values, token_shares(one.item["box"], one.inputs.frame, one.inputs.grid))
-    shown = {"grid": list(one.inputs.grid), "frame": list(one.inputs.frame), "map": values.mean(axis=0).tolist()}
-    return row | vars(seen) | shown
+        return "no_image_attention"
+    return attention.double().cpu().numpy()
+
+
+def _measured(
+    one: Held, inputs: Inputs, values: np.ndarray | str, shares: np.ndarray, curve: list[float | None]
+) -> Row:
+    """The columns that a measured layer has."""
+    if isinstance(values, str):
+        return {"status": FAILED, "reason": values}
+    cells = inclusive_cells(one.item["box"], inputs.frame, inputs.grid)
+    return vars(measure_coverage(values, shares)) | {
+        "inclusive": measure_coverage(values, cells).coverage,
+        "curve": curve,
+        "grid": list(inputs.grid),
+        "frame": list(inputs.frame),
+        "map": values.mean(axis=0).tolist(),
+    }
 
 
 def summarise_attention(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -140,7 +170,7 @@ def summarise_attention(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _summarise_layer(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     fine = [row for row in rows if row["status"] == OK]
-    values = {name: [row[name] for row in fine] for name in ("coverage", "box_share", "image_share")}
+    values = {name: [row[name] for row in fine] for name in ("coverage", "box_share", "image_share", "inclusive")}
     values["focus"] = [row["coverage"] / row["box_share"] for row in fine]
     left_out: dict[str, int] = {}
     for row in rows:

@@ -24,15 +24,20 @@ ROWS_AT_ONCE = 16  # bounds the scores of long replies to (heads, 16, tokens)
 Tap = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None, float], None]
 
 
+def count_layers(model: Any) -> int:
+    """Of the language model. Raises EndpointError where the model's family is not known."""
+    return len(_language_model(model).layers)
+
+
 def choose_layers(model: Any, layers: Sequence[int] | None) -> list[int]:
     """Ascending indices of decoder layers, from 0, as in Transformers' tuple `attentions`.
 
-    None: the layer at two thirds of the depth, `2 * depth // 3` (24 of 36). Raises ParamsError where there is no
-    such layer.
+    None: the one that is two thirds of the way down, counted from 1: the 24th of 36, index 23, as the reference has
+    it. Raises ParamsError where there is no such layer.
     """
-    depth = len(_language_model(model).layers)
+    depth = count_layers(model)
     if layers is None:
-        return [2 * depth // 3]
+        return [max(0, 2 * depth // 3 - 1)]
     wrong = [layer for layer in layers if not 0 <= layer < depth]
     if wrong or not layers:
         raise ParamsError(

@@ -53,6 +53,23 @@ def _overlap(start: float, stop: float, low: float, high: float, cells: int) -> 
     return np.clip(shared, 0, None) / np.diff(edges)
 
 
+def inclusive_cells(box: Box, frame: Frame, grid: Grid) -> np.ndarray:
+    """Tokens that the reference counts as inside (arXiv 2602.11858, its published script): (rows, columns), 0 or 1.
+
+    Whole tokens, from the one that the box's first side lies in to the one of its last side, that included; two on a
+    side at least, as far as the picture goes. So a small box is overstated.
+    """
+    counted = np.zeros(grid)
+    spans = []
+    for at, cells in ((1, grid[0]), (0, grid[1])):
+        low, high = frame[at], frame[at + 2]
+        first, last = (int((box[side] - low) / (high - low) * cells) for side in (at, at + 2))
+        first, last = (min(max(cell, 0), cells - 1) for cell in (first, last))
+        spans.append(slice(first, max(last, first + 1) + 1))
+    counted[spans[0], spans[1]] = 1
+    return counted
+
+
 def measure_coverage(attention: np.ndarray, shares: np.ndarray) -> Coverage:
     """Coverage of attention (heads, tokens), each a share of all attention of its head, by `token_shares`.
 

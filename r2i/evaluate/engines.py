@@ -9,16 +9,23 @@ from r2i.core.paths import MODELS
 
 
 def choose_endpoint(name: str, model: RegisteredModel, cfg: Evaluate, base: str) -> Endpoint:
-    """The endpoint of the model that is registered as `name`: the one in params, else the model itself in process.
+    """The endpoint of the model that is registered as `name`: the one in params, else the model itself by the engine.
 
     `base`: folder or hub id of the base model. Raises EndpointError where a trained model's folder does not exist.
     """
     given = cfg.endpoints.get(name)
     if given is None:
-        return Endpoint(kind="local", model=find_model(model, base), batch=cfg.batch)
+        return Endpoint(kind=cfg.engine, model=find_model(model, base), batch=cfg.batch)
     if given.kind != "openai" and Path(given.model) == Path(model.needs):
         find_model(model, base)
     return given
+
+
+def endpoint_in_process(endpoint: Endpoint, cfg: Evaluate) -> Endpoint | None:
+    """The same weights in this process, where attention is seen; None where they are behind a server of others."""
+    if endpoint.kind == "openai":
+        return None
+    return endpoint if endpoint.kind == "local" else Endpoint(kind="local", model=endpoint.model, batch=cfg.batch)
 
 
 def find_model(model: RegisteredModel, base: str) -> str:

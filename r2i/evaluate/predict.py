@@ -19,7 +19,9 @@ from r2i.endpoint.ledger import Ledger
 from r2i.endpoint.shard_jobs import JobWork
 from r2i.evaluate.engines import choose_endpoint
 from r2i.evaluate.plan import Ask, plan, request_of
+from r2i.evaluate.protocol import Protocol, open_protocol
 from r2i.evaluate.rows import Row, rejected_rows, reply_row, tokens_of
+from r2i.evaluate.tool import tool_job
 from r2i.evaluate.views import Shelf, missing_view
 from r2i.evaluate.zoom import zoom_job
 from r2i.grading.judged import judge_rows
@@ -38,6 +40,7 @@ class EvaluateWork(JobWork[list[Row]]):
         base = profile.train.base if profile.has("train") else ""
         self.which, self.output = which, predictions_of(which)
         self.endpoint = choose_endpoint(which, params.models[which], profile.evaluate, base)
+        self.protocol = open_protocol(profile.evaluate, profile.benchmark.sources)
         self.open_files: dict[str, ExitStack] = {}  # by the shard's name
 
     def endpoints(self) -> dict[str, Endpoint]:
@@ -46,9 +49,9 @@ class EvaluateWork(JobWork[list[Row]]):
     def start(self, shard: Shard) -> Iterable[Job[list[Row]]]:
         profile = self.params.chosen
         files = self.open_files[shard.name] = ExitStack()
-        shelf = files.enter_context(Shelf(paths.PREDICTIONS))
+        shelf = files.enter_context(Shelf(paths.PREDICTIONS, profile.drawing.cut))
         items = iter_rows(shard.files[BENCHMARK.name], BENCHMARK.schema, BENCHMARK.stage)
-        asks = list_asks(items, shelf, profile.evaluate, self.params.seed)
+        asks = list_asks(items, shelf, profile.evaluate, self.params.seed, self.protocol)
         return ask_jobs(asks, self.models[self.which], self.endpoint.kind, profile.evaluate, profile.drawing.cut)
 
     def finish(self, shard: Shard, results: Sequence[list[Row]]) -> tuple[list[Row], Counts]:
@@ -90,6 +93,7 @@ def predict(
     ledger: Ledger | None = None,
     kind: str = "local",
     scratch: Path = paths.PREDICTIONS,
+    protocol: Protocol | None = None,
 ) -> list[Row]:
     """Rows of PREDICTIONS: one for each reply to each ok item (rows of BENCHMARK).
 
@@ -97,8 +101,8 @@ def predict(
     meanwhile: memory does not. Raises TableError where there is no ok item, or where every call failed.
     """
     ledger = ledger if ledger is not None else Ledger()
-    with Shelf(scratch) as shelf:
-        asks = list_asks(items, shelf, cfg, seed)
+    with Shelf(scratch, cut) as shelf:
+        asks = list_asks(items, shelf, cfg, seed, protocol)
         found = run_jobs(ask_jobs(asks, model, kind, cfg, cut), ledger, len(asks))
     rows = [row for given in found for row in given]
     ledger.require_replies("evaluate", sum(row["status"] == OK for row in rows))
@@ -106,9 +110,11 @@ def predict(
     return rows
 
 
-def list_asks(items: Iterable[Row], shelf: Shelf, cfg: Evaluate, seed: int) -> list[Ask]:
+def list_asks(
+    items: Iterable[Row], shelf: Shelf, cfg: Evaluate, seed: int, protocol: Protocol | None = None
+) -> list[Ask]:
     """All asks about the items that are ok; their pictures lie on the shelf."""
-    return [ask for item in items if item["status"] == OK for ask in plan(shelf.put(item), cfg, seed)]
+    return [ask for item in items if item["status"] == OK for ask in plan(shelf.put(item), cfg, seed, protocol)]
 
 
 def ask_jobs(asks: Iterable[Ask], model: Model, kind: str, cfg: Evaluate, cut: Cut) -> Iterator[Job[list[Row]]]:
@@ -120,12 +126,14 @@ def ask_job(model: Model, kind: str, ask: Ask, zoom: Zoom, cut: Cut) -> Job[list
     """The rows of one ask; `rejected` where its item has no such view."""
     if reason := missing_view(ask.item, ask.view):
         return rejected_rows(ask, reason)
+    if ask.view == "zoom" and zoom.turns:
+        return (yield from tool_job(model, kind, ask, zoom, cut))
     if ask.view == "zoom":
         return (yield from zoom_job(model, kind, ask, zoom, cut))
     request = request_of(ask)
     (replies,) = yield [(model, request)]
     tokens = tokens_of(replies)
     return [
-        reply_row(ask, ask.samples[at], kind, request, reply, tokens[at], forwards=1)
+        reply_row(ask, ask.samples[at], kind, request, reply, tokens[at], forwards=len(request.images))
         for at, reply in enumerate(replies)
     ]

@@ -4,22 +4,21 @@ Qwen3-VL writes boxes in thousandths of the picture; the prompt asks every model
 pixels of the picture as it was resized, and does not always obey: read its zoom boxes with that in mind.
 """
 
-import hashlib
 from typing import Any, NamedTuple
 
 from r2i.core.boxes import Box, clip, place_box
-from r2i.core.drawing import frame_box, make_crop
+from r2i.core.drawing import frame_box
 from r2i.core.ids import seed_of
-from r2i.core.images import QUALITY, read_image, read_size
+from r2i.core.images import read_size
 from r2i.core.params import Cut, Sampling, Zoom
 from r2i.core.parse import ReplyError, is_box, make_form, read_json, strict_object
 from r2i.core.prompts import has_prompt, load_prompt
 from r2i.core.records import OK
-from r2i.endpoint.base import Model, Picture, Reply, Request
+from r2i.endpoint.base import Model, Reply, Request
 from r2i.endpoint.flow import Job
 from r2i.evaluate.plan import Ask
 from r2i.evaluate.rows import Row, Tokens, came, rejected_rows, reply_row, tokens_of
-from r2i.evaluate.views import prompt_of, template_of
+from r2i.evaluate.views import cut_picture
 
 LEAST_SIDE = 28  # pixels: a vision token of Qwen2.5-VL; a smaller box is widened
 MOST_ASPECT = 100  # longest side / shortest side; models refuse 200
@@ -68,7 +67,7 @@ def look_request(ask: Ask, zoom: Zoom) -> Request:
     prompt = load_prompt("evaluate", "look", ask.style)
     sampling = Sampling(**ask.sampling.model_dump() | {"max_tokens": zoom.max_tokens})
     return Request(
-        prompt=prompt.fill(question=ask.item["question"]), images=(ask.item["image"],), sampling=sampling,
+        prompt=prompt.fill(question=ask.item["question"]), images=ask.pictures, sampling=sampling,
         seed=ask.seed, n=ask.n, prompt_sha256=prompt.sha256, form=LOOK_FORM,
     )  # fmt: skip
 
@@ -81,15 +80,15 @@ def second_step(ask: Ask, at: int, reply: Reply, zoom: Zoom, cut: Cut) -> Step:
     """
     item = ask.item
     box = choose_box(item, reply, zoom, cut)
-    text, images = prompt_of(item, "full", ask.style), [item["image"]]
+    text, images = ask.prompt, list(ask.pictures)
     if box:
-        region = cut_picture(item["image"], box, cut)
+        region = ask.sized(cut_picture(item["image"], box, cut))
         both = has_prompt("evaluate", "zoomed", ask.style)
-        images = [item["image"], region] if both else [region]
+        images = [*ask.pictures, region] if both else [region]
         text = f"{load_prompt('evaluate', 'zoomed', ask.style).text}\n\n{text}" if both else text
     request = Request(
         prompt=text, images=tuple(images), sampling=ask.sampling, seed=seed_of(ask.seed, "answer", at),
-        prompt_sha256=template_of(item, ask.style).sha256,
+        prompt_sha256=ask.prompt_sha256, text_first=bool(ask.protocol and ask.protocol.text_first),
     )  # fmt: skip
     return Step(request, box, 2 if box else 1)
 
@@ -135,15 +134,6 @@ def _stretch(start: int, end: int, least: int, size: int) -> tuple[int, int]:
         return start, end
     start = max(0, min((start + end - least) // 2, size - least))
     return start, start + least
-
-
-def cut_picture(image: Picture, box: Box, cut: Cut) -> Picture:
-    """The region enlarged, made when it is sent; its name tells how, so that a replay cuts nothing."""
-    how = [image.name, "crop", box, cut.upscale]
-    if cut.quality != QUALITY:  # replies are kept by this name: that of the usual quality stays without it
-        how.append(cut.quality)
-    name = hashlib.sha256("\0".join(map(str, how)).encode()).hexdigest()
-    return Picture(lambda: make_crop(read_image(image.load()), box, cut), name)
 
 
 def _sum(first: Tokens, second: Tokens) -> Tokens:

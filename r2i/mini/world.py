@@ -23,6 +23,8 @@ from r2i.core.boxes import Box, clip
 SIZE = 128  # scene side, pixels
 CELL = 32  # object cell side, pixels: one image token of the mini checkpoint
 GRID = SIZE // CELL
+RADII = (10, 12)  # smallest and largest half size of an object's body, pixels
+SMALL = (8, 9)  # the same of objects that are smaller than any that is trained on
 PLATE = 6  # half side of the light plate that carries the mark, pixels
 
 COLORS: dict[str, tuple[int, int, int]] = {
@@ -105,16 +107,16 @@ class Scene:
     things: tuple[Thing, ...]
 
 
-def render_scene(rng: np.random.Generator, least: int = 4, most: int = 6) -> Scene:
-    """Draw one scene with `least` to `most` objects; the same generator state, the same pixels."""
-    things = _place_things(rng, int(rng.integers(least, most + 1)))
+def render_scene(rng: np.random.Generator, least: int = 4, most: int = 6, radii: tuple[int, int] = RADII) -> Scene:
+    """Draw one scene with `least` to `most` objects of `radii`; the same generator state, the same pixels."""
+    things = _place_things(rng, int(rng.integers(least, most + 1)), radii)
     canvas = Image.fromarray(_background(rng, [(t.x // CELL, t.y // CELL) for t in things]))
     for thing in things:
         _draw_thing(canvas, thing, rng)
     return Scene(_light(canvas, rng), tuple(things))
 
 
-def _place_things(rng: np.random.Generator, count: int) -> list[Thing]:
+def _place_things(rng: np.random.Generator, count: int, radii: tuple[int, int]) -> list[Thing]:
     marks = [MARKS[i] for i in rng.permutation(len(MARKS))[:2]]  # look-alike marks share a scene
     names = list(rng.permutation(len(COLORS) * len(SHAPES))[:count])
     if rng.random() < 0.25:
@@ -133,7 +135,7 @@ def _place_things(rng: np.random.Generator, count: int) -> list[Thing]:
                 value=ANSWERS[mark][rng.integers(len(ANSWERS[mark]))],
                 x=int(CELL // 2 + CELL * (cell % GRID) + rng.integers(-1, 2)),
                 y=int(CELL // 2 + CELL * (cell // GRID) + rng.integers(-1, 2)),
-                radius=int(rng.integers(10, 13)),
+                radius=int(rng.integers(radii[0], radii[1] + 1)),
             )
         )
     return things

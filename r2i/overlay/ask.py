@@ -21,7 +21,7 @@ from r2i.endpoint.shard_jobs import JobWork
 from r2i.overlay.boxed import Drawer
 from r2i.overlay.difficulty import try_student
 from r2i.overlay.distractors import add_options
-from r2i.overlay.item import Item, make_items, still_ok
+from r2i.overlay.item import Item, hold_out_dimensions, hold_out_images, make_items, still_ok
 from r2i.overlay.reviewed import reserve, review_items
 from r2i.overlay.rows import count_train_rows, train_rows
 from r2i.review.decisions import by_subject, read_decisions
@@ -71,6 +71,7 @@ class OverlayWork(JobWork[None]):
         images = read_images(Photos.of(self.params), image_ids, folder=shard.files[IMAGES.name])
         items = make_items(votes, boxes)
         review = review_items(items, self.decisions, images, drawing.cut)
+        hold_out_dimensions(items, params.held_out_dimensions)
         files = ExitStack()
         drawer = files.enter_context(Drawer(paths.TRAIN.parent, drawing.outline))
         self.begun[shard.name] = BegunOverlay(items, crops, images, review, drawer, files)
@@ -80,6 +81,7 @@ class OverlayWork(JobWork[None]):
     def finish(self, shard: Shard, results: Sequence[None]) -> tuple[Sequence[Row], Counts]:
         begun, params = self.begun[shard.name], self.params.chosen.overlay
         reserve(begun.items, begun.review)
+        hold_out_images(begun.items, params.held_out_images, self.params.seed)
         rows = train_rows(begun.items, begun.crops, begun.images, params, self.params.seed)
         repaired = sum(item.repaired for item in begun.items)
         return rows, {**count_train_rows(rows, params.tries), "repaired": repaired}
@@ -104,16 +106,22 @@ def item_jobs(
     `crops`: by region_id; `images`: the full ones by image_id, in whose order the items are gone through.
     """
     for item in sort_by_picture(still_ok(items), images, lambda item: item.vote["image_id"]):
-        boxed = drawer.draw(images[item.vote["image_id"]], item.box)
-        crop = item.crop or crops[item.vote["region_id"]]
-        yield item_job(item, crop, boxed, teacher, student, params, seed)
+        image, crop = images[item.vote["image_id"]], item.crop or crops[item.vote["region_id"]]
+        boxed = drawer.draw(image, item.box)
+        yield item_job(item, (crop, image) if params.sees_image else (crop,), boxed, teacher, student, params, seed)
 
 
 def item_job(
-    item: Item, crop: Picture, boxed: Future[Picture], teacher: Model, student: Model, params: Overlay, seed: int
+    item: Item,
+    shown: tuple[Picture, ...],
+    boxed: Future[Picture],
+    teacher: Model,
+    student: Model,
+    params: Overlay,
+    seed: int,
 ) -> Job[None]:
-    """One item, as far as it stays ok."""
-    yield from add_options(item, crop, teacher, params, seed)
+    """One item, as far as it stays ok. `shown`: to the teacher."""
+    yield from add_options(item, shown, teacher, params, seed)
     if item.status == OK:
         try:
             item.boxed = boxed.result()

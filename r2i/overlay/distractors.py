@@ -15,18 +15,18 @@ from r2i.overlay.reply import DISTRACTORS_FORM, choose_distinct, parse_distracto
 ROUNDS = 3
 
 
-def add_options(item: Item, crop: Picture, model: Model, params: Overlay, seed: int) -> Job[None]:
+def add_options(item: Item, shown: tuple[Picture, ...], model: Model, params: Overlay, seed: int) -> Job[None]:
     """Give `item` its distractors, options and label, or drop it where it stays short of distractors.
 
-    An item that is short after one round is asked again with another seed, and the rounds' proposals
-    are put together. Short after ROUNDS rounds: failed (`distractors_<reason>`) where a call or a
+    `shown`: to the teacher. An item that is short after one round is asked again with another seed, and the rounds'
+    proposals are put together. Short after ROUNDS rounds: failed (`distractors_<reason>`) where a call or a
     reply was lost on the way, else rejected (`too_few_distractors`).
     """
     if item.options:  # a reviewer wrote them
         return
     fault = ""
     while len(item.distractors) < params.distractors and item.rounds < ROUNDS:
-        request = ask_distractors(item, crop, params, seed)
+        request = ask_distractors(item, shown, params, seed)
         ((reply,),) = yield [(model, request)]
         item.rounds += 1
         item.distractor_calls.append(call_of(params.teacher.kind, request, reply))
@@ -45,12 +45,12 @@ def add_options(item: Item, crop: Picture, model: Model, params: Overlay, seed: 
         item.drop(REJECTED, "too_few_distractors")
 
 
-def ask_distractors(item: Item, crop: Picture, params: Overlay, seed: int) -> Request:
+def ask_distractors(item: Item, shown: tuple[Picture, ...], params: Overlay, seed: int) -> Request:
     """What is asked in this round: the seed follows from the rounds before."""
     prompt = load_prompt("overlay", "distractors", params.prompts)
     return Request(
         prompt=prompt.fill(question=item.vote["question"], answer=item.answer, count=params.distractors),
-        images=(crop,), sampling=params.write, seed=seed_of(seed, "distractors", item.rounds, item.question_id),
+        images=shown, sampling=params.write, seed=seed_of(seed, "distractors", item.rounds, item.question_id),
         prompt_sha256=prompt.sha256, form=DISTRACTORS_FORM,
     )  # fmt: skip
 

@@ -1,14 +1,18 @@
 """A kept question on its way to training rows."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from r2i.core.boxes import Box
 from r2i.core.errors import TableError
-from r2i.core.records import OK
+from r2i.core.ids import unit_of
+from r2i.core.records import OK, REJECTED
 from r2i.core.tables import Row
 from r2i.endpoint.base import Picture
 from r2i.overlay.reply import plain_option
+
+HELD_OUT_IMAGE = "held_out_image"  # reason of a question about an image that is kept for a benchmark
+HELD_OUT_DIMENSION = "held_out_dimension"  # reason of a question of a dimension that is not trained on
 
 
 @dataclass
@@ -59,3 +63,17 @@ def make_items(votes: Sequence[Row], boxes: Mapping[str, Box]) -> list[Item]:
 
 def still_ok(items: Iterable[Item]) -> list[Item]:
     return [item for item in items if item.status == OK]
+
+
+def hold_out_images(items: Iterable[Item], share: float, seed: int) -> None:
+    """Keep the questions of a share of the images, chosen by a hash, out of the training."""
+    for item in still_ok(items):
+        if unit_of(seed, "held out", item.vote["image_id"]) < share:
+            item.drop(REJECTED, HELD_OUT_IMAGE)
+
+
+def hold_out_dimensions(items: Iterable[Item], dimensions: Collection[str]) -> None:
+    """Drop the questions of `dimensions`, before anything is asked about them."""
+    for item in still_ok(items):
+        if item.vote["dimension"] in dimensions:
+            item.drop(REJECTED, HELD_OUT_DIMENSION)

@@ -18,7 +18,7 @@ from r2i.question.check import apply_check, build_check_request
 from r2i.question.reply import CHECKS
 from r2i.question.write import build_write_request, read_questions
 
-REGION = ["region_id", "image_id", "status"]  # not the crops
+REGION = ["region_id", "image_id", "box", "status"]  # not the crops
 
 
 class QuestionWork(JobWork[list[Row]]):
@@ -63,7 +63,7 @@ def question_job(
     region: Row, crop: Picture, image: Picture, model: Model, params: Question, seed: int
 ) -> Job[list[Row]]:
     """The rows of one region: one call writes its questions, then a call for each of them checks it."""
-    request = build_write_request(region, crop, params, seed)
+    request = build_write_request(region, image if params.view == "full" else crop, image, params, seed)
     ((reply,),) = yield [(model, request)]
     rows = read_questions(region, request, reply, params)
     written = [place for place, row in enumerate(rows) if row["status"] == OK]

@@ -1,5 +1,6 @@
-"""Ask the teacher for questions about a crop, which is all that it sees."""
+"""Ask the teacher for questions about a region: its crop is all that it sees, or the full image, as params say."""
 
+from r2i.core.errors import ParamsError
 from r2i.core.ids import make_id, seed_of
 from r2i.core.params import Question
 from r2i.core.parse import ReplyError
@@ -14,11 +15,21 @@ from r2i.question.reply import QUESTIONS_FORM, WrittenQuestion, parse_questions
 MAX_LENGTH = 300  # characters of a question
 
 
-def build_write_request(region: Row, crop: Picture, params: Question, seed: int) -> Request:
-    """The request for questions about one region (a row of REGIONS), with its crop."""
+def build_write_request(region: Row, picture: Picture, image: Picture, params: Question, seed: int) -> Request:
+    """The request for questions about one region (a row of REGIONS), with the picture that the teacher sees.
+
+    Where the style's prompt names the region's `{box}`, the full image follows. Raises ParamsError where that is scaled
+    down: the box is in its own pixels.
+    """
     prompt = load_prompt("question", "write", params.prompts)
+    shown = {"box": list(region["box"])} if "{box}" in prompt.text else {}
+    if shown and params.max_pixels is not None:
+        raise ParamsError(
+            f"question.prompts {params.prompts} names boxes in pixels of the image as it is", "leave max_pixels out"
+        )
     return Request(
-        prompt=prompt.fill(count=params.per_crop), images=(crop,), sampling=params.write,
+        prompt=prompt.fill(count=params.per_crop, **shown), images=(picture, image) if shown else (picture,),
+        sampling=params.write,
         seed=seed_of(seed, "write", region["region_id"]), prompt_sha256=prompt.sha256, form=QUESTIONS_FORM,
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ from pathspec import GitIgnoreSpec
 
 from r2i.core import paths
 from r2i.core.errors import R2IError
-from r2i.core.fingerprint import CHOSEN_PARAMS, chosen_params
+from r2i.core.fingerprint import CHOSEN_PARAMS, chosen_params, look_up
 from r2i.core.params import load_params
 from r2i.core.yaml_text import read_yaml
 from r2i.repo.git import ask_git, list_files
@@ -148,7 +148,7 @@ def changed_params(
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise R2IError(f"{file} can't be read ({error})", "correct it, or `git checkout` it") from error
         for key, value in values.items():
-            if (now := _value(params, key)) != value:
+            if (now := look_up(params, key)) != value:
                 yield file, key, value, now
 
 
@@ -159,14 +159,6 @@ def _params_now(file: Path, chosen: Mapping[str, Any] | None, folder: Path) -> A
     if file == paths.CODE / CHOSEN_PARAMS and (folder / CHOSEN_PARAMS).is_file():
         return chosen_params(load_params(folder / CHOSEN_PARAMS))
     return read_yaml((folder / file).read_text(encoding="utf-8")) if (folder / file).is_file() else {}
-
-
-def _value(params: Any, key: str) -> Any:
-    for part in key.split("."):
-        if not isinstance(params, dict) or part not in params:
-            return None
-        params = params[part]
-    return params
 
 
 def md5_of(path: Path) -> str | None:

@@ -28,6 +28,16 @@ class Bench:
         return self.command or f"python bench/{self.name}.py"
 
 
+def _describe_gpu_local(bench: dict[str, Any]) -> str:
+    half, large = bench["evaluate"]["cuda_bfloat16"], bench["large"]
+    return (
+        f"On {bench['device']['name']}, mini in bf16 gives {100 * half['same_replies']:.1f} % of the replies of a CPU "
+        f"in float32. A model of {large['parameters'] / 1e9:.1f} billion parameters, a picture of "
+        f"{large['image_tokens']:,} tokens an item: {large['answers']['peak_gib']:.0f} GiB to answer eight at once, "
+        f"{large['coverage']['peak_gib']:.0f} to measure coverage, {large['sft']['peak_gib']:.0f} to fine-tune it."
+    )
+
+
 def read_results() -> Iterator[tuple[Bench, dict[str, Any]]]:
     """Of the benches that were run, in the order in which the page shows them."""
     for bench in BENCHES:
@@ -85,10 +95,12 @@ def _lock_words(differ: list[str]) -> str:
 
 def _describe_latency(bench: dict[str, Any]) -> str:
     ratios, single = bench["zoom_over_full"], bench["batch_1"]
+    times = ", ".join(f"{1 / ratios['throughput'][size]:.1f}" for size in sorted(ratios["throughput"], key=int))
     return (
         f"{bench['model']} on {bench['device']}, one item at a time: full view P50 "
         f"{single['full']['p50_ms']:.0f} ms, P95 {single['full']['p95_ms']:.0f} ms; zoom {ratios['p50']:.1f} and "
-        f"{ratios['p95']:.1f} times that; in batches of 32 it answers {ratios['throughput']['32']:.2f} times as many."
+        f"{ratios['p95']:.1f} times that. In batches of 1, 8 and 32 the full view answers {times} times as many items "
+        'a second: what is left of "ten times" where both are asked alike.'
     )
 
 
@@ -188,6 +200,24 @@ def _describe_first_hour(bench: dict[str, Any]) -> str:
     )
 
 
+def _describe_signs(bench: dict[str, Any]) -> str:
+    def share(found: dict[str, Any]) -> str:
+        low, high = found["ci95"]
+        return f"{100 * found['value']:.1f} % ({100 * low:.1f} to {100 * high:.1f}, n = {found['n']})"
+
+    readers = "; ".join(
+        f"{name} {100 * found['crop']:.1f} % of the crops and {100 * found['full']:.1f} % of the full views, a gap of "
+        f"{100 * found['gap']:.1f} points ({100 * found['ci95'][0]:.1f} to {100 * found['ci95'][1]:.1f})"
+        for name, found in sorted(bench["engines"].items())
+    )
+    labels = bench["label_precision"]
+    return (
+        f"The profile `signs`, pools to report, in {bench['minutes']:.1f} minutes: {bench['rows']} questions kept. "
+        f"Labels that are right: {share(labels['composed'])} on composed pictures, by the truth; "
+        f"{share(labels['by_hand'])} on photographs, read by a person. On held-out images the readers answer {readers}."
+    )
+
+
 def _describe_remotes(bench: dict[str, Any]) -> str:
     kinds = [value for value in bench.values() if isinstance(value, dict) and "push_s" in value]
     push, pull = (sorted(kind[key] for kind in kinds) for key in ("push_s", "pull_s"))
@@ -224,12 +254,54 @@ def _describe_house(bench: dict[str, Any]) -> str:
     )
 
 
+def _describe_protocols(bench: dict[str, Any]) -> str:
+    base = bench["models"]["mini"]["open"]
+
+    def change(way: str, what: str) -> str:
+        found = base[way][what]
+        low, high = (100 * end for end in found["ci95"])
+        return f"{100 * found['change']:+.1f} ({low:+.1f} to {high:+.1f})"
+
+    return (
+        f"{bench['items']} questions without their options, asked of models/mini: in our protocol's words full view "
+        f"{100 * base['own']['full']:.1f} %, crop view {100 * base['own']['crop']:.1f} %. In the words that the "
+        f"student is trained on, with nothing to choose from: full view {change('trained_words', 'full')} points, crop "
+        f"view {change('trained_words', 'crop')}, zooming gap {change('trained_words', 'gap')}; without any word: full "
+        f"view {change('no_words', 'full')}, zooming gap {change('no_words', 'gap')}."
+    )
+
+
+def _describe_rehearsal(bench: dict[str, Any]) -> str:
+    profiles = bench["profiles"]
+    done = [
+        f"`{name}` ({len(one['stages_s'])} stages, {sum(one['stages_s'].values()) / 60:.0f} minutes)"
+        for name, one in profiles.items() if one["reached_report"]
+    ]  # fmt: skip
+    stopped = [f"`{name}`" for name, one in profiles.items() if not one["reached_report"]]
+    return (
+        "With small models and few photographs, on a CPU, the whole DAG reached its report in "
+        f"{', '.join(done) or 'none'}{'; not in ' + ', '.join(stopped) if stopped else ''}. "
+        "The figures of these reports mean nothing."
+    )
+
+
+def _describe_openrlhf_cpu(bench: dict[str, Any]) -> str:
+    runs = bench["runs"]
+    each = [f"`{name}` {run['steps']:.0f} steps, {run['seconds'] / 60:.1f} minutes" for name, run in runs.items()]
+    return (
+        f"OpenRLHF's own loop through our launcher, on a CPU: {'; '.join(each)}. Most memory "
+        f"{max(run['peak_mb'] for run in runs.values()) / 1000:.1f} GB; vLLM and trainer differ by at most "
+        f"{max(run['vllm_kl_max'] for run in runs.values()):.1e} (`vllm_kl`) after a weight sync."
+    )
+
+
 BENCHES = (
     Bench("house", "The size of the house", "4 minutes; TESTS=1: 20", _describe_house, "make counts"),
     Bench("fresh", "Questions that no choice has seen", "2 minutes, after `make repro`", _describe_fresh),
     Bench("objectives", "Objectives on the same rows", "1 second, after `make repro`", _describe_objectives),
     Bench("pipeline", "A clean clone", "10 minutes, nothing else running", _describe_pipeline),
     Bench("latency", "Latency of a zoom", "1 minute", _describe_latency),
+    Bench("protocols", "Two ways to ask", "2 minutes; after `make repro`: the trained model too", _describe_protocols),
     Bench("coverage", "Measuring attention coverage", "2 minutes, 6 GB of memory", _describe_coverage),
     Bench("endpoint", "Calls to servers", "10 minutes", _describe_endpoint),
     Bench("sample", "Choosing photographs", "2 minutes", _describe_sample),
@@ -239,7 +311,11 @@ BENCHES = (
     Bench("scale", "Memory and seconds as tables grow", "25 minutes, nothing else running", _describe_scale),
     Bench("faults", "Hostile inputs", "3 minutes", _describe_faults),
     Bench("first_hour", "The first hour", "2 minutes", _describe_first_hour),
+    Bench("signs", "Text in photographs", "8 minutes", _describe_signs, "make signs"),
     Bench("remotes", "Sharing artifacts", "5 minutes, with moto, wsgidav and sshd", _describe_remotes),
     Bench("kills", "Killed runs", "10 minutes", _describe_kills),
+    Bench("gpu_local", "In this process on a GPU", "6 minutes on one GPU, after `make repro`", _describe_gpu_local),
+    Bench("rehearsal", "Profiles rehearsed", "20 minutes a profile", _describe_rehearsal, "make rehearsal PROFILE=..."),
+    Bench("openrlhf_cpu", "OpenRLHF's loop on a CPU", "half an hour, 8 GB of memory", _describe_openrlhf_cpu),
     Bench("gpu_check", "DAPO on a GPU", "10 minutes on one GPU", _describe_gpu_check, "make gpu-check"),
 )

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from r2i.core.choices import LETTERS
-from r2i.core.names import VIEWS, ModelNames
+from r2i.core.names import ModelNames, ViewName
 from r2i.report.charts import percent
 from r2i.report.dropped import Dropped
 from r2i.report.galleries import greedy
@@ -57,7 +57,7 @@ def train_card(row: Row, scale: float = 1.0) -> dict[str, Any]:
     }
 
 
-def example_card(row: Row, models: ModelNames, scale: float = 1.0) -> dict[str, Any]:
+def example_card(row: Row, models: ModelNames, views: Sequence[ViewName], scale: float = 1.0) -> dict[str, Any]:
     """A benchmark item as the page shows it, with who chose which option and who was right in which view."""
     first = {model: greedy(row[model], "full") or {} for model in models.leading}
     chose = {model: found.get("predicted") or "" for model, found in first.items()}
@@ -68,15 +68,15 @@ def example_card(row: Row, models: ModelNames, scale: float = 1.0) -> dict[str, 
         "crop": picture(row["crop"], "crop", None, scale),
         "options": option_lines(row["options"], row["label"], chose),
         "replies": {m: (tail(found.get("reply") or "", REPLY), found.get("correct")) for m, found in first.items()},
-        "verdicts": verdict_lines(row, models),
+        "verdicts": verdict_lines(row, models, views),
     }
 
 
-def verdict_lines(row: Row, models: ModelNames) -> list[list[str]]:
-    """A line for each model: right or not in every view, and how many of its sampled replies are right."""
+def verdict_lines(row: Row, models: ModelNames, views: Sequence[ViewName]) -> list[list[str]]:
+    """A line for each model: right or not in each of `views`, and how many of its sampled replies are right."""
     lines = []
     for model in models.leading:
-        found = [greedy(row[model], view) for view in VIEWS]
+        found = [greedy(row[model], view) for view in views]
         tries = [one["correct"] is True for one in row[model] if one["view"] == "full" and one["sample"] > 0]
         marks = ["–" if one is None else "✓" if one["correct"] else "✗" for one in found]
         lines.append([models.titles[model], *marks, f"{sum(tries)} of {len(tries)}" if tries else "–"])

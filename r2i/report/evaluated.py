@@ -20,7 +20,7 @@ def _replies(scores: dict[str, Any], models: ModelNames) -> str:
     if seen:
         text += (
             f"{len(seen['items'])} of {seen['checked']} benchmark items share bytes, pixels or a perceptual hash "
-            f"(within {seen['bits']} of 64 bits) with the {seen['images']} images that were trained on. "
+            f"(within {seen['bits']} of 64 bits) with the {seen['images']} images of the train rows. "
         )
     if smallest := power.get("smallest_difference"):
         text += f"The smallest difference that this benchmark can show (80 % power): {100 * smallest:.1f} points."

@@ -16,6 +16,7 @@ from r2i.report.galleries import pick_examples, pick_looks, pick_train_rows
 from r2i.report.pick import Row, there
 from r2i.report.replies import items_by_kind, read_replies, zooms_given
 from r2i.report.spread import Spread, measure_spread
+from r2i.report.study import STUDY
 
 FUNNEL = {  # stage -> what one row of its table is, in the order of the pipeline
     "sample": "images",
@@ -62,6 +63,7 @@ class Story:
     chosen: dict[str, dict[str, int]] = field(default_factory=dict)  # model -> letters it replied, full view, greedy
     zoom_given: bool = False
     latency: dict[str, Any] = field(default_factory=dict)
+    study: dict[str, Any] = field(default_factory=dict)  # claims by name, of any profile
 
 
 def gather(seed: int, count: int, models: ModelNames, student: str = "") -> Story:
@@ -95,6 +97,7 @@ def gather(seed: int, count: int, models: ModelNames, student: str = "") -> Stor
         chosen={model: dict(found.letters) for model, found in replies.items()},
         zoom_given=zooms_given(leading),
         latency=latency if latency.get("model") == student else {},
+        study=read_json(STUDY),
     )
 
 

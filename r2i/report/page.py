@@ -15,9 +15,12 @@ from r2i.report.curves import CURVES, curve, curve_table
 from r2i.report.gap import gap_picture
 from r2i.report.gather import Step, Story
 from r2i.report.headline import headline, kind_titles, way
+from r2i.report.layers import layer_card
 from r2i.report.looks import coverage_tiles, look_card
+from r2i.report.parts import gap_cards
 from r2i.report.pictures import LIMIT
 from r2i.report.published import published_beside
+from r2i.report.study import study_picture
 from r2i.report.text import shown
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -45,10 +48,9 @@ def render_page(story: Story, profile: str, rehearsal: bool = False) -> str:
     env.globals |= {
         **known,
         "models": story.models,
-        "VIEWS": tuple(VIEWS),
     }
     css = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
-    parts = {**_result(story), **_making(story), **_rows(story)}
+    parts = {**_result(story), "study": study_picture(story.study, profile), **_making(story), **_rows(story)}
     return env.get_template("report.html.j2").render(
         css=css, profile=profile, rehearsal=rehearsal, scores=story.scores, headline=headline(story),
         way=way(story.funnel), sections=sections(story, parts), **parts,
@@ -65,6 +67,7 @@ def sections(story: Story, parts: Mapping[str, Any]) -> dict[str, str]:
         "attention": ("Attention", parts["coverage"] or parts["looks"]),
         "cost": ("Cost", parts["costs"] or parts["latency"]),
         "checks": ("Checks", parts["checks"]),
+        "study": ("Study", parts["study"]),
         "funnel": ("Funnel", parts["funnel"] or parts["missing"]),
         "teachers": ("Teachers", parts["teachers"][1] or parts["agreement"]),
         "audit": ("Audit", parts["audit"]),
@@ -92,8 +95,10 @@ def _result(story: Story) -> dict[str, Any]:
         "dimensions": charts.dimension_rows(story.scores, story.models),
         "sources": charts.source_rows(story.scores, story.models),
         "heads": charts.group_heads(story.scores, story.models),
+        "gap_parts": gap_cards(story.scores, story.models),
         "published": published_beside(story.metrics, story.scores, story.models),
         "coverage": coverage_tiles(story.scores, story.models),
+        "layers": layer_card(story.scores, story.models),
         "looks": [card for row in story.looks if (card := look_card(row))],
         "zoom_given": story.zoom_given,
         "costs": charts.cost_rows(story.scores, story.models),
@@ -137,11 +142,12 @@ def once(funnel: Sequence[Step]) -> list[Step]:
 
 def _rows(story: Story) -> dict[str, Any]:
     shown_rows = [*story.train, *(row for rows in story.examples.values() for row in rows)]
+    views = charts.measured_views(story.scores, story.models)
     scale = min(1.0, BYTES / max(1, len(shown_rows) * (LIMIT["full"] + LIMIT["crop"])))
     return {
         "train": [cards.train_card(row, scale) for row in story.train],
         "examples": {
-            kind: [cards.example_card(row, story.models, scale) for row in rows]
+            kind: [cards.example_card(row, story.models, views, scale) for row in rows]
             for kind, rows in story.examples.items()
         },
         "totals": story.totals,

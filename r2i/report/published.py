@@ -20,8 +20,19 @@ def published_beside(
     for name, source in sorted(sources.items()):
         ours = (scores.get("by_source") or {}).get(name)
         if source.get("kind") in known and ours:
-            cards.append({**known[source["kind"]], "name": name, "ours": _ours(ours, models)})
+            card = known[source["kind"]]
+            cards.append({**card, "name": name, "ours": _ours(ours, models), "differs": _differences(card, scores)})
     return cards
+
+
+def _differences(card: Mapping[str, Any], scores: Mapping[str, Any]) -> list[str]:
+    """Where ours was made in another way than the published figures: they then stand there for the eye alone.
+
+    `edited`, a protocol that was changed since it was read, is another one.
+    """
+    protocol, judge = scores.get("protocol") or {}, scores.get("judge") or "none"
+    ours = {"protocol": protocol.get("kind", "unknown"), "judge": judge.rpartition("/")[2]}
+    return [f"{what}: {card[what]} there, {said} here" for what, said in ours.items() if said != card[what]]
 
 
 def _ours(cells: Mapping[str, Any], models: ModelNames) -> dict[str, float | None]:

@@ -5,7 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from r2i.core.photos import name_text, pool_path, pool_root
 from r2i.importing.hash_cache import HashCache, ImageEntry
 from r2i.mini.world import Thing, render_scene
 from r2i.sample.files import SUFFIXES, is_compressed, read_entries, walk_files
+from r2i.sample.truth import TRUTH_FILE, ShownText, read_truth
 
 TRAIN_SCENES = 1  # second word of every seed; the benchmark draws its scenes with another
 THREADS = 16  # that hash files; they mostly wait for the disk
@@ -29,7 +30,8 @@ class Offer:
     """One image that a pool offers, not decoded yet: `pool`, `member`, `start`, `size` as in records.IMAGES.
 
     `fault`: why it can't be read, known from the listing. `compressed`: the path of the compressed tar, in whose
-    uncompressed bytes `start` counts. `data`, `things`: bytes and contents of a rendered scene, which no file holds.
+    uncompressed bytes `start` counts. `data`: bytes of a rendered scene, which no file holds. `things`: what it shows,
+    or what the folder's truth.jsonl says of the image.
     """
 
     image_id: str
@@ -40,7 +42,7 @@ class Offer:
     fault: str = ""
     compressed: str = ""
     data: bytes | None = None
-    things: tuple[Thing, ...] = ()
+    things: tuple[Thing | ShownText, ...] = ()
 
     @property
     def source(self) -> str:
@@ -57,13 +59,14 @@ def list_offers(pool: Pool, seed: int, cache: HashCache | None = None) -> Iterat
         return
     what = {"folder": "file", "tar": "tar", "parquet": "Parquet file"}[pool.kind]
     paths = _paths(pool)
+    truth = read_truth(pool_path(pool)) if pool.kind == "folder" else {}
     if not paths:
         raise R2IError(f"pool {pool.name!r}: no {what} in {pool_path(pool)}", "put images there or change sample.pools")
     is_empty = True
     for path, entries in _hash(paths, pool, cache):
         for offer in _offers(path, entries, pool):
             is_empty = False
-            yield offer
+            yield replace(offer, things=truth[offer.member]) if offer.member in truth else offer
     if is_empty:
         raise R2IError(f"pool {pool.name!r}: no image in {pool_path(pool)}", "put images there or change sample.pools")
 
@@ -83,7 +86,8 @@ def _paths(pool: Pool) -> list[str]:
         kind = "folder" if pool.kind == "folder" else f"{pool.kind} file or folder of such"
         raise R2IError(f"pool {pool.name!r}: no {kind} {root}", "put the images there or change sample.pools")
     suffixes = SUFFIXES.get(pool.kind, ("",))
-    return [path for path in walk_files(str(root)) if path.lower().endswith(suffixes)]
+    known = str(root / TRUTH_FILE)
+    return [path for path in walk_files(str(root)) if path.lower().endswith(suffixes) and path != known]
 
 
 class _HashJob(NamedTuple):

@@ -99,13 +99,13 @@ def gap(scores: Scores, model: str) -> dict[str, Any]:
     }
 
 
-def zooming_gap(scores: Scores, model: str, column: str = "", value: str = "") -> dict[str, Any]:
+def zooming_gap(scores: Scores, model: str, column: str = "", value: str = "", crop: str = "crop") -> dict[str, Any]:
     """Crop minus full view of one model, paired by item: on the items that have both views, and `value` in `column`.
 
-    `pairs`: `fixed` are right in the crop alone, `broken` in the full view alone.
+    `pairs`: `fixed` are right in the crop alone, `broken` in the full view alone. `crop`: the view that stands for it.
     """
     keep = scores.where(column, value) if column else None
-    return describe(paired(scores, (model, "full"), (model, "crop"), keep, seed_of(scores.seed, "score", "gap", value)))
+    return describe(paired(scores, (model, "full"), (model, crop), keep, seed_of(scores.seed, "score", "gap", value)))
 
 
 def gain(scores: Scores, model: str, view: str) -> dict[str, Any]:

@@ -54,13 +54,19 @@ class Scores:
 
     def columns(self, cells: Sequence[Cell], keep: NDArray[np.bool_] | None = None) -> tuple[Floats, list[str]]:
         """The items that have all `cells` (and are in `keep`): values (items, cells), and each item's cluster."""
+        whole = self.have(cells)
         if any(cell not in self.right for cell in cells):
             return np.empty((0, len(cells))), []
         values = np.stack([self.right[cell] for cell in cells], axis=1)
-        whole = np.asarray(~np.isnan(values).any(axis=1))
         if keep is not None:
             whole &= keep
         return values[whole], [item["cluster_id"] for item, kept in zip(self.items, whole, strict=True) if kept]
+
+    def have(self, cells: Sequence[Cell]) -> NDArray[np.bool_]:
+        """Which items have all `cells`: (items,)."""
+        if any(cell not in self.right for cell in cells):
+            return np.zeros(len(self.items), dtype=bool)
+        return ~np.isnan(np.stack([self.right[cell] for cell in cells], axis=1)).any(axis=1)
 
     def where(self, column: str, value: str) -> NDArray[np.bool_]:
         """Which items have `value` in `column`."""

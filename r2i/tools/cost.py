@@ -27,6 +27,7 @@ PROMPT_TOKENS = 400  # of the text around it
 REPLY_SHARE = 0.25  # of the longest reply allowed
 JUDGED_SHARE = 0.1  # of replies, that no rule reads and a judge is asked about; `max_calls` is the bound
 MOST_IMAGES = 10**9  # that a budget may buy
+START_S = 180.0  # from the start of a vLLM to its first reply: weights, profiling, CUDA graphs; a guess
 
 Metrics = Mapping[str, Mapping[str, Any]]
 """By the name of their file in metrics/, as the last run wrote them."""
@@ -147,7 +148,7 @@ def _evaluated_by(params: Params, name: str) -> Endpoint:
     if source == BASE:
         source = profile.train.base
     trained = {run: f"{paths.MODELS}/{known.folder}" for run, known in OBJECTIVES.items()}
-    return Endpoint(kind="local", model=trained.get(source, source), batch=profile.evaluate.batch)  # type: ignore[call-overload]
+    return Endpoint(kind=profile.evaluate.engine, model=trained.get(source, source), batch=profile.evaluate.batch)  # type: ignore[call-overload]
 
 
 def estimate(params: Params, scale: Scale, metrics: Metrics, history: Mapping[tuple[str, str], Spent]) -> list[Line]:
@@ -198,6 +199,15 @@ def images_for(rows: int, funnel: Funnel) -> int:
     if not funnel.rows_per_image:
         raise R2IError(f"no number of images gives {rows:,} rows by {funnel.source}", "`r2i summary` shows the reasons")
     return math.ceil(rows / funnel.rows_per_image)
+
+
+def server_starts(params: Params) -> dict[str, list[Endpoint]]:
+    """The servers that r2i starts, by stage: a stage stops what it has started, and the next one starts it anew."""
+    starts: dict[str, list[Endpoint]] = {}
+    for use in planned(params, Scale(1, 1, 1)):
+        if use.endpoint.kind == "vllm" and use.endpoint not in starts.setdefault(use.stage, []):
+            starts[use.stage].append(use.endpoint)
+    return {stage: ends for stage, ends in starts.items() if ends}
 
 
 def total_cost(lines: list[Line]) -> float | None:

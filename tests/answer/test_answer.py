@@ -200,3 +200,13 @@ def test_rows_fit_their_table_and_are_counted(tmp_path: Path) -> None:
     write_table(tmp_path / "answers", rows, ANSWERS)
     found = count_answers(read_table(tmp_path / "answers", ANSWERS, "answer"))
     assert found["answers_per_question"] == {"3": 2} and found["by_teacher"]["a"]["reason"] == {"failed: no_answer": 2}
+
+
+def test_teachers_of_the_full_view_see_the_image_and_no_crop() -> None:
+    whole, model = pictures({"image-1": b"whole", "image-2": b"other"}), says(*["5"] * 4)
+    params = PARAMS.model_copy(update={"view": "full"})
+    jobs = answer_jobs([question_row(2), question_row(1)], whole, [model], params, 0)
+    rows = [row for rows in run_jobs(jobs) for row in rows]
+    assert [request.images[0].load() for request in model.asked] == [b"whole", b"other"]
+    assert [row["question_id"] for row in rows[::4]] == [question_row(n)["question_id"] for n in (1, 2)]
+    assert sorted(r["answer_id"] for r in rows) == sorted(r["answer_id"] for r in ask(says(*["5"] * 4), 1, 2))

@@ -330,3 +330,16 @@ def test_a_missing_table_names_the_stage_that_writes_it(workdir: Path) -> None:
         main(Path("params.yaml"))
     assert "dvc repro sample" in caught.value.remedy
     assert not paths.metrics("audit").exists()
+
+
+def test_a_text_is_right_where_it_is_the_one_that_the_region_shows():
+    shown = {"color": "", "shape": "text", "material": "", "mark": "ocr"}
+    texts = [("EXIT", (0, 0, 20, 20)), ("Exit", (80, 80, 99, 99)), ("Cafe", (40, 0, 60, 20))]
+    truth = [{"thing_id": f"t{n}", "image_id": "i", "box": list(box), "value": text} | shown
+             for n, (text, box) in enumerate(texts)]  # fmt: skip
+    oracle = Oracle(truth, REGIONS)
+    asked = "What is written {} of the whole picture?"
+    first, second = question(asked.format("at the upper left")), question(asked.format("at the top"), "r1")
+    assert oracle.is_right(first, "EXIT") and not oracle.is_right(first, "EX1T")
+    assert not oracle.is_unambiguous(first) and oracle.is_unambiguous(second) and oracle.is_right(second, "cafe")
+    assert not oracle.is_right(question("What colour is it?"), "EXIT")

@@ -131,6 +131,19 @@ def test_the_summary_counts_what_a_reader_needs(items: list[Row]) -> None:
     assert 0.02 < summary["median_area_share"] < 0.1
 
 
+def test_open_questions_are_the_same_without_options_and_small_things_are_smaller() -> None:
+    usual, words = (render_items(12, DRAWING, 0, options=options) for options in (True, False))
+    assert words == [row | {"options": [], "label": ""} for row in usual]
+    small = render_items(60, DRAWING, 0, small=True)
+    widths = [
+        [box[2] - box[0] for box in (row["box"] for row in rows)] for rows in (small, render_items(60, DRAWING, 0))
+    ]
+    assert float(np.mean(widths[0])) < 0.9 * float(np.mean(widths[1]))
+    source = {"kind": "zoombench", "path": "there", "things": "small"}
+    with pytest.raises(ValueError, match="things"):
+        BenchmarkSource.model_validate(source)
+
+
 # Tables
 
 

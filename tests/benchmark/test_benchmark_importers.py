@@ -452,3 +452,64 @@ def test_metrics_hold_no_path_and_can_be_written(tmp_path: Path) -> None:
     _, found = import_all("hrbench", put_parquet(tmp_path / "hr.parquet", hr_rows()))
     assert str(tmp_path) not in json.dumps(found.sources)
     assert found.sources["hrbench"]["chance"] == 0.25
+
+
+# Beyond what is taught: reasoning, generated pictures
+
+
+def test_hallusionbench_is_yes_or_no_and_a_set_is_one_cluster(tmp_path: Path) -> None:
+    base = {"category": "VS", "subcategory": "chart", "set_id": "0", "question": "Is the bar red?", "filename": "a.png"}
+    rows = [
+        base | {"image": struct(photo(1)), "gt_answer": "1", "figure_id": "0"},
+        base | {"image": struct(photo(2)), "gt_answer": "0", "figure_id": "1"},
+        base | {"image": struct(photo(3)), "gt_answer": "2", "figure_id": "2"},
+        base | {"image": None, "gt_answer": "1", "figure_id": "3"},
+    ]
+    items, found = import_all("hallusionbench", put_parquet(tmp_path / "image.parquet", rows))
+    assert [(item["answer"], item["status"], item["reason"]) for item in items] == [
+        ("Yes", "ok", ""), ("No", "ok", ""), ("", "failed", "no_gold_option"), ("Yes", "failed", "no_image")
+    ]  # fmt: skip
+    assert len({item["cluster_id"] for item in items}) == 1 and items[0]["dimension"] == "VS/chart"
+    assert {item["group"] for item in items} == {"reasoning"} and found.sources["hallusionbench"]["complete"] is False
+
+
+def test_mathvision_has_open_questions_and_options_that_the_figure_explains(tmp_path: Path) -> None:
+    base = {"id": "1", "image": "images/1.jpg", "decoded_image": struct(photo(1)), "subject": "counting", "level": 2}
+    rows = [
+        base | {"question": "Which one is larger? <image1>", "options": ["A", "B", "C"], "answer": "B"},
+        base | {"question": "How many <image1>", "options": [], "answer": "12"},
+    ]
+    (choice, question), _ = import_all("mathvision", put_parquet(tmp_path / "test.parquet", rows))
+    assert (choice["options"], choice["label"], choice["answer"]) == (["A", "B", "C"], "B", "B")
+    assert (question["options"], question["answer"], question["dimension"]) == ([], "12", "counting")
+    assert question["status"] == choice["status"] == "ok"
+
+
+def test_babyvision_counts_its_right_options_from_0(tmp_path: Path) -> None:
+    put_photo(tmp_path / "images" / "1.jpg", 1)
+    base = {"taskId": 1, "image": "images/1.jpg", "type": "Tracking", "subtype": "Maze", "coT": "..."}
+    rows = [
+        base | {"question": "Which?", "ansType": "choice", "options": ["left", "right"], "choiceAns": 1,
+                "blankAns": None},
+        base | {"question": "Where?", "ansType": "blank", "options": [], "choiceAns": "null", "blankAns": "(4,7)"},
+        base | {"question": "Who?", "ansType": "choice", "options": ["a", "b"], "choiceAns": 2, "blankAns": ""},
+        base | {"question": "How?", "ansType": "choice", "options": [], "choiceAns": 0, "blankAns": ""},
+    ]  # fmt: skip
+    items, _ = import_all("babyvision", put_jsonl(tmp_path / "meta_data.jsonl", rows))
+    said = {item["question"]: (item["answer"], item["label"], item["reason"]) for item in items}
+    assert said["Which?"] == ("right", "B", "") and said["Where?"] == ("(4,7)", "", "")
+    assert (said["Who?"][2], said["How?"][2]) == ("no_gold_option", "no_options")
+
+
+def test_fakeclue_is_real_or_fake(tmp_path: Path) -> None:
+    put_photo(tmp_path / "ff" / "1.jpg", 1)
+    asked = [{"from": "human", "value": "<image>\nIs this image real or fake?"}, {"from": "gpt", "value": "..."}]
+    rows = [{"image": "ff/1.jpg", "label": 1, "cate": "face", "conversations": asked},
+            {"image": "ff/1.jpg", "label": None, "cate": "face", "conversations": []}]  # fmt: skip
+    (real, broken), _ = import_all("fakeclue", put_json(tmp_path / "test.json", rows))
+    assert (real["question"], real["answer"], real["group"]) == (
+        "Is this image real or fake?",
+        "real",
+        "aigc detection",
+    )
+    assert broken["status"] == "failed"

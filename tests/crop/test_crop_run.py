@@ -287,8 +287,14 @@ def test_weights_that_are_missing_are_told_before_a_call_is_paid_for(
         with pytest.raises(R2IError, match=r"no-such\.pt"):
             main(PARAMS)
         assert server.calls == [] and server.gets == 0
+
+
+def test_weights_that_are_others_are_told_too(folder: Path) -> None:
+    tiny = make_checkpoint(folder)
     make_checkpoint(folder, seed=1)
-    set_params(execution, method="teacher+sam2", teacher=teacher, **tiny)
+    teacher = {"kind": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1"}
+    set_params({}, method="teacher+sam2", teacher=teacher, **tiny)
+    write_images(scenes(8))
     with pytest.raises(R2IError, match="sam2_sha256"):  # the file is another: nor is the dead server asked
         main(PARAMS)
 

@@ -20,7 +20,7 @@ from r2i.core.records import TRAIN
 from r2i.core.tables import write_table
 from r2i.doctor.check import Check
 from r2i.doctor.data import check_pools
-from r2i.doctor.machine import check_weights
+from r2i.doctor.machine import check_device, check_weights
 from r2i.doctor.rows import check_rows
 from r2i.doctor.servers import check_keys, check_servers, servers_of
 from r2i.doctor.stages import is_light, stages_of
@@ -255,6 +255,24 @@ def test_weights_are_here_fetched_or_missing(params: Params, monkeypatch: pytest
         assert all("hf download" in check.remedy for check in checks)
     (mini,) = check_weights(params, planned(params, Scale(1, 1, 1)), stages_of(params))
     assert (mini.what, mini.state) == ("weights models/mini", "ok")
+
+
+def test_servers_on_one_device_take_turns_or_fit_together(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(free: float, share: bool = True) -> Check:
+        profile = params.profiles["one-card"]
+        execution = profile.execution.model_copy(update={"share_device": share})
+        changed = profile.model_copy(update={"execution": execution})
+        chosen = params.model_copy(update={"profile": "one-card", "profiles": {"one-card": changed}})
+        monkeypatch.setattr("r2i.doctor.machine._free_share", lambda: free)
+        (found,) = check_device(chosen, stages_of(chosen))
+        return found
+
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert look(free=0.95).state == "ok"
+    assert look(free=0.5).found.endswith("at most 90% of it, and 50% is free")
+    at_once = look(free=0.95, share=False)
+    assert (at_once.state, at_once.remedy) == ("not ok", "set execution.share_device: true")
+    assert at_once.found.endswith("in answer, overlay")
 
 
 def test_a_pool_is_there_pinned_and_unchanged(params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,20 @@ def test_the_table_is_what_the_commands_take() -> None:
         sharded *= int(option(arguments, "--pipeline-parallel-size", "1"))
         assert gpus == sharded, model
         assert weights == pytest.approx(parameters * width / gpus, abs=0.06), model
-        share = float(option(arguments, "--gpu-memory-utilization", "0.9"))
+        share = float(option(arguments, "--gpu-memory-utilization", "0.92"))
         assert left == pytest.approx(share * CARD - parameters * width / gpus - WORK, abs=0.06), model
         assert tokens == pytest.approx(left * 1e6 / token_kb, rel=0.01), model
         assert tokens > float(option(arguments, "--max-model-len", "0")), f"{model}: not one sequence fits"
+
+
+def test_every_engine_of_the_one_card_fits_it() -> None:
+    rows = re.findall(r"^\| ([\w-]+) \| ([\w./-]+/[\w.-]+) \| (.+) \|$", PAGE, re.MULTILINE)
+    endpoints = load_params(ROOT / "params.yaml").profiles["one-card"].endpoints
+    assert {name: model for name, model, _ in rows} == {name: end.model for name, end in endpoints.items()}
+    for name, _, cells in rows:
+        parameters, weights, token_kb, left, tokens = (float(cell.replace(",", "")) for cell in cells.split(" | "))
+        flags = dict(flag.split("=", 1) for flag in endpoints[name].flags if "=" in flag)
+        assert weights == pytest.approx(2 * parameters, abs=0.06), name
+        assert left == pytest.approx(float(flags["--gpu-memory-utilization"]) * CARD - weights - WORK, abs=0.06), name
+        assert tokens == pytest.approx(left * 1e6 / token_kb, rel=0.01), name
+        assert tokens > float(flags["--max-model-len"]), name

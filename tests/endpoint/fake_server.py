@@ -55,7 +55,8 @@ class Server:
 
 
 @contextmanager
-def serve() -> Iterator[Server]:
+def serve(port: int = 0) -> Iterator[Server]:
+    """`port`: 0 for a free one."""
     state = Server()
 
     class Handler(BaseHTTPRequestHandler):
@@ -95,7 +96,7 @@ def serve() -> Iterator[Server]:
         def handle_error(self, *args: Any) -> None:  # a client that gave up waiting
             pass
 
-    http = Quiet(("127.0.0.1", 0), Handler)
+    http = Quiet(("127.0.0.1", port), Handler)
     state.url = f"http://127.0.0.1:{http.server_port}/v1"
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

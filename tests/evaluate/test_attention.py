@@ -17,7 +17,7 @@ from r2i.core.params import Attention
 from r2i.endpoint.local import EncodedRequest, LocalModel
 from r2i.evaluate.attention import attention_rows, summarise_attention
 from r2i.evaluate.capture import capture_attention, choose_layers
-from r2i.evaluate.coverage import image_frame, measure_coverage, token_shares
+from r2i.evaluate.coverage import image_frame, inclusive_cells, measure_coverage, token_shares
 from r2i.evaluate.inputs import make_inputs
 from r2i.report.heatmap import heatmap, heatmaps_beside, relative_attention, top_of_scale
 
@@ -173,7 +173,7 @@ def test_default_layer_is_at_two_thirds_of_the_depth() -> None:
             class language_model:
                 layers = range(36)
 
-    assert choose_layers(Deep, None) == [24]
+    assert choose_layers(Deep, None) == [23]  # the 24th of 36
     assert choose_layers(Deep, [35, 0, 35]) == [0, 35]
     for wrong in ([36], [-1], []):
         with pytest.raises(ParamsError, match="0 to 35"):
@@ -308,7 +308,25 @@ def test_rows_equal_what_the_full_matrices_give(vlm: tuple[Any, Any]) -> None:
         assert row["heads"] == pytest.approx((seen @ inside / seen.sum(1)).tolist(), abs=1e-5)
         assert row["image_share"] == pytest.approx(float(seen.sum(1).mean()), abs=1e-5)
         assert sum(row["map"]) == pytest.approx(row["image_share"])
+        curve = [full[layer][0, :, -1, inputs.columns].double() for layer in range(4)]
+        assert row["curve"] == pytest.approx([float((one @ inside).sum() / one.sum()) for one in curve], abs=1e-5)
+        assert row["curve"][row["layer"]] == row["coverage"] < row["inclusive"]
         assert row["grid"] == list(inputs.grid) and len(row["map"]) == inputs.grid[0] * inputs.grid[1]
+
+
+@pytest.mark.parametrize(
+    ("box", "cells"),
+    [
+        ((10, 10, 30, 30), (slice(1, 4), slice(1, 4))),  # 2 x 2 tokens of 10 pixels: 3 x 3 are counted, 2.25 times
+        ((12, 12, 18, 18), (slice(1, 3), slice(1, 3))),  # inside one token: 2 x 2
+        ((195, 95, 200, 100), (slice(9, 10), slice(19, 20))),  # at the picture's end: there is no second one
+        ((0, 0, 200, 100), (slice(0, 10), slice(0, 20))),
+    ],
+)
+def test_the_reference_counts_whole_tokens_from_the_first_side_to_the_last(box: Any, cells: Any) -> None:
+    wanted = np.zeros((10, 20))
+    wanted[cells] = 1
+    assert (inclusive_cells(box, (0.0, 0.0, 200.0, 100.0), (10, 20)) == wanted).all()
 
 
 def test_rows_depend_neither_on_order_nor_on_company(qwen: tuple[Any, Any]) -> None:
@@ -416,8 +434,8 @@ def test_the_prompt_is_the_one_that_the_model_answers(qwen: tuple[Any, Any]) -> 
 def test_the_summary_by_hand() -> None:
     ok = {"status": "ok", "reason": "", "layer": 2}
     rows = [
-        ok | {"coverage": 0.2, "box_share": 0.1, "image_share": 0.5},
-        ok | {"coverage": 0.6, "box_share": 0.2, "image_share": 0.3},
+        ok | {"coverage": 0.2, "box_share": 0.1, "image_share": 0.5, "inclusive": 0.3},
+        ok | {"coverage": 0.6, "box_share": 0.2, "image_share": 0.3, "inclusive": 0.7},
         ok | {"status": "failed", "reason": "unreadable", "coverage": None, "box_share": None, "image_share": None},
         ok | {"status": "rejected", "reason": "no_box", "layer": 10, "coverage": None},
     ]
@@ -425,7 +443,8 @@ def test_the_summary_by_hand() -> None:
     assert list(found) == ["2", "10"]
     # 0.2 / 0.1 = 2 and 0.6 / 0.2 = 3
     assert found["2"].pop("left_out") == {"unreadable": 1}
-    assert found["2"] == pytest.approx({"n": 2, "coverage": 0.4, "box_share": 0.15, "image_share": 0.4, "focus": 2.5})
+    means = {"coverage": 0.4, "box_share": 0.15, "image_share": 0.4, "inclusive": 0.5, "focus": 2.5}
+    assert found["2"] == pytest.approx({"n": 2, **means})
     assert found["10"]["n"] == 0 and found["10"]["coverage"] is None and found["10"]["left_out"] == {"no_box": 1}
 
 

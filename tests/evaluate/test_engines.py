@@ -11,7 +11,7 @@ from r2i.core.errors import EndpointError
 from r2i.core.params import Cut, Endpoint, Evaluate, RegisteredModel, load_params
 from r2i.endpoint import connect
 from r2i.endpoint.vllm import digest_folder, stored_name
-from r2i.evaluate.engines import choose_endpoint, find_model
+from r2i.evaluate.engines import choose_endpoint, endpoint_in_process, find_model
 from r2i.evaluate.predict import predict
 
 CFG = Evaluate(prompts="mini", views=["full"], samples=0, max_tokens=8, batch=32)
@@ -135,3 +135,13 @@ def test_vllm_serves_a_folder_under_its_digest_and_new_weights_replay_nothing(
     stored = sorted((tmp_path / "store").rglob("*.json"))
     names = {json.loads(path.read_text())["request"]["model"] for path in stored}
     assert names == {first[0], again[0]}
+
+
+def test_the_engine_is_what_asks_models_without_an_endpoint_and_attention_stays_in_process() -> None:
+    served = CFG.model_copy(update={"engine": "vllm"})
+    model = RegisteredModel(**{"from": "org/model", "needs": "data/benchmark/items"})
+    endpoint = choose_endpoint("x", model, served, "")
+    assert (endpoint.kind, endpoint.model) == ("vllm", "org/model")
+    inside = endpoint_in_process(endpoint, served)
+    assert inside and (inside.kind, inside.model, inside.batch) == ("local", "org/model", 32)
+    assert endpoint_in_process(Endpoint(kind="openai", model="m", base_url="http://host"), served) is None

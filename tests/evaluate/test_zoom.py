@@ -1,5 +1,6 @@
 """The zoom view: where to look, what is shown then, and what becomes of replies that name no place."""
 
+import json
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -10,9 +11,10 @@ from PIL import Image
 from teacher_fakes import FakeModel, failed, sent
 
 from r2i.core.boxes import place_box
-from r2i.core.params import Cut, Evaluate, Zoom
+from r2i.core.params import Cut, Evaluate, Sampling, Zoom
 from r2i.core.parse import ReplyError
-from r2i.endpoint.base import Reply, Request
+from r2i.endpoint.base import Picture, Reply, Request, Turn
+from r2i.endpoint.chat import chat_body
 from r2i.evaluate.plan import Ask, plan
 from r2i.evaluate.predict import predict
 from r2i.evaluate.views import Shelf
@@ -186,3 +188,69 @@ def test_the_region_is_cut_only_when_it_is_sent(tmp_path: Path) -> None:
     assert look_request(ask, CFG.zoom).form
     box = choose_box(ask.item, Reply(BOX, "ok", "", "", ""), CFG.zoom, TIGHT)
     assert box == (20, 20, 80, 80)
+
+
+def call(box: list[int], index: object = 0) -> str:
+    arguments = {"bbox_2d": box, "label": "sign", "img_idx": index}
+    told = json.dumps({"name": "image_zoom_in_tool", "arguments": arguments})
+    return f"Let me look.\n<tool_call>\n{told}\n</tool_call>"
+
+
+def talk(*said: str | Reply, folder: Path, turns: int = 2, samples: int = 0) -> tuple[SeeingModel, list[dict]]:
+    """A model that says these in turn, whoever asks."""
+    model = SeeingModel(lambda request, _: said[len(request.before) // 2])
+    cfg = CFG.model_copy(update={"zoom": Zoom(turns=turns), "samples": samples, "sampled_views": ["zoom"]})
+    return model, rows_of(model, folder, cfg)
+
+
+def test_a_conversation_shows_region_after_region_and_ends_with_an_answer(tmp_path: Path) -> None:
+    # 200 x 100 pixels: half of the picture, then the lower right quarter of that half
+    calls = call([0, 0, 500, 1000]), call([500, 500, 1000, 1000], 1)
+    model, (row,) = talk(*calls, "<answer>C</answer>", folder=tmp_path)
+    first, second, third = model.asked
+    assert [turn.role for turn in third.before] == ["user", "assistant"] * 2
+    assert [turn.images for turn in third.before] == [1, 0, 1, 0] and len(third.images) == 3
+    assert "at most 2 calls" in first.prompt and "Image 1" in second.prompt and "Answer now" in third.prompt
+    whole, half, quarter = model.shown[2]
+    assert whole == FULL and size(half) == (600, 600)  # 100 x 100 pixels, six times: 512 x 512 at least
+    assert row["zoom_box"] == (50, 50, 100, 100) and size(quarter)[0] >= 512
+    assert (row["reply"], row["correct"], row["vision_forwards"]) == ("<answer>C</answer>", True, 3)
+    assert row["first_reply"].startswith("Let me look.")
+
+
+BAD = (call([0, 0, 500, 1000], 3), call([9, 9, 9, 9]), "<tool_call>{", call([0, 0, 1, 1], "x"))
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_a_call_that_names_no_region_costs_a_turn_and_is_told(bad: str, tmp_path: Path) -> None:
+    model, (row,) = talk(bad, "<answer>C</answer>", folder=tmp_path, turns=1)
+    assert "no region" in model.asked[1].prompt and len(model.asked[1].images) == 1
+    assert (row["zoom_box"], row["correct"], row["vision_forwards"]) == (None, True, 1)
+
+
+def test_turns_are_bounded_and_each_sample_talks_by_itself(tmp_path: Path) -> None:
+    model, rows = talk(call([0, 0, 500, 1000]), call([0, 0, 500, 1000]), folder=tmp_path, turns=1, samples=3)
+    assert len(rows) == 4 and all("tool_call" in row["reply"] and row["correct"] is not True for row in rows)
+    assert sorted(request.n for request in model.asked) == [1, 1, 1, 1, 1, 3]
+    assert len({request.seed for request in model.asked}) == 6
+
+
+@pytest.mark.parametrize("turn", [0, 1, 2])
+def test_a_call_that_failed_is_no_wrong_answer(turn: int, tmp_path: Path) -> None:
+    said = [call([0, 0, 500, 1000])] * turn + [failed("timeout")]
+    model = SeeingModel(lambda request, _: said[len(request.before) // 2] if request.sampling.temperature == 0 else "C")
+    cfg = CFG.model_copy(update={"zoom": Zoom(turns=2), "samples": 2, "sampled_views": ["zoom"]})
+    row = rows_of(model, tmp_path, cfg)[0]
+    assert (row["status"], row["correct"]) == ("failed", None)
+    assert row["reason"] == ("timeout" if turn == 2 else "look_timeout")
+
+
+def test_a_conversation_is_part_of_the_key_and_of_what_a_server_is_sent() -> None:
+    images = (Picture.of(FULL), Picture.of(FULL))
+    one = Request("more", images, Sampling(), 1, before=(Turn("user", "hi", 1), Turn("assistant", "yes")))
+    other = Request("more", images, Sampling(), 1)
+    assert one.key("m") != other.key("m") and "before" not in other.parts("m")
+    messages = chat_body("m", one, 1, 1, ())["messages"]
+    assert [message["role"] for message in messages] == ["user", "assistant", "user"]
+    assert messages[1]["content"] == "yes"
+    assert [[part["type"] for part in messages[place]["content"]] for place in (0, 2)] == [["image_url", "text"]] * 2

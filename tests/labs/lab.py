@@ -6,10 +6,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import yaml
 
 from bench.remote_servers import Remote, configure
@@ -18,6 +19,7 @@ from r2i.mini.world import render_scene
 
 ROOT = Path(__file__).parents[2]
 POOL = Path("pools") / "photos"
+Pair = tuple[Path, Path]
 
 
 def run(folder: Path, *command: str) -> str:
@@ -145,3 +147,47 @@ class Lab:
         """sha256 of every file below `folders`."""
         paths = [path for name in folders for path in sorted((self.folder / name).rglob("*")) if path.is_file()]
         return {str(path.relative_to(self.folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+class Repeated:
+    """A pair of labs that was made once, with its remote; each test gets its files anew, at the same place."""
+
+    def __init__(self, folder: Path, make: Callable[[Path], object], before: "Repeated | None" = None) -> None:
+        """`before`: what `make` goes on from."""
+        self.folder, self.kept = before.folder if before else folder / "labs", folder / "kept"
+        if before:
+            before.restore()
+        else:
+            self.folder.mkdir()
+        with pytest.MonkeyPatch.context() as patch:
+            stand_alone(self.folder, patch)
+            make(self.folder)
+        shutil.copytree(self.folder, self.kept, symlinks=True)
+
+    def restore(self) -> Pair:
+        shutil.rmtree(self.folder)
+        shutil.copytree(self.kept, self.folder, symlinks=True)
+        return self.folder / "a", self.folder / "b"
+
+
+def stand_alone(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """This process, as one of a machine of its own."""
+    for name in [name for name in os.environ if name.startswith(("R2I_", "DVC_", "GIT_"))]:
+        patch.delenv(name)
+    for name, value in environment(folder / "any").items():
+        patch.setenv(name, value)
+
+
+def make_pair(folder: Path) -> None:
+    bare, seed = folder / "shared.git", folder / "seed"
+    seed.mkdir()
+    run(folder, "git", "init", "--quiet", "--bare", "--initial-branch=main", str(bare))
+    run(seed, "git", "init", "--quiet", "--initial-branch=main")
+    run(seed, "dvc", "init", "--quiet")
+    shutil.copy(ROOT / ".gitattributes", seed)
+    (seed / ".gitignore").write_text("/.r2i/\n/replies\n")
+    commit(seed, "seed")
+    run(seed, "git", "push", "--quiet", str(bare), "main")
+    for name in ("a", "b"):
+        run(folder, "git", "clone", "--quiet", str(bare), name)
+        configure(folder / name, Remote(str(folder / "remote")))

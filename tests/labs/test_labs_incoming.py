@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from labs.lab import commit, run
+from labs.lab import Repeated, commit, run, stand_alone
 
 from bench.faults_locks import NAMES_ELSEWHERE
 from r2i.core.errors import R2IError
@@ -41,10 +41,9 @@ def listing(*names: str, md5: str = "") -> bytes:
     return json.dumps([{"md5": md5 or digest(EVIL), "relpath": name} for name in names]).encode()
 
 
-@pytest.fixture
-def clone(pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The second lab's, at the commit in which the first has shared a folder `pool` and a stage `copy`."""
-    a, b = pair
+def share_pool(folder: Path) -> None:
+    """The first lab shares a folder `pool` and a stage `copy`; the second is at that commit."""
+    a = folder / "a"
     (a / "pool").mkdir()
     for name in "12":
         (a / "pool" / f"{name}.txt").write_bytes(name.encode())
@@ -56,14 +55,26 @@ def clone(pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     run(a, "dvc", "push", "--run-cache", "--quiet")
     commit(a, "a pool")
     run(a, "git", "push", "--quiet", "origin", "main")
-    run(b, "git", "pull", "--quiet")
+    run(folder / "b", "git", "pull", "--quiet")
+
+
+@pytest.fixture(scope="module")
+def repeated_pool(repeated_pair: Repeated, tmp_path_factory: pytest.TempPathFactory) -> Repeated:
+    return Repeated(tmp_path_factory.mktemp("pool"), share_pool, repeated_pair)
+
+
+@pytest.fixture
+def clone(repeated_pool: Repeated, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The second lab's, at the commit with `pool`."""
+    stand_alone(repeated_pool.folder, monkeypatch)
+    _, b = repeated_pool.restore()
     monkeypatch.chdir(b)
     return b
 
 
 @pytest.fixture
-def remote(pair: tuple[Path, Path]) -> Path:
-    return pair[0].parent / "remote"
+def remote(repeated_pool: Repeated) -> Path:
+    return repeated_pool.folder / "remote"
 
 
 def replace_listing(clone: Path, remote: Path, data: bytes) -> None:

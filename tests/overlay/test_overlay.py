@@ -12,8 +12,8 @@ from PIL import Image
 from teacher_fakes import FakeModel, failed, ok, pictures, sent
 
 from r2i.core.boxes import Box
-from r2i.core.choices import adapt_prompt, mcq_prompt
-from r2i.core.errors import EndpointError, TableError
+from r2i.core.choices import adapt_prompt, mcq_prompt, tell_box
+from r2i.core.errors import EndpointError, R2IError, TableError
 from r2i.core.ids import make_id
 from r2i.core.images import jpeg_bytes, read_image
 from r2i.core.params import Outline, Overlay
@@ -29,9 +29,9 @@ from r2i.overlay.balance import limit_dimensions
 from r2i.overlay.boxed import Drawer
 from r2i.overlay.difficulty import score_tries
 from r2i.overlay.distractors import ROUNDS, add_options
-from r2i.overlay.item import Item, make_items, still_ok
+from r2i.overlay.item import Item, hold_out_dimensions, hold_out_images, make_items, still_ok
 from r2i.overlay.reply import DISTRACTORS_FORM, choose_distinct, parse_distractors
-from r2i.overlay.rows import choose_views, count_train_rows, train_rows
+from r2i.overlay.rows import choose_views, count_train_rows, require_held_out, train_rows
 
 PARAMS = Overlay.model_validate(
     {"prompts": "mini", "teacher": {}, "student": {}, "write": {"temperature": 0.8}, "attempt": {"temperature": 1},
@@ -57,7 +57,7 @@ def items(*answers: str) -> list[Item]:
 
 def give_options(found: list[Item], model: FakeModel, params: Overlay = PARAMS) -> None:
     crops = pictures(CROPS)
-    run_jobs([add_options(item, crops[item.vote["region_id"]], model, params, 0) for item in found])
+    run_jobs([add_options(item, (crops[item.vote["region_id"]],), model, params, 0) for item in found])
 
 
 def ready(*answers: str) -> list[Item]:
@@ -459,3 +459,50 @@ def test_a_dimension_that_crowds_is_cut_to_its_limit_across_shards(tmp_path: Pat
     }
     assert sum_counts(counts_two.values()) == sum_counts(counts_one.values()) == count_train_rows(rows, 4)
     assert [path.read_bytes() for path in untouched.iterdir()] == before
+
+
+def test_the_told_view_is_the_full_image_with_the_box_in_words(drawer: Drawer) -> None:
+    """(8, 8, 24, 24) of 64 x 64 pixels: 1/8 and 3/8 of its sides."""
+    said = {}
+    for style in ("mini", "paper"):
+        params = PARAMS.model_copy(update={"prompts": style, "views": {"told": 1.0, "full": 1.0}})
+        full, told = hard_rows(drawer, "5", params=params)
+        assert (full["view"], told["view"]) == ("full", "told") and full["image"] == told["image"]
+        question, _, said[style] = told["prompt"].rpartition("\n")
+        assert question == full["prompt"]
+    assert said["mini"] == "left 1 top 1 right 3 bottom 3"
+    assert "from (125, 125) to (375, 375)" in said["paper"]
+    assert tell_box("q", Box(0, 0, 64, 64), (64, 64), "mini").endswith("right 9 bottom 9")  # one digit
+
+
+def test_held_out_dimensions_are_dropped_before_anything_is_asked_and_a_wrong_name_is_an_error(drawer: Drawer) -> None:
+    found, model = items("5", "6"), chooses("1")
+    found[1].vote = found[1].vote | {"dimension": "material"}
+    hold_out_dimensions(found, ["material", "colour"])
+    prepare(found, drawer, model)
+    rows = rows_of(found, PARAMS.model_copy(update={"views": {"full": 1.0}}))
+    assert by_reason(rows) == {"ok: ": 1, "rejected: held_out_dimension": 1} and len(model.asked) == 1
+    counts = sum_counts([count_train_rows(rows, PARAMS.tries), count_train_rows(rows[:1], PARAMS.tries)])
+    require_held_out(["material"], counts)
+    with pytest.raises(R2IError, match="no question is about colour"):
+        require_held_out(["material", "colour"], counts)
+
+
+def test_who_sees_the_image_sees_it_after_the_crop(drawer: Drawer) -> None:
+    found, teacher = items("5"), FakeModel(lambda *_: THREE)
+    params = PARAMS.model_copy(update={"sees_image": True})
+    jobs = item_jobs(found, pictures(CROPS), pictures(IMAGES), drawer, teacher, chooses("5"), params, 0)
+    run_jobs(jobs)
+    assert [picture.load() for picture in teacher.asked[0].images] == [CROPS["region-1"], IMAGES["image-1"]]
+
+
+def test_held_out_images_give_no_train_rows_and_keep_their_options() -> None:
+    kept = {}
+    for seed in range(20):
+        found, again = ready("5", "6", "7", "8"), ready("5", "6", "7", "8")
+        for one in (found, again):
+            hold_out_images(one, 0.5, seed)
+        kept[seed] = [item.question_id for item in found if item.status == "ok"]
+        assert [item.status for item in again] == [item.status for item in found]
+        assert all(item.reason == "held_out_image" and item.options for item in found if item.status != "ok")
+    assert 20 < sum(map(len, kept.values())) < 60

@@ -39,7 +39,7 @@ def ask(model: FakeModel, *numbers: int, params: Question = MINI, ledger: Ledger
 
 
 def read(reply: Reply) -> list[Row]:
-    return read_questions(region_row(1), build_write_request(region_row(1), SEEN, MINI, 0), reply, MINI)
+    return read_questions(region_row(1), build_write_request(region_row(1), SEEN, SEEN, MINI, 0), reply, MINI)
 
 
 def check(reply: Reply, row: Row | None = None, params: Question = MINI) -> Row:
@@ -243,3 +243,10 @@ def test_metrics_count_regions_without_a_question() -> None:
     found = count_questions(rows)
     assert found["questions_per_region"] == {"0": 1, "2": 1}
     assert found["status"] == {"ok": 2, "failed": 1} and found["by_dimension"] == {"ocr": 2}
+
+
+def test_a_teacher_of_the_full_view_writes_from_the_image_and_checks_with_both() -> None:
+    model = FakeModel(lambda request, _: YES if request.form == CHECKS_FORM else DIGIT)
+    ask(model, 1, params=MINI.model_copy(update={"view": "full"}))
+    image, crop = image_row(1)["image"], region_row(1)["crop"]
+    assert [[picture.load() for picture in request.images] for request in model.asked] == [[image], [image, crop]]

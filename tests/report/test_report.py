@@ -252,7 +252,7 @@ def test_an_item_without_a_box_shows_its_plain_image(run: Path) -> None:
     items = read_table(paths.BENCHMARK, BENCHMARK, "benchmark")
     write_table(paths.BENCHMARK, [{**item, "boxed": None, "crop": None, "box": None} for item in items], BENCHMARK)
     story = gather(0, 1, NAMES)
-    assert all(example_card(row, NAMES)["full"] for rows in story.examples.values() for row in rows)
+    assert all(example_card(row, NAMES, ["full"])["full"] for rows in story.examples.values() for row in rows)
 
 
 def test_a_report_before_the_score_names_what_to_run(

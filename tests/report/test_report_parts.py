@@ -34,6 +34,7 @@ from r2i.report.pictures import LIMIT, picture
 from r2i.report.published import published_beside
 from r2i.report.replies import items_by_kind, predictions_of, read_replies
 from r2i.report.spread import Letters, measure_spread
+from r2i.report.study import study_picture
 from r2i.report.teaching import agreement_bars, cost_lines, filter_lines, review_cards
 from r2i.report.text import plain
 
@@ -292,6 +293,11 @@ def test_published_figures_stand_beside_ours_only_where_that_benchmark_was_measu
     assert (eight["before"], eight["after"]) == (0.3787, 0.5811)
     assert eight["crop_before"] - eight["before"] == pytest.approx(eight["gap_before"])
     assert published_beside({"benchmark": {"sources": {"made": {"kind": "rendered"}}}}, scores, NAMES) == []
+    assert card["differs"] == [
+        "protocol: zwz there, r2i here", "judge: Qwen3-30B-A3B-Instruct-2507 there, none here",
+    ]  # fmt: skip
+    alike = {"protocol": {"name": "zwz", "kind": "zwz"}, "judge": "Qwen/Qwen3-30B-A3B-Instruct-2507"}
+    assert published_beside(metrics, scores | alike, NAMES)[0]["differs"] == []
     assert "ZwZ-8B" in render_page(gather(0, 1, NAMES), "smoke")
 
 
@@ -388,6 +394,25 @@ def test_the_latency_bench_is_shown_for_the_model_that_it_measured(whole: Path) 
     Path("bench/results/latency.json").write_text(json.dumps(bench), encoding="utf-8")
     assert "P95, ms" in render_page(gather(0, 1, NAMES, "models/mini"), "smoke")
     assert "P95, ms" not in render_page(gather(0, 1, NAMES, "another"), "smoke")
+
+
+def test_the_study_is_one_picture_of_the_profile_that_it_is_of(whole: Path) -> None:
+    """The interval ends at 5 points, so the axis at 6, the next multiple of 2: 3 points lie at three quarters."""
+    same = {"paper": "–", "unit": "points", "bound": 0.0, "profile": "smoke", "seeds": 3}
+    found = {
+        "a": same | {"says": "It <b>helps</b>", "ours": 0.03, "ci95": [0.01, 0.05], "verdict": "holds here"},
+        "b": same | {"says": "It costs less", "ours": 0.5, "ci95": [0.5, 0.5], "unit": "ratio", "verdict": "does not"},
+        "c": same | {"says": "Not yet", "ours": None, "ci95": None, "verdict": "not run", "seeds": 0},
+    }
+    drawn = study_picture(found, "smoke")
+    assert [row["spot"] and row["spot"]["at"] for row in drawn["rows"]] == [75.0, None, None]
+    assert [tick["text"] for tick in drawn["ticks"]] == ["−6", "−4", "−2", "0", "+2", "+4", "+6"]
+    assert drawn["rows"][1]["ours"] == "0.50 times [0.50, 0.50]"
+    assert study_picture(found, "mini") == {} == study_picture({"c": found["c"]}, "smoke")
+    Path("metrics/study.json").write_text(json.dumps(found), encoding="utf-8")
+    text = render_page(gather(0, 1, NAMES), "smoke")
+    assert 'href="#study"' in text and "It &lt;b&gt;helps" in text
+    assert 'id="study"' not in render_page(gather(0, 1, NAMES), "mini")
 
 
 def test_a_failed_call_is_wrong_in_the_galleries_as_in_the_scores(whole: Path) -> None:

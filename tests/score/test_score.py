@@ -212,6 +212,20 @@ def test_coverage_of_the_only_model_that_was_measured_has_its_interval() -> None
     assert compare_coverage({"base": _looks(None)}, 200, 0) is None is compare_coverage({}, 200, 0)
 
 
+def test_every_layer_has_its_coverage_and_a_layer_that_says_nothing_is_null() -> None:
+    # box share 0.1: focus is ten times the coverage; of layer 1 one item says nothing, of layer 2 none does
+    curves = [[0.1, 0.2, None], [0.3, None, None]]
+    looks = [look | {"curve": curve} for look, curve in zip(_looks(0.1, 0.3), curves, strict=True)]
+    found = compare_coverage({"base": looks}, 200, 0)
+    assert found is not None
+    curve = found["curve"]["base"]
+    assert curve["coverage"] == [pytest.approx(0.2), pytest.approx(0.2), None] and curve["n"] == 2
+    assert curve["focus"] == [pytest.approx(2), pytest.approx(2), None]
+    assert curve["ci95"][0] == pytest.approx([0.1, 0.3]) and curve["ci95"][2] == [None, None]
+    older = compare_coverage({"base": _looks(0.1)}, 200, 0)
+    assert older is not None and older["curve"] == {}
+
+
 def test_layers_of_an_item_are_averaged() -> None:
     rows = {"base": _looks(0.1) + _looks(0.3), "distilled": _looks(0.2)}
     found = compare_coverage(rows, 200, 0)

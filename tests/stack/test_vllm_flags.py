@@ -67,6 +67,14 @@ def test_it_takes_the_commands_of_the_guide(parse: Parse) -> None:
         assert args.limit_mm_per_prompt is None or set(args.limit_mm_per_prompt) <= {"image", "video"}
 
 
+def test_it_takes_the_servers_of_every_profile(parse: Parse) -> None:
+    profiles = load_params(ROOT / "params.yaml").profiles.values()
+    started = [end for profile in profiles for end in profile.endpoints.values() if end.kind == "vllm"]
+    assert len(started) >= 4
+    for end in started:
+        assert parse(server_command(end, 1)[1:]).model_tag == end.model
+
+
 def test_it_refuses_a_flag_that_it_does_not_have(parse: Parse) -> None:
     endpoint = Endpoint(kind="vllm", model="m", flags=["--tensor-paralel-size", "2"])
     with pytest.raises(SystemExit):

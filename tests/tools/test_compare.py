@@ -1,5 +1,6 @@
 """Revisions side by side: what is common, what is tested, and reading them out of Git and DVC."""
 
+import json
 import os
 import re
 import shutil
@@ -257,3 +258,33 @@ def test_files_come_from_the_remote_and_their_absence_names_the_remedy(
         if (inside.parent / "kept-remote").exists():
             shutil.rmtree(remote, ignore_errors=True)
             (inside.parent / "kept-remote").rename(remote)
+
+
+def test_what_was_not_done_alike_is_said_and_two_views_of_one_model_are_paired(tmp_path: Path) -> None:
+    def write(root: Path, protocol: str, judge: str | None) -> None:
+        call = {"model": judge, "endpoint": "openai", "prompt_sha256": "", "sampling": "", "reply_key": ""}
+        said = json.dumps({"temperature": 0.7 if judge else 0.0, "max_tokens": 8, "seed": 3})
+        rows = [
+            dict.fromkeys(PREDICTIONS.names) | _row(number, number < right, view=view) | {
+                "prediction_id": f"{view}{number}", "sampling": said, "prompt_sha256": protocol * 9,
+                "verdict": call if judge else None,
+            }
+            for view, right in (("full", 10), ("crop", 40)) for number in range(48)
+        ]  # fmt: skip
+        write_table(root / "data/evaluate/distilled", rows, PREDICTIONS)
+        path = root / "metrics" / "evaluate-distilled.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"protocol": {"name": protocol}}))
+
+    ways = {}
+    for folder, protocol, judge in (("one", "r2i", None), ("two", "zwz", "kimi")):
+        write(tmp_path / folder, protocol, judge)
+        names = ("workspace@full", "workspace@crop")
+        ways[folder] = [load_revision(name, "distilled", "full", tmp_path / folder) for name in names]
+    notes = compare_revisions([ways["one"][0], ways["two"][0]], "full", 200).notes
+    assert [note.partition(":")[0] for note in notes] == ["another protocol", "another decoding", "another judge"]
+    assert "r2i" in notes[0] and "zwz" in notes[0] and "none" in notes[2] and "kimi" in notes[2]
+    found = compare_revisions(ways["one"], "full", 200)
+    assert found.notes == ["another view: workspace@full: full; workspace@crop: crop"]
+    assert found.revisions[1].against.found.mean.value == pytest.approx(30 / 48)
+    assert "full and crop view" in markdown(found)

@@ -18,6 +18,7 @@ from r2i.tools.cost import (
     images_within,
     planned,
     read_funnel,
+    server_starts,
     total_cost,
     unpriced,
 )
@@ -141,6 +142,16 @@ def test_sections_that_are_left_out_ask_nothing(params: Params, missing: str) ->
     chosen = choose(params, "mini", **dict.fromkeys(missing.split()))
     stages = {use.stage.partition("@")[0] for use in planned(chosen, Scale(5, 2, 3))}
     assert stages.isdisjoint(missing.split())
+
+
+def test_each_stage_starts_its_own_servers(params: Params) -> None:
+    card = choose(params, "one-card")
+    starts = server_starts(card)
+    evaluations = {f"evaluate@{name}": 1 for name in card.evaluated}  # the judge of each
+    assert {stage: len(ends) for stage, ends in starts.items()} == {
+        "crop": 1, "question": 1, "answer": 2, "vote": 1, "overlay": 2, **evaluations,
+    }  # fmt: skip
+    assert not server_starts(choose(params, "paper"))
 
 
 def run(*words: str) -> str:

@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -157,6 +159,23 @@ def test_images_that_repeat_are_encoded_once_and_give_the_same_features() -> Non
         assert torch.allclose(a, b, atol=1e-5)
 
 
+SMALL = {"dapo": {"rollout_prompts": 4, "train_prompts": 4, "group_size": 4}, "sft": {"batch": 4}}
+"""Steps that are many times shorter, where it is about how they follow one another."""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a run of four small steps, made once."""
+
+    @cache
+    def make(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(f"undisturbed-{name}")
+        run(base, folder, name, steps=4, **SMALL[name])
+        return folder
+
+    return make
+
+
 @pytest.fixture(autouse=True)
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
@@ -166,8 +185,8 @@ def test_dapo_twice_gives_the_same_bytes_and_a_folder_that_loads(base: Path, tmp
     from r2i.endpoint.local import load_local
 
     (tmp_path / "b").mkdir()
-    summary = run(base, tmp_path, "dapo")
-    run(base, tmp_path / "b", "dapo")
+    summary = run(base, tmp_path, "dapo", group_size=4)
+    run(base, tmp_path / "b", "dapo", group_size=4)
     assert summary["steps"] == 2 and summary["rows"] == 8 and summary["dual_clip"] == "delta"
     noted = json.loads((tmp_path / "dapo" / "tokenizer_config.json").read_text())
     assert not {"is_local", "local_files_only"} & noted.keys()  # they differ with HF_HUB_OFFLINE
@@ -205,12 +224,11 @@ def test_trl_s_advantages_are_rewards_in_units_of_their_group_s_spread(
 
 @pytest.mark.parametrize("name", ["dapo", "sft", "opd"])
 def test_a_run_that_stopped_goes_on_and_ends_with_the_same_bytes(
-    base: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    base: Path, tmp_path: Path, undisturbed: Callable[[str], Path], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from r2i.train import trl as module
 
-    (tmp_path / "whole").mkdir()
-    run(base, tmp_path / "whole", name, steps=4)
+    whole = undisturbed(name)
     told: list[int] = []
 
     def dying(_: str) -> object:
@@ -224,26 +242,30 @@ def test_a_run_that_stopped_goes_on_and_ends_with_the_same_bytes(
     with monkeypatch.context() as patch:
         patch.setattr(module, "progress_printer", dying)
         with pytest.raises(KeyboardInterrupt):
-            run(base, tmp_path, name, steps=4)
+            run(base, tmp_path, name, steps=4, **SMALL[name])
         (halfway,) = (tmp_path / ".r2i" / "train").iterdir()
         (halfway / "checkpoint-9").mkdir()  # as a kill in the midst of writing leaves it
         assert not (tmp_path / name).exists()
         patch.setattr(module, "progress_printer", lambda _: lambda step, steps, line: told.append(step))
-        run(base, tmp_path, name, steps=4)
+        run(base, tmp_path, name, steps=4, **SMALL[name])
     first = [1, 2, 3, 3, 4] if name == "dapo" else [1, 2, 2, 3, 4]
     assert told == first  # it went on from the last checkpoint, not from the start
-    assert same_model(tmp_path / name, tmp_path / "whole" / name)
-    assert (tmp_path / f"{name}.json").read_bytes() == (tmp_path / "whole" / f"{name}.json").read_bytes()
+    assert same_model(tmp_path / name, whole / name)
+    assert (tmp_path / f"{name}.json").read_bytes() == (whole / f"{name}.json").read_bytes()
 
 
 @pytest.mark.parametrize("name", ["dapo", "sft"])
 def test_a_run_whose_newest_checkpoint_is_spoiled_goes_on_from_the_one_before_to_the_same_bytes(
-    base: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    base: Path,
+    tmp_path: Path,
+    undisturbed: Callable[[str], Path],
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     from r2i.train import trl as module
 
-    (tmp_path / "whole").mkdir()
-    run(base, tmp_path / "whole", name, steps=4)
+    whole = undisturbed(name)
     checkpoint = tmp_path / ".r2i" / "train"
 
     def dying(_: str) -> object:
@@ -256,23 +278,22 @@ def test_a_run_whose_newest_checkpoint_is_spoiled_goes_on_from_the_one_before_to
     with monkeypatch.context() as patch:
         patch.setattr(module, "progress_printer", dying)
         with pytest.raises(KeyboardInterrupt):
-            run(base, tmp_path, name, steps=4)
+            run(base, tmp_path, name, steps=4, **SMALL[name])
     newest = max(checkpoint.glob("*/checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
     for spoiled in ("optimizer.pt", "model.safetensors"):
         data = bytearray((newest / spoiled).read_bytes())
         data[-5] ^= 1
         (newest / spoiled).write_bytes(data)
-    run(base, tmp_path, name, steps=4)
+    run(base, tmp_path, name, steps=4, **SMALL[name])
     assert f"{newest} is not used: model.safetensors is not what was written" in capsys.readouterr().err
-    assert same_model(tmp_path / name, tmp_path / "whole" / name)
+    assert same_model(tmp_path / name, whole / name)
 
 
-def test_a_training_that_was_killed_goes_on(base: Path, tmp_path: Path) -> None:
+def test_a_training_that_was_killed_goes_on(base: Path, tmp_path: Path, undisturbed: Callable[[str], Path]) -> None:
     """kill -9 once two checkpoints are there; the next run ends with the bytes of an undisturbed one."""
-    (tmp_path / "whole").mkdir()
-    run(base, tmp_path / "whole", "dapo", steps=6)
+    whole = undisturbed("dapo")
     code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from pathlib import Path; import tiny_run"
-    code += f"; tiny_run.run(Path({str(base)!r}), Path({str(tmp_path)!r}), 'dapo', steps=6)"
+    code += f"; tiny_run.run(Path({str(base)!r}), Path({str(tmp_path)!r}), 'dapo', steps=4, **{SMALL['dapo']})"
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     waited = time.monotonic()
     while not list((tmp_path / ".r2i").glob("train/*/checkpoint-2/complete")):
@@ -281,8 +302,8 @@ def test_a_training_that_was_killed_goes_on(base: Path, tmp_path: Path) -> None:
     child.kill()
     child.wait()
     assert not (tmp_path / "dapo").exists()
-    run(base, tmp_path, "dapo", steps=6)
-    assert same_model(tmp_path / "dapo", tmp_path / "whole" / "dapo")
+    run(base, tmp_path, "dapo", steps=4, **SMALL["dapo"])
+    assert same_model(tmp_path / "dapo", whole / "dapo")
 
 
 def test_sft_changes_the_model_and_lowers_its_loss(base: Path, tmp_path: Path) -> None:

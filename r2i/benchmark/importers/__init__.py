@@ -7,10 +7,14 @@ from pathlib import Path
 
 from r2i.benchmark import table
 from r2i.benchmark.importers import (
+    babyvision,
     colorbench,
     countqa,
     cvbench,
+    fakeclue,
+    hallusionbench,
     hrbench,
+    mathvision,
     mme_realworld,
     mmstar,
     reference,
@@ -59,8 +63,40 @@ IMPORTERS: dict[BenchmarkKind, Importer] = {
     "countqa": Importer(_files(countqa.NEEDED), countqa.drafts, countqa.PUBLISHED),
     "colorbench": Importer(_files(colorbench.NEEDED), colorbench.drafts, colorbench.PUBLISHED),
     "mmstar": Importer(_files(mmstar.NEEDED), mmstar.drafts, mmstar.PUBLISHED),
+    "hallusionbench": Importer(_files(hallusionbench.NEEDED), hallusionbench.drafts, hallusionbench.PUBLISHED),
+    "mathvision": Importer(_files(mathvision.NEEDED), mathvision.drafts),
+    "babyvision": Importer(_files(babyvision.NEEDED), babyvision.drafts, babyvision.PUBLISHED),
+    "fakeclue": Importer(_files(fakeclue.NEEDED), fakeclue.drafts),
     "reference": Importer(_files(reference.NEEDED), reference.drafts),
 }
+
+
+MARKS: tuple[tuple[BenchmarkKind, frozenset[str]], ...] = (
+    ("hrbench", frozenset({"cycle_category"})),
+    ("mme_realworld", frozenset({"Text", "Ground truth"})),
+    ("mme_realworld", frozenset({"multi-choice options"})),
+    ("hallusionbench", frozenset({"gt_answer", "set_id"})),
+    ("mathvision", frozenset({"decoded_image", "options"})),
+    ("babyvision", frozenset({"ansType"})),
+    ("fakeclue", frozenset({"label", "conversations"})),
+    ("countqa", frozenset({"questions", "answers"})),
+    ("zoombench", frozenset({"crop_image"})),
+    ("zoombench", frozenset({"query", "response", "image"})),
+    ("reference", frozenset({"query", "response", "images"})),
+)
+"""Columns by which a benchmark is known: first come, first served."""
+
+
+def guess_kind(path: Path) -> BenchmarkKind:
+    """What a benchmark at `path` is, by its folders or the columns of its first record; else a `table`.
+
+    Raises TableError where it can't be read.
+    """
+    if path.is_dir() and any((path / name).exists() for name in (vstar.QUESTIONS, *vstar.FOLDERS)):
+        return "vstar"
+    first = next(iter(read_records(path, ())), None)
+    columns = set(first.values) if first else set()
+    return next((kind for kind, marks in MARKS if marks <= columns), "table")
 
 
 def importer_of(source: BenchmarkSource) -> Importer:

@@ -30,4 +30,5 @@ def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
         boxes=[] if NO_BOX in boxes else boxes,  # of another form than boxes: the item needs none
         box_form=source.box_form,
         box_unit=source.box_unit,
+        prompt=record.get("prompt"),
     )

@@ -19,6 +19,7 @@ PUBLISHED = ({"rows": 1500, "multiple_choice": 1500, "open": 0},)
 def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
     """One item; without options that can be read it fails, since its answer is a letter."""
     by_letter, question = read_letter_columns(record.values), read_text(record.get("question"))
+    prompt = None if by_letter else record.get("question")
     if not by_letter:
         question, options = split_options(question)
         by_letter = dict(zip(ascii_uppercase, options, strict=False))
@@ -30,4 +31,5 @@ def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
         image=record.get("image"),
         dimension=read_text(record.get("category")),
         fault="" if by_letter else "no_options",
+        prompt=prompt,
     )

@@ -77,6 +77,7 @@ def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
         box_form="xywh",
         shuffle=right_first,
         fault="" if options else "no_options",
+        prompt=record.get("text"),
     )
 
 

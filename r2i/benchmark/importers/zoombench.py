@@ -43,6 +43,7 @@ def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
         box_unit=source.box_unit,
         crop=record.get("crop_image", "crop_images"),
         fault="" if certain else "ambiguous_options",
+        prompt=record.get("query", "prompt", "question"),
     )
 
 

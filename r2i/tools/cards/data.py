@@ -206,7 +206,7 @@ COLUMNS = {
     "question_id": "hash of region and question; the same in the views of one question",
     "region_id": "hash of image and box",
     "image_id": "sha256 of the source image's bytes",
-    "view": "boxed: full image with the box drawn; full: without; crop: the region alone",
+    "view": "boxed: full image, box drawn; told: box in words; full: without; crop: the region alone",
     "dimension": "kind of question, as the teacher named it",
     "question": "without options and instruction",
     "options": "in the order shown",

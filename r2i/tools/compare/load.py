@@ -1,7 +1,8 @@
 """The predictions of any revision: from the workspace, or through DVC from cache or remote."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -9,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from r2i.core.errors import R2IError
-from r2i.core.paths import PREDICTIONS
+from r2i.core.names import VIEWS
+from r2i.core.paths import PREDICTIONS, metrics
 from r2i.core.records import REJECTED
 from r2i.repo.commands import open_tree
 
@@ -17,7 +19,17 @@ Row = dict[str, Any]
 Opener = Callable[[str], IO[bytes]]
 WORKSPACE = "workspace"
 NEEDED = ("item_id", "image_id", "view", "sample", "correct", "status", "dimension")
-WANTED = ("cluster_id", "source", "question", "options", "answer", "label")  # older revisions have none of these
+WANTED = (
+    "cluster_id",
+    "source",
+    "question",
+    "options",
+    "answer",
+    "label",
+    "prompt_sha256",
+    "sampling",
+    "verdict",
+)  # older revisions have none of these
 
 
 class CompareError(R2IError):
@@ -34,17 +46,23 @@ class Revision:
     model: str
     rows: dict[str, Row]
     """By item id; a row the item has no such view for is left out."""
+    view: str = "full"
+    ways: Mapping[str, str] = field(default_factory=dict)
+    """How the model was asked and judged, in words: `protocol`, `decoding`, `judge`."""
 
 
 def load_revision(name: str, model: str | None, view: str, root: Path = Path(), prefer: str | None = None) -> Revision:
     """Read what `name` predicted: a git revision, a DVC experiment's name, or `workspace`.
 
-    `name` may end in `:MODEL`, which then stands for `model`. Where neither is told, `prefer` is taken if it was
-    evaluated there, else the only model that was. Tracked files that are not in DVC's cache are streamed from the
-    remote. Raises CompareError where the revision is unknown, holds no predictions of the model or of the view, has
-    several models to choose from, or where its files are neither in the cache nor in the remote.
+    `name` may end in `:MODEL`, which then stands for `model`, and in `@VIEW`, which stands for `view`. Where neither
+    `model` nor that is told, `prefer` is taken if it was evaluated there, else the only model that was. Tracked files
+    that are not in DVC's cache are streamed from the remote. Raises CompareError where the revision is unknown, holds
+    no predictions of the model or of the view, has several models to choose from, or where its files are neither in
+    the cache nor in the remote.
     """
-    revision, _, own = name.partition(":")
+    before, _, last = name.rpartition("@")
+    asked, view = (before, last) if before and last in VIEWS else (name, view)
+    revision, _, own = asked.partition(":")
     commit, list_folder, opener = _open_revision(revision, root)
 
     def read(model: str) -> list[Row]:
@@ -66,7 +84,38 @@ def load_revision(name: str, model: str | None, view: str, root: Path = Path(), 
     if not greedy:
         found = ", ".join(sorted({row["view"] for row in rows}))
         raise CompareError(f"{name} has no {view} view of {chosen}", f"its views: {found}; choose one with --view")
-    return Revision(name, commit, chosen, greedy)
+    return Revision(
+        name, commit, chosen, greedy, view, _ways(list(greedy.values()), _protocol(chosen, list_folder, opener))
+    )
+
+
+def _ways(rows: Sequence[Row], protocol: str) -> dict[str, str]:
+    """How the model was asked and judged, as far as the revision tells."""
+    decodings = {text for row in rows if (text := row.get("sampling"))}
+    settings = sorted({json.dumps({k: v for k, v in json.loads(text).items() if k not in ("seed", "system")})
+                       for text in decodings})  # fmt: skip
+    judges = sorted({row["verdict"]["model"] for row in rows if row.get("verdict")})
+    prompts = sorted({sha[:12] for row in rows if (sha := row.get("prompt_sha256"))})
+    named = [protocol, f"(prompts {', '.join(prompts)})" if prompts else ""]
+    return {
+        "protocol": " ".join(filter(None, named)),
+        "decoding": "; ".join(settings),
+        "judge": ", ".join(judges),
+    }
+
+
+def _protocol(model: str, list_folder: Callable[[Path], list[str]], opener: Opener) -> str:
+    """The name of the protocol in the metrics of the evaluation; empty where they tell none."""
+    from dvc.exceptions import DvcException
+
+    wanted = metrics(f"evaluate-{model}")
+    try:
+        path = next(path for path in list_folder(wanted.parent) if Path(path).name == wanted.name)
+        with opener(path) as file:
+            told = json.load(file).get("protocol")
+    except (DvcException, OSError, ValueError, AttributeError, StopIteration):
+        return ""
+    return str(told.get("name", "")) if isinstance(told, dict) else ""
 
 
 def _choose(

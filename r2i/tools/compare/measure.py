@@ -92,7 +92,20 @@ def compare_revisions(revisions: Sequence[Revision], view: str, draws: int, seed
     ]
     groups = {column: _groups(column, first, right, clusters, draws, seed) for column in ("dimension", "source")}
     many = {column: found for column, found in groups.items() if len(found) > 1}
+    notes = [*different_ways(revisions), *notes]
     return Comparison(view, len(items), len(set(clusters)), measured, notes, many)
+
+
+def different_ways(revisions: Sequence[Revision]) -> list[str]:
+    """What was not done alike, in words: view, protocol, decoding, judge. An accuracy may differ for it alone."""
+    ways = [{"view": revision.view, **revision.ways} for revision in revisions]
+    found = []
+    for what in dict.fromkeys(name for way in ways for name in way):
+        values = [way.get(what, "") for way in ways]
+        if len(set(values)) > 1:
+            said = "; ".join(f"{rev.name}: {value or 'none'}" for rev, value in zip(revisions, values, strict=True))
+            found.append(f"another {what}: {said}")
+    return found
 
 
 def common_items(revisions: Sequence[Revision]) -> tuple[list[str], list[str]]:

@@ -7,12 +7,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from r2i.core.axis import axis_around_zero
 from r2i.core.disk import new_file
 from r2i.tools.compare import words
 from r2i.tools.compare.measure import Against, Comparison, Measured, Score
 
 TEMPLATES = Path(__file__).parent / "templates"
-STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5)  # distances of an axis's ticks
 
 
 def write_page(path: Path, comparison: Comparison) -> None:
@@ -72,16 +72,9 @@ def _change(against: Against, reach: float) -> dict[str, Any]:
 
 
 def _axis(found: Sequence[Against]) -> dict[str, Any]:
-    """An axis from -reach to +reach, reach a round number, with at most nine ticks."""
-    widest = max((abs(end) for against in found for end in (*against.found.ci95, against.found.mean.value)), default=0)
-    step = next((step for step in STEPS if 4 * step >= widest), STEPS[-1])
-    count = max(1, -int(-widest // step))
-    reach = count * step
-    ticks = [
-        {"at": round(50 + 50 * n / count, 2), "text": words.points(n * step).removesuffix(".0")}
-        for n in range(-count, count + 1)
-    ]
-    return {"reach": reach, "ticks": ticks}
+    """An axis from -reach to +reach that holds every interval."""
+    reach, ticks = axis_around_zero(end for against in found for end in (*against.found.ci95, against.found.mean.value))
+    return {"reach": reach, "ticks": [{"at": at, "text": words.points(v).removesuffix(".0")} for at, v in ticks]}
 
 
 def _groups(comparison: Comparison, column: str) -> dict[str, Any]:

@@ -63,8 +63,9 @@ def label(measured: Measured) -> str:
 def headline(comparison: Comparison) -> str:
     """What was compared: `distilled, full view, 720 common items in 364 clusters`."""
     models = list(dict.fromkeys(measured.revision.model for measured in comparison.revisions))
+    views = " and ".join(dict.fromkeys(measured.revision.view for measured in comparison.revisions))
     items = f"{comparison.n:,} common items in {comparison.clusters:,} clusters"
-    return f"{', '.join(models)}, {comparison.view} view, {items}"
+    return f"{', '.join(models)}, {views} view, {items}"
 
 
 HEADINGS = [

@@ -99,7 +99,7 @@ def _document(item: Row, column: str, style: str) -> dict[str, Any]:
 def prompt_of(item: Row, style: str) -> str:
     """What r2i asks in the full view and in the crop view."""
     if is_open(item):
-        return load_prompt("answer", "answer", style).fill(question=item["question"])
+        return load_prompt("evaluate", "open", style).fill(question=item["question"])
     return mcq_prompt(item["question"], list(item["options"]), style)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from r2i.core import paths
 from r2i.core.errors import R2IError
+from r2i.core.params import IN_PROCESS
 from r2i.core.prompts import ROOT
 from r2i.core.tables import Row
 from r2i.endpoint.archive import open_archive
@@ -56,7 +57,7 @@ def calls_of(row: Row, region: Row, question: Row, vote: Row, answers: Iterable[
 
 def reply_of(key: str, endpoint: str) -> Row:
     """What the store or the archive holds under `key`. `kept`: where; "" where it does not, then `why`."""
-    if endpoint == "local":
+    if endpoint in IN_PROCESS:
         return {"kept": "", "why": "in process: not kept, it is made again by running the stage"}
     store, folder = Store(paths.reply_store(), paths.reply_archive()), paths.reply_archive()
     try:

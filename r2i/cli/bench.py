@@ -1,0 +1,73 @@
+"""`r2i bench`: the zooming gap of one model on one benchmark, without any other stage."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from r2i.core import paths
+from r2i.core.stage import explained
+
+if TYPE_CHECKING:
+    from r2i.core.params import Params
+
+
+def bench(
+    model: Annotated[str, typer.Argument(help="A folder of weights, a hub id, or a server's name for its model.")],
+    benchmark: Annotated[Path, typer.Option(help="ZoomBench or another benchmark as downloaded, or your own table.")],
+    endpoint: Annotated[
+        str | None, typer.Option(help="Address of an OpenAI-compatible server; without it the model runs in process.")
+    ] = None,
+    key_env: Annotated[str | None, typer.Option(help="Variable that holds the server's key.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="How items are asked: r2i, or an imported one's name.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Of the benchmark; by its columns unless told.")] = None,
+    box_unit: Annotated[str | None, typer.Option(help="Of its boxes: pixels, shares, thousandths.")] = None,
+    items: Annotated[int | None, typer.Option(min=1, help="At most so many items, chosen by a hash.")] = None,
+    parts: Annotated[bool, typer.Option("--parts", help="What the gap is made of: four more views are asked.")] = False,
+    judge: Annotated[str | None, typer.Option(help="Model that reads replies to open questions.")] = None,
+    judge_endpoint: Annotated[str | None, typer.Option(help="Its address; the model's unless told.")] = None,
+    prompts: Annotated[str, typer.Option(help="Style of our prompts; mini: of models/mini.")] = "paper",
+    max_tokens: Annotated[int, typer.Option(min=1, help="Of a reply.")] = 2048,
+    out: Annotated[Path | None, typer.Option(help="Folder; data/bench/MODEL unless told.")] = None,
+) -> None:
+    """Measure a model's zooming gap on a benchmark: full and crop view, intervals, attention where it shows, a page.
+
+    It runs again where it was stopped, and asks nothing twice that a server has answered.
+    """
+    from r2i.tools.bench import Bench, bench_folder, run_stages, short_name, write_bench
+
+    asked = Bench(
+        model, benchmark, endpoint, key_env, kind, box_unit, items, protocol, prompts, parts, max_tokens, judge,
+        judge_endpoint,
+    )  # fmt: skip
+    with explained():
+        folder = out or bench_folder(model)
+        params = write_bench(asked, folder)
+        source = params.chosen.benchmark.sources[0]
+        print(f"{folder}: {model} on {benchmark}, read as {source.kind}")
+        for stage in run_stages(folder, short_name(model)):
+            print(f"  {stage} ...", flush=True)
+        tell(folder, params)
+
+
+def tell(folder: Path, params: "Params") -> None:
+    """Print what was measured."""
+    from r2i.cli.main import gap_line, score_table
+    from r2i.report.evaluated import evaluation_lines
+    from r2i.report.parts import gap_cards
+
+    console = Console(soft_wrap=True)
+    scores: dict[str, Any] = json.loads((folder / paths.metrics("evaluate")).read_text(encoding="utf-8"))
+    models = params.model_names
+    console.print(score_table(scores, models))
+    console.print(gap_line(scores, models))
+    for card in gap_cards(scores, models):
+        console.print(f"{card['title']}:", highlight=False)
+        for line in card["lines"]:
+            cells = zip(card["head"][1:], line[1:], strict=True)
+            console.print(f"  {line[0]}: " + "; ".join(f"{name} {value}" for name, value in cells), markup=False)
+    for line in filter(None, evaluation_lines(scores, models)):
+        console.print(line, highlight=False, markup=False)
+    console.print(f"page: {(folder / paths.REPORT).resolve()}", highlight=False, markup=False)

@@ -1,0 +1,28 @@
+"""Lines of text in a photograph: those that stand in it once."""
+
+from collections.abc import Sequence
+
+from PIL import Image
+
+from r2i.crop.finders import Candidate, Finder, Finding, Refused
+from r2i.ocr.language import is_repeated
+from r2i.ocr.reading import Reading, load_reader
+
+REPEATED = "repeated_text"  # reason of a text that stands in its image more than once
+
+
+def load_text_finder() -> Finder:
+    """Finds lines of text. Raises EndpointError where the package is missing."""
+    reader = load_reader("rapidocr")
+
+    def find(image_id: str, image: Image.Image) -> Finding:
+        return find_text(reader.read(image))
+
+    return find
+
+
+def find_text(readings: Sequence[Reading]) -> Finding:
+    """Each line of an image with the detector's score; `name`: what its own reader makes of it."""
+    repeated = [one for one in readings if is_repeated(one.text, readings)]
+    found = [Candidate(one.box, one.found, name=one.text) for one in readings if one not in repeated]
+    return Finding(found, tuple(Refused(one.text, one.box, REPEATED) for one in repeated))

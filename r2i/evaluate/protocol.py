@@ -1,0 +1,193 @@
+"""Protocols: how a benchmark's items are asked, as data. System message, wording by benchmark, decoding, pixels.
+
+`evaluate.protocol: r2i` is our own: the prompts of training, decoded greedily. Any other is a file, written by hand or
+by `r2i protocol import`, which reads what others send where it lies: no prompt of theirs is part of this repository.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, field_validator
+
+from r2i.core.choices import LETTERS, is_open
+from r2i.core.errors import ParamsError
+from r2i.core.params import OWN_PROTOCOL, BenchmarkSource, Count, Evaluate, Sampling, Section, find_protocol
+from r2i.core.prompts import Prompt
+from r2i.core.yaml_text import read_yaml
+from r2i.endpoint.base import canonical
+from r2i.importing.questions import SPECIAL
+
+DEFAULT = "default"
+"""The wording of benchmarks that have none of their own."""
+EDITED = "edited"
+
+
+class Wording(Section):
+    """The texts of one benchmark's items. Their places: {prompt}, the item's text as its release has it, else question
+    and options; {question}; {options}, as `option` and `joint` say; {letters}, `A, B, C`; {tail}, what the release's
+    text says after the options."""
+
+    choice: str
+    """With options."""
+    open: str | None = None
+    """Without; null: such an item can't be asked."""
+    option: str = "{letter}. {text}"
+    joint: str = "\n"
+    """Between two options."""
+    decoding: Sampling | None = None
+    """null: the protocol's."""
+
+    @field_validator("choice", "open")
+    @classmethod
+    def _asks_something(cls, text: str | None) -> str | None:
+        if text is not None and "{prompt}" not in text and "{question}" not in text:
+            raise ValueError("holds neither {prompt} nor {question}: all items would be asked the same")
+        return text
+
+
+class Origin(Section):
+    """Where an imported protocol was read. `files`: sha256 by path in that place; `content`: of what was read."""
+
+    kind: str
+    files: dict[str, str]
+    content: str
+
+
+class Protocol(Section):
+    name: str
+    origin: Origin | None = None
+    """null: written by hand."""
+    decoding: Sampling
+    """Of a model's first reply to an item, the system message among it."""
+    max_pixels: Count | None = None
+    """Pictures are scaled down to so many pixels before they are sent; null: as they are."""
+    text_first: bool = False
+    """The text stands before the picture."""
+    remove: tuple[str, ...] = ()
+    """Taken out of the texts of releases, e.g. marks of pictures."""
+    wordings: dict[str, Wording] = Field(min_length=1)
+    """By the benchmark's name or kind; `default`: of all others."""
+    kinds: dict[str, str] = Field(default_factory=dict)
+    """Kinds of the params' benchmarks by their names: filled in."""
+
+    @property
+    def kind(self) -> str:
+        """Whose it is: of its origin; `edited` where it isn't any more what was read there; else `own`."""
+        if self.origin is None:
+            return "own"
+        return self.origin.kind if content_digest(self) == self.origin.content else EDITED
+
+    @property
+    def sha256(self) -> str:
+        """Of all that it says, for the rows that it asked."""
+        return hashlib.sha256(canonical(self.model_dump(exclude={"kinds"})).encode()).hexdigest()
+
+    def wording(self, source: str) -> Wording:
+        """Of the benchmark that is called `source`. Raises ParamsError where there is none."""
+        names = (source, self.kinds.get(source), DEFAULT)
+        found = next((self.wordings[name] for name in names if name in self.wordings), None)
+        if found is None:
+            known = ", ".join(self.wordings)
+            raise ParamsError(
+                f"the protocol {self.name} says nothing of the benchmark {source}; it has: {known}",
+                f"import its task too, or give it a wording `{DEFAULT}`",
+            )
+        return found
+
+    def decoding_of(self, source: str) -> Sampling:
+        return self.wording(source).decoding or self.decoding
+
+    def text_of(self, item: Mapping[str, Any]) -> str:
+        """What is asked about a row of BENCHMARK or PREDICTIONS. Raises ParamsError where nothing is said of it."""
+        wording, options = self.wording(item["source"]), list(item["options"] or ())
+        template = wording.open if is_open(item) else wording.choice
+        if template is None:
+            raise ParamsError(
+                f"the protocol {self.name} says nothing of open questions, which {item['source']} has",
+                "add `open` to its wording",
+            )
+        pairs = zip(LETTERS, options, strict=False)
+        listed = wording.joint.join(_fill(wording.option, letter=letter, text=text) for letter, text in pairs)
+        told = SPECIAL.sub("", item.get("prompt") or "")  # a server would take them for pictures or turns
+        for mark in self.remove:
+            told = told.replace(mark, "")
+        return _fill(
+            template,
+            prompt=told or "\n".join(filter(None, (item["question"], listed))),
+            question=item["question"],
+            options=listed,
+            letters=", ".join(LETTERS[: len(options)]),
+            tail=told.rpartition(options[-1])[2] if options and options[-1] in told else "",
+        )
+
+    def describe(self) -> dict[str, str]:
+        """For metrics: which protocol it was."""
+        return {"name": self.name, "kind": self.kind, "sha256": self.sha256}
+
+
+def _fill(template: str, **values: str) -> str:
+    used = {name: value for name, value in values.items() if f"{{{name}}}" in template}
+    return Prompt(template, "").fill(**used)
+
+
+def content_digest(protocol: Protocol) -> str:
+    """Of what a protocol says, whatever it is called and wherever it was read."""
+    return hashlib.sha256(canonical(protocol.model_dump(exclude={"name", "origin", "kinds"})).encode()).hexdigest()
+
+
+def open_protocol(cfg: Evaluate, sources: Iterable[BenchmarkSource] = ()) -> Protocol | None:
+    """The one that params choose; None: our own. `sources`: the benchmarks whose items are asked.
+
+    Raises ParamsError where its file is missing, none, another one than params pin, or says nothing of a benchmark.
+    """
+    if cfg.protocol == OWN_PROTOCOL:
+        return None
+    protocol = read_protocol(find_protocol(cfg.protocol), cfg.protocol_sha256)
+    kinds = {source.name or source.kind: source.kind for source in sources}
+    protocol = protocol.model_copy(update={"kinds": kinds})
+    for name in kinds:
+        protocol.wording(name)
+    return protocol
+
+
+def describe_protocol(protocol: Protocol | None) -> dict[str, Any]:
+    """`name`, `kind` and `sha256` of a protocol, for metrics; of our own the code says what it is."""
+    return protocol.describe() if protocol else {"name": OWN_PROTOCOL, "kind": OWN_PROTOCOL, "sha256": None}
+
+
+@cache
+def read_protocol(path: Path, sha256: str | None = None) -> Protocol:
+    """A protocol's file, which must have that hash where one is given. Raises ParamsError."""
+    try:
+        data = path.read_bytes()
+        values = read_yaml(data.decode("utf-8"))
+    except FileNotFoundError as error:
+        raise ParamsError(
+            f"there is no protocol at {path}",
+            "`r2i protocol import` writes one out of a clone or an installed lmms-eval (docs/protocols.md)",
+        ) from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ParamsError(f"the protocol {path} can't be read: {error}", "mend it, or import it again") from error
+    if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+        raise ParamsError(
+            f"the protocol {path} is another one than evaluate.protocol_sha256 says",
+            "bring back its file, or take the new hash into params: all items are then asked anew",
+        )
+    try:
+        return Protocol.model_validate(values)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors())
+        raise ParamsError(f"the protocol {path}: {faults}", "see docs/protocols.md for its keys") from error
+
+
+def write_protocol(path: Path, protocol: Protocol) -> None:
+    """As YAML, whole or not at all."""
+    from r2i.core.disk import new_file
+
+    values = protocol.model_dump(mode="json", exclude_defaults=True)
+    with new_file(path) as part:
+        part.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110), encoding="utf-8")

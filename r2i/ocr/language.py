@@ -1,0 +1,149 @@
+"""Questions about text in a picture, by template: the text is named by where it stands in the whole picture.
+
+Where: in which of nine fields, and where others stand there too, beside which text that can be read. A place that
+fits two texts is none.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from r2i.core.boxes import Box, area, iou
+from r2i.core.ids import make_id, unit_of
+from r2i.ocr.engines import Point
+from r2i.ocr.reading import Reading
+from r2i.ocr.similar import fold, likeness, misread
+
+FIELDS = (
+    "at the upper left", "at the top", "at the upper right", "at the left", "in the middle", "at the right",
+    "at the lower left", "at the bottom", "at the lower right",
+)  # fmt: skip
+SIDES = {"directly below": (0, 1), "directly above": (0, -1), "to the right of": (1, 0), "to the left of": (-1, 0)}
+"""Where the text stands from its neighbour: a step in x and y."""
+FORMS = (
+    "What is written {}?",
+    "What does the text {} say?",
+    "Which words, letters or digits stand {}?",
+    "Is it “{}” or “{}” that is written {}?",
+)
+WHOLE = "of the whole picture"
+SURE = 0.8  # least score of a text that another one is placed by
+SAME = 0.6  # least IoU, or share of the smaller box, by which two boxes are of one line
+REPEATED = 0.7  # likeness from which two texts of a picture may be taken for one another
+_PLACE = re.compile(rf"(?P<field>{'|'.join(FIELDS)}) {WHOLE}(?:, (?P<side>{'|'.join(SIDES)}) “(?P<other>[^”]+)”)?")
+_CHOICE = re.compile("Is it “([^”]+)” or “([^”]+)” that is written ")
+
+
+class Place(NamedTuple):
+    """Where a text stands. `side`, `other`: empty where its field is enough."""
+
+    field: str
+    side: str = ""
+    other: str = ""
+
+    def say(self) -> str:
+        beside = f", {self.side} “{self.other}”" if self.side else ""
+        return f"{self.field} {WHOLE}{beside}"
+
+
+def read_place(text: str) -> Place | None:
+    """The place that a question, or a prompt with one, names."""
+    found = _PLACE.search(text)
+    return Place(found["field"], found["side"] or "", found["other"] or "") if found else None
+
+
+def read_choice(text: str) -> tuple[str, str] | None:
+    """The two texts between which a question leaves the choice."""
+    found = _CHOICE.search(text)
+    return (found[1], found[2]) if found else None
+
+
+def is_question(text: str) -> bool:
+    """Whether a text is a question of this language, and nothing else."""
+    place = read_place(text)
+    choice = read_choice(text)
+    if place is None:
+        return False
+    said = [form.format(place.say()) for form in FORMS[:-1]]
+    return text in said or (choice is not None and text == FORMS[-1].format(*choice, place.say()))
+
+
+def field_of(point: Point, size: tuple[int, int]) -> str:
+    """The field of a picture of `size` in which a point lies."""
+    column, row = (min(2, int(3 * at / side)) for at, side in zip(point, size, strict=True))
+    return FIELDS[3 * max(0, row) + max(0, column)]
+
+
+def find_place(target: Reading, readings: Sequence[Reading], size: tuple[int, int]) -> Place | None:
+    """How the target is named among all lines of its picture; None where nothing tells it from another one."""
+    others = [one for one in readings if not is_same_line(one.box, target.box)]
+    field = field_of(target.centre, size)
+    if not any(field_of(one.centre, size) == field for one in others):
+        return Place(field)
+    named = [one for one in others if one.is_legible and one.score >= SURE and "”" not in one.text]
+    unique = [one for one in named if sum(likeness(one.text, other.text) > REPEATED for other in readings) == 1]
+    for anchor in sorted(unique, key=lambda one: (_gap(one.box, target.box), one.box)):
+        for side in SIDES:
+            place = Place(field, side, anchor.text)
+            fitting = [one for one in (target, *others) if one is not anchor and fits(one, place, readings, size)]
+            if fitting == [target]:
+                return place
+    return None
+
+
+def fits(one: Reading, place: Place, readings: Sequence[Reading], size: tuple[int, int]) -> bool:
+    """Whether a line stands where `place` says, as far as the neighbour that it names can be read here."""
+    if field_of(one.centre, size) != place.field:
+        return False
+    if not place.side:
+        return True
+    beside = [other for other in readings if fold(other.text) == fold(place.other)]
+    return not beside or any(_stands(one.box, place.side, other.box) for other in beside)
+
+
+def _stands(box: Box, side: str, other: Box) -> bool:
+    """Whether `box` lies on that side of `other`, near enough and overlapping it across."""
+    x, y = SIDES[side]
+    along = 0 if x else 1
+    step = x or y
+    gap = (box[along] - other[along + 2]) if step > 0 else (other[along] - box[along + 2])
+    across = 1 - along
+    overlap = min(box[across + 2], other[across + 2]) - max(box[across], other[across])
+    least = min(box[across + 2] - box[across], other[across + 2] - other[across])
+    near = 2 * (other[3] - other[1]) if along else 2 * max(other[3] - other[1], box[3] - box[1])
+    reach = 0.4 * (other[along + 2] - other[along])
+    return -reach <= gap <= near and overlap >= 0.4 * least
+
+
+def is_same_line(one: Box, other: Box) -> bool:
+    """Whether two boxes are of one line: nearly the same, or one within the other."""
+    inner = Box(max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3]))
+    if inner[0] >= inner[2] or inner[1] >= inner[3]:
+        return False
+    return iou(one, other) >= SAME or area(inner) >= SAME * min(area(one), area(other))
+
+
+def _gap(one: Box, other: Box) -> int:
+    """Pixels between two boxes, the larger of both directions; 0 where they overlap."""
+    return max(0, one[0] - other[2], other[0] - one[2], one[1] - other[3], other[1] - one[3])
+
+
+def is_repeated(text: str, readings: Sequence[Reading]) -> bool:
+    """Whether a text stands more than once among all lines of a picture, in whatever case and spacing."""
+    return sum(fold(text) == fold(one.text) for one in readings) > 1
+
+
+def write_questions(text: str, place: Place, words: Sequence[str], seed: int, count: int) -> list[str]:
+    """`count` questions about a text, in forms that a seed chooses."""
+    order = sorted(FORMS, key=lambda form: make_id(seed, text, form))
+    questions = []
+    for form in order[:count]:
+        if form == FORMS[-1]:
+            wrong = misread(text, words, seed, 1)
+            if not wrong or "”" in text:
+                continue
+            pair = (text, wrong[0]) if unit_of(seed, text, "first") < 0.5 else (wrong[0], text)
+            questions.append(form.format(*pair, place.say()))
+        else:
+            questions.append(form.format(place.say()))
+    return questions

@@ -1,0 +1,130 @@
+"""One model, one benchmark, one command: the stages benchmark, evaluate, score and report in a folder of their own."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from r2i.benchmark.importers import guess_kind
+from r2i.core import paths
+from r2i.core.disk import new_file
+from r2i.core.errors import R2IError
+from r2i.core.fingerprint import ROOT
+from r2i.core.names import RESERVED
+from r2i.core.params import Params, load_params
+from r2i.core.prompts import has_prompt
+
+PARAMS = Path("params.yaml")
+LOOKS = 200  # most items whose attention is measured
+GAP_VIEWS = ("full", "crop")
+PARTS = ("boxed", "told", "removed", "blind")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is asked for. `model`: a folder, a hub id, or with `endpoint` the server's name for it."""
+
+    model: str
+    benchmark: Path
+    endpoint: str | None = None
+    key_env: str | None = None
+    kind: str | None = None
+    box_unit: str | None = None
+    items: int | None = None
+    protocol: str | None = None
+    prompts: str = "paper"
+    parts: bool = False
+    max_tokens: int = 2048
+    judge: str | None = None
+    judge_endpoint: str | None = None
+
+
+def short_name(model: str) -> str:
+    """Of a model in its params and of its folder: the last part of its path, its hub id or its served name."""
+    name = re.sub(r"[^A-Za-z0-9]+", "-", model.rstrip("/").rpartition("/")[2]).strip("-")[:64]
+    return name if name and name not in RESERVED else f"model-{name}".rstrip("-")
+
+
+def bench_folder(model: str) -> Path:
+    """Where a model is measured unless told: data/bench/<its name>."""
+    return Path("data/bench") / short_name(model)
+
+
+def write_bench(asked: Bench, folder: Path) -> Params:
+    """The params of `asked` as `folder`/params.yaml. Raises R2IError where the folder holds something else, or what is
+    asked can't be."""
+    if folder.exists() and not folder.is_dir():
+        raise R2IError(f"{folder} is a file", "name another folder: --out")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / PARAMS).is_file():
+        raise R2IError(f"{folder} holds something else than a bench", "name another folder: --out")
+    if not asked.benchmark.exists():
+        raise R2IError(f"there is no benchmark at {asked.benchmark}", "give the file or folder as it was downloaded")
+    if asked.judge and not asked.judge_endpoint and not asked.endpoint:
+        raise R2IError("a judge needs a server", "name its address: --judge-endpoint URL")
+    folder.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump(params_of(asked), sort_keys=False, allow_unicode=True, width=4096)
+    with new_file(folder / PARAMS) as part:
+        part.write_text(text, encoding="utf-8")
+        load_params(part)
+    return load_params(folder / PARAMS)
+
+
+def params_of(asked: Bench) -> dict[str, Any]:
+    """As they are written."""
+    source = {"kind": asked.kind or guess_kind(asked.benchmark), "path": str(asked.benchmark.resolve())}
+    source |= {key: value for key, value in (("box_unit", asked.box_unit), ("items", asked.items)) if value}
+    pointed = [view for view in PARTS if view != "told" or has_prompt("evaluate", "told", asked.prompts)]
+    views = [*GAP_VIEWS, *(pointed if asked.parts else ())]
+    name = short_name(asked.model)
+    evaluate: dict[str, Any] = {
+        "prompts": asked.prompts, "batch": 8, "views": views, "samples": 0, "max_tokens": asked.max_tokens
+    }  # fmt: skip
+    if asked.protocol:
+        evaluate["protocol"] = _protocol(asked.protocol)
+    if asked.endpoint:
+        evaluate["endpoints"] = {name: _server(asked.model, asked.endpoint, asked.key_env)}
+    else:
+        evaluate["attention"] = {"items": LOOKS}  # a server shows none
+    if asked.judge:
+        judge = _server(asked.judge, asked.judge_endpoint or asked.endpoint or "", asked.key_env)
+        evaluate["judge"] = {"endpoint": judge, "max_calls": 1_000_000}
+    folder = Path(asked.model).expanduser()
+    origin = "server" if asked.endpoint else str(folder.resolve()) if folder.is_dir() else asked.model
+    model = {"from": origin, "needs": str(paths.BENCHMARK), "title": asked.model}
+    profile = {"benchmark": {"sources": [source]}, "evaluate": evaluate}
+    return {"seed": 0, "profile": "bench", "runs": {}, "models": {name: model}, "profiles": {"bench": profile}}
+
+
+def _server(model: str, address: str, key_env: str | None) -> dict[str, Any]:
+    return {"kind": "openai", "model": model, "base_url": address, **({"api_key_env": key_env} if key_env else {})}
+
+
+def _protocol(name: str) -> str:
+    """A protocol's name, or the whole path of its file: the stages run in another folder."""
+    places = (Path(name), Path("protocols") / f"{name}.yaml", ROOT / "protocols" / f"{name}.yaml")
+    return next((str(place.resolve()) for place in places if place.is_file()), name)
+
+
+def run_stages(folder: Path, model: str) -> Iterator[str]:
+    """Run them one after the other; the name of each before it begins. What was finished before is not asked again.
+
+    Raises R2IError where one fails, which has said why.
+    """
+    environment = dict(os.environ)
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), environment.get("PYTHONPATH"))))
+    if paths.state_folder().is_dir():  # replies that the pipeline has paid for are not paid for again
+        environment.setdefault("R2I_STORE", str(paths.reply_store().resolve()))
+    for stage in (["benchmark"], ["evaluate", "--model", model], ["score"], ["report"]):
+        yield stage[0]
+        command = [sys.executable, str(ROOT / "stages" / f"{stage[0]}.py"), *stage[1:]]
+        code = subprocess.run(command, cwd=folder, env=environment, check=False).returncode
+        if code == 130 or code < 0:
+            raise KeyboardInterrupt
+        if code:
+            raise R2IError(f"{stage[0]} failed in {folder}", "mend what it says above, then run the same command again")

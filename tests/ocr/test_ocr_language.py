@@ -1,0 +1,88 @@
+"""Questions about texts name one place, readers find the option that stands there, wrong answers look alike."""
+
+from r2i.core.boxes import Box
+from r2i.ocr.language import (
+    Place,
+    find_place,
+    is_question,
+    is_repeated,
+    read_choice,
+    read_place,
+    write_questions,
+)
+from r2i.ocr.reading import Reading, is_legible, plain_text, vary
+from r2i.ocr.similar import distance, fold, likeness, misread
+from r2i.ocr.tasks import choose
+
+SIZE = (900, 600)
+
+
+def at(text: str, left: int, top: int, score: float = 0.95) -> Reading:
+    return Reading(text, Box(left, top, left + 12 * len(text), top + 20), 0.8, score)
+
+
+EXIT, CAFE, GATE = at("EXIT", 40, 40), at("Cafe", 400, 300), at("GATE 7", 40, 70)
+
+
+def test_a_text_alone_in_its_field_is_named_by_it():
+    place = find_place(CAFE, [EXIT, CAFE, GATE], SIZE)
+    assert place == Place("in the middle")
+    for question in write_questions("Cafe", place, ["EXIT"], seed=1, count=4):
+        assert is_question(question) and read_place(question) == place
+
+
+def test_one_of_two_is_named_by_its_neighbour_and_never_by_one_that_cannot_be_read():
+    assert find_place(GATE, [EXIT, CAFE, GATE], SIZE) == Place("at the upper left", "directly below", "EXIT")
+    assert find_place(GATE, [EXIT._replace(score=0.4), CAFE, GATE], SIZE) is None
+    assert find_place(GATE, [EXIT, at("EX1T", 400, 500), CAFE, GATE], SIZE) is None  # which of them is meant?
+
+
+def test_a_choice_holds_the_text_and_one_that_looks_like_it():
+    questions = write_questions("EXIT", Place("at the top"), [], seed=3, count=4)
+    (choice,) = [pair for question in questions if (pair := read_choice(question))]
+    wrong = next(text for text in choice if text != "EXIT")
+    assert "EXIT" in choice and 0 < distance(wrong, "EXIT") <= 2 and len(set(questions)) == 4
+
+
+def test_a_text_that_stands_twice_is_repeated_whatever_its_case():
+    assert is_repeated("Exit", [EXIT, at("exit", 500, 500)]) and not is_repeated("EXIT", [EXIT, CAFE])
+
+
+def test_other_texts_are_no_questions_about_a_place():
+    assert not is_question("What is written on the box?") and read_place("at the top of the page") is None
+    assert not is_question("What is written at the top of the whole picture? Say it in French.")
+
+
+def test_a_reader_takes_the_option_that_stands_where_it_is_asked_for():
+    options = {"A": "GATE 7", "B": "EXIT", "C": "EX1T", "D": "Cafe"}
+    asked = "What is written {} of the whole picture?"
+    lines = [EXIT, CAFE, GATE]
+    assert choose(lines, SIZE, asked.format("in the middle"), options, 0) == "D"
+    assert choose([at("EX1T", 420, 310)], SIZE, asked.format("at the top"), options, 0) == "C"
+    below = "What does the text at the upper left of the whole picture, directly below “EXIT” say?"
+    assert choose(lines, SIZE, below, options, 0) == "A"
+
+
+def test_where_nothing_is_read_the_seed_guesses():
+    options = {"A": "1", "B": "2", "C": "3", "D": "4"}
+    letters = [choose([], SIZE, "Which?", options, seed) for seed in range(400)]
+    assert all(60 < letters.count(letter) < 140 for letter in options)
+
+
+def test_wrong_answers_are_near_ones_and_other_texts_of_the_picture():
+    wrong = misread("ROOM 18", ["EXIT", "GATE 7", "room18"], seed=5, count=6)
+    assert len(wrong) == 6 and len({fold(text) for text in wrong}) == 6
+    assert fold("ROOM 18") not in {fold(text) for text in wrong}
+    assert {"GATE 7", "EXIT"} & set(wrong) and "room18" not in wrong
+    assert sum(distance(text, "ROOM 18") <= 2 for text in wrong) >= 4
+    assert wrong == misread("ROOM 18", ["EXIT", "GATE 7", "room18"], seed=5, count=6)
+
+
+def test_what_can_be_asked_for():
+    assert is_legible("7A") and is_legible("Café") and not is_legible("O") and not is_legible("出口")
+    assert not is_legible("--- 12 ---") and plain_text("‘OR OFFICE. |") == "OR OFFICE"
+    assert likeness("Let Us C", "let usc") == 1 and likeness("", "") == 0
+
+
+def test_a_variation_is_a_function_of_its_seed():
+    assert vary(1, 2) == vary(1, 2) != vary(1, 3)

@@ -1,0 +1,80 @@
+"""`r2i bench`: one model, one benchmark, a folder of its own."""
+
+import json
+from pathlib import Path
+
+import pytest
+from benchmark.made_files import photo, put_json, put_jsonl, put_parquet, put_photo, struct
+from typer.testing import CliRunner
+
+from r2i.benchmark.importers import guess_kind
+from r2i.cli.main import app
+from r2i.core.errors import R2IError, TableError
+from r2i.tools.bench import Bench, bench_folder, short_name, write_bench
+
+ROOT = Path(__file__).parents[2]
+OWN = {"image": "1.jpg", "question": "What color is the lid?", "options": ["red", "blue"], "answer": "red"}
+
+
+def own(folder: Path, count: int = 2, **more: object) -> Path:
+    put_photo(folder / "1.jpg", 1)
+    return put_jsonl(folder / "q.jsonl", [OWN | {"question": f"What color is lid {n}?"} | more for n in range(count)])
+
+
+def test_a_benchmark_is_known_by_its_columns(tmp_path: Path) -> None:
+    zoom = {"image": struct(photo(1)), "query": "How many?", "response": "4", "crop_image": None}
+    assert guess_kind(put_parquet(tmp_path / "zoom" / "test.parquet", [zoom])) == "zoombench"
+    assert guess_kind(own(tmp_path / "own").parent) == "table"
+    assert guess_kind(put_json(tmp_path / "r.json", [{"images": ["1.jpg"], "query": "a", "response": "b"}])) == (
+        "reference"
+    )
+    assert guess_kind(put_photo(tmp_path / "v" / "direct_attributes" / "1.jpg", 1).parents[1]) == "vstar"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TableError):
+        guess_kind(tmp_path / "empty")
+
+
+def test_params_say_what_was_asked_for(tmp_path: Path) -> None:
+    table = own(tmp_path)
+    served = write_bench(Bench("Qwen/Q-4B", table, "http://127.0.0.1:1/v1", "KEY", items=5, parts=True), tmp_path / "a")
+    evaluate = served.chosen.evaluate
+    assert evaluate.views == ["full", "crop", "boxed", "told", "removed", "blind"] and evaluate.attention is None
+    assert evaluate.endpoints["Q-4B"].base_url and evaluate.endpoints["Q-4B"].api_key_env == "KEY"
+    assert served.chosen.benchmark.sources[0].items == 5 and dict(served.model_names.titles) == {"Q-4B": "Qwen/Q-4B"}
+    local = write_bench(Bench(str(ROOT / "models/mini"), table, prompts="mini", parts=True), tmp_path / "b")
+    assert "told" not in local.chosen.evaluate.views and local.chosen.evaluate.attention is not None
+    assert local.models["mini"].from_ == str(ROOT / "models/mini") and bench_folder("a/b:c/") == Path("data/bench/b-c")
+    assert short_name("gap") == "model-gap"  # metrics have a key of this name
+
+
+def test_what_can_t_be_is_said_before_anything_runs(tmp_path: Path) -> None:
+    table = own(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("")
+    for asked, folder, said in [
+        (Bench("m/m", tmp_path / "none"), tmp_path / "x", "no benchmark"),
+        (Bench("m/m", table), tmp_path / "full", "something else"),
+        (Bench("m/m", table), table, "is a file"),
+        (Bench("m/m", table, judge="j"), tmp_path / "x", "judge"),
+        (Bench("nothing", table), tmp_path / "x", "neither base"),
+        (Bench("m/m", table, kind="vstar", box_unit="thousandths"), tmp_path / "x", "takes no box_unit"),
+    ]:
+        with pytest.raises(R2IError, match=said):
+            write_bench(asked, folder)
+
+
+@pytest.mark.long
+def test_the_gap_of_a_model_in_process_with_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = own(tmp_path / "q", 4, box=[10, 8, 40, 28])
+    asked = [str(ROOT / "models/mini"), "--benchmark", str(table), "--prompts", "mini", "--max-tokens", "8", "--parts"]
+    for _ in range(2):
+        result = CliRunner().invoke(app, ["bench", *asked])
+        assert result.exit_code == 0, result.output
+    folder = tmp_path / "data/bench/mini"
+    scores = json.loads((folder / "metrics/evaluate.json").read_text())
+    assert scores["gaps"]["mini"]["n"] == 4 and scores["guessing"]["mini"]["blind"]["full"]["n"] == 4
+    assert scores["coverage"]["n"] == 4 and (folder / "data/report/report.html").is_file()
+    assert "zooming gap" in result.output and "What can be guessed" in result.output
+    wrong = CliRunner().invoke(app, ["bench", str(tmp_path / "no/model"), "--benchmark", str(table), "--out", "x"])
+    assert wrong.exit_code == 1 and "evaluate failed" in wrong.output
