@@ -51,7 +51,7 @@ def tool_job(model: Model, kind: str, ask: Ask, zoom: Zoom, cut: Cut) -> Job[lis
     turns = zoom.turns or 1
     prompt = load_prompt("evaluate", "tool", ask.style).fill(turns=turns, prompt=ask.prompt)
     width, height = read_size(ask.item["image"].load())
-    talks = [Talk((), [ask.picture], [Box(0, 0, width, height)], prompt) for _ in range(ask.n)]
+    talks = [Talk((), list(ask.pictures), [Box(0, 0, width, height)], prompt) for _ in range(ask.n)]
     for turn in range(turns + 1):
         open_talks = [(at, talk) for at, talk in enumerate(talks) if talk.row is None]
         if not open_talks:
