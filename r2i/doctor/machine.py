@@ -72,7 +72,7 @@ def check_gpu(params: Params, uses: Iterable[Use], stages: set[str]) -> Iterator
         if is_large and use.stage not in users:
             users.append(use.stage)
     if profile.has("train") and is_hub_id(profile.train.base):
-        users += [f"train@{run}" for run in profile.runs() if run == "sft" or profile.train.engine == "trl"]
+        users += [f"train@{run}" for run in profile.runs() if run != "dapo" or profile.train.engine == "trl"]
     if not users:
         return
     import torch
