@@ -122,7 +122,7 @@ def test_all_that_the_evaluation_found_is_shown(run: Path, monkeypatch: pytest.M
     html = paths.REPORT.read_text(encoding="utf-8")
     for section in ("attention", "cost", "checks"):
         assert f'<section id="{section}">' in html and f'href="#{section}"' in html
-    assert "Zoom, region given" in html and html.count('class="dot zoom"') == 3  # a model each
+    assert "Zoom, region given" in html and html.count('class="dot zoom"') == 4  # a model each
     assert html.count('<article class="card look">') == 4  # report.gallery of smoke
     run_stage(monkeypatch, "report")
     assert paths.REPORT.read_text(encoding="utf-8") == html
