@@ -19,7 +19,7 @@ from r2i.core.params import load_params
 
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "bench" / "results" / "fresh.json"
-MODELS = ("mini", "distilled", "sft")
+MODELS = ("mini", "distilled", "sft", "opd")
 
 
 def main(seed: int) -> None:

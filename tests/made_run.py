@@ -41,7 +41,8 @@ TABLES = {
     "overlay": (paths.TRAIN, TRAIN),
 }
 RIGHT = {"base": {"full": 0.5, "crop": 0.97, "boxed": 0.55}, "distilled": {"full": 0.85, "crop": 0.97, "boxed": 0.87},
-         "sft": {"full": 0.7, "crop": 0.97, "boxed": 0.7}}  # fmt: skip
+         "sft": {"full": 0.7, "crop": 0.97, "boxed": 0.7},
+         "opd": {"full": 0.8, "crop": 0.96, "boxed": 0.8}}  # fmt: skip
 ROOT = Path(__file__).parents[1]
 NAMES = load_params(ROOT / "params.yaml").model_names
 OLD_PROMPT = "write some questions\n"

@@ -21,7 +21,9 @@ from clone import ROOT, clone, run
 from r2i.core.params import Train, load_params
 from r2i.repo.lock import read_lock
 
-INEXACT = ("train@dapo", "train@sft", "evaluate@distilled", "evaluate@sft", "score", "report")  # where a GPU trains
+INEXACT = (  # where a GPU trains
+    "train@dapo", "train@sft", "train@opd", "evaluate@distilled", "evaluate@sft", "evaluate@opd", "score", "report",
+)  # fmt: skip
 HOURS = 8
 # HF_HUB_OFFLINE=0: the network may be there, and must change nothing
 UNLIKE = {

@@ -127,7 +127,7 @@ def _training(params: "Params", scale: "Scale", funnel: "Funnel", rows: int | No
     from r2i.train.estimate import estimate_training
 
     runs = params.model_names.runs
-    if not runs or not params.chosen.train.has("dapo"):
+    if not runs:
         return
     known = rows or (round(scale.rows) if funnel.measured or params.chosen.train.rows else None)
     yield from estimate_training(params.chosen.train, round(scale.images), known, tuple(runs))

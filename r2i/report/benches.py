@@ -57,6 +57,28 @@ def _describe_fresh(fresh: dict[str, Any]) -> str:
     )
 
 
+def _describe_objectives(bench: dict[str, Any]) -> str:
+    said = []
+    for base, found in bench.items():
+        if base == "measured":
+            continue
+        start, lines = found["base"], []
+        for name, one in found.items():
+            if name == "base":
+                continue
+            took = "" if one["train_s"] is None else f" in {one['train_s']:,.0f} s"
+            lines.append(
+                f"{name} {100 * one['full']:.1f} and {100 * one['crop']:.1f} % with {one['rollouts']:,} rollouts and "
+                f"{one['labels']:,} voted answers{took}"
+            )
+        said.append(
+            f"From the base `{base}` (full view {100 * start['full']:.1f} %, crop view {100 * start['crop']:.1f} %): "
+            + "; ".join(lines)
+            + "."
+        )
+    return " ".join(said)
+
+
 def _describe_pipeline(bench: dict[str, Any]) -> str:
     return (
         f"On {bench['cores']} CPU cores: clean clone to report {bench['clone_to_report_s'] / 60:.1f} minutes, of which "
@@ -276,6 +298,7 @@ def _describe_openrlhf_cpu(bench: dict[str, Any]) -> str:
 BENCHES = (
     Bench("house", "The size of the house", "4 minutes; TESTS=1: 20", _describe_house, "make counts"),
     Bench("fresh", "Questions that no choice has seen", "2 minutes, after `make repro`", _describe_fresh),
+    Bench("objectives", "Objectives on the same rows", "1 second, after `make repro`", _describe_objectives),
     Bench("pipeline", "A clean clone", "10 minutes, nothing else running", _describe_pipeline),
     Bench("latency", "Latency of a zoom", "1 minute", _describe_latency),
     Bench("protocols", "Two ways to ask", "2 minutes; after `make repro`: the trained model too", _describe_protocols),

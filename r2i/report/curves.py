@@ -19,6 +19,9 @@ CURVES = {  # key of a training step -> (title, whether it is a share of 1)
     "truncated": ("Replies cut by length", True),
     "clip_ratio": ("Clipped tokens", True),
     "entropy": ("Entropy, nats", False),
+    "teacher_entropy": ("Entropy of the teacher, nats", False),
+    "agreement": ("Tokens on which student and teacher agree", True),
+    "attention": ("Attention to the image that goes to the box", True),
     "loss": ("Loss", False),
 }
 

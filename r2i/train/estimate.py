@@ -10,6 +10,7 @@ from r2i.train.openrlhf.memory import GIB, Memory, Part, estimate_memory, kv_roo
 from r2i.train.openrlhf.model import ModelFacts, read_model_facts
 
 STATE_BYTES = 16  # of a parameter in process: float32 weight, gradient and Adam's two moments
+TEACHER_BYTES = 4  # of a parameter of opd's teacher
 
 
 def estimate_training(
@@ -25,11 +26,12 @@ def estimate_training(
     model = read_model_facts(train.base)
     if model is None:
         return [f"train: nothing is known of {train.base} here; download it, or name a folder, for an estimate"]
-    control = _of_control(train, model) if "sft" in runs and train.has("sft") else []
-    if "dapo" not in runs:
-        return [*control]
+    control = [*(_of_control(train, model) if "sft" in runs and train.has("sft") else [])]
+    control += _of_distillation(train, model) if "opd" in runs and train.has("opd") else []
+    if "dapo" not in runs or not train.has("dapo"):
+        return control
     found = [*_of_hours(train, model, images, rows), *_of_memory(train, model), *_of_faults(train, model, rows)]
-    return [*found, *control]
+    return found + control
 
 
 def _of_hours(train: Train, model: ModelFacts, images: int, rows: int | None) -> Iterator[str]:
@@ -54,12 +56,23 @@ def _of_control(train: Train, model: ModelFacts) -> Iterator[str]:
         f"train@sft: about {cost.estimate_control_hours(train, model):,.1f} GPU-hours of an H100: {train.sft.steps:,} "
         f"steps of {train.sft.batch} rows, in process on one GPU"
     )
-    needed, limit = STATE_BYTES * model.parameters / GIB, train.cluster.gpu_memory_gib
-    verdict = "fits" if needed < limit else "does NOT fit: take `sft` out of `runs`"
+    yield _memory_of_one_gpu("sft", STATE_BYTES, "weights, gradients and Adam in float32", train, model)
+
+
+def _of_distillation(train: Train, model: ModelFacts) -> Iterator[str]:
+    opd = train.opd
     yield (
-        f"  GPU memory: {needed:.0f} of {limit:.0f} GiB for weights, gradients and Adam in float32, before "
-        f"activations; {verdict}"
+        f"train@opd: {opd.steps * opd.batch * opd.rollouts:,} rollouts in {opd.steps:,} steps, in process on one GPU; "
+        "neither answers nor votes are needed"
     )
+    parts = "weights, gradients and Adam of the student and its teacher's weights, in float32"
+    yield _memory_of_one_gpu("opd", STATE_BYTES + TEACHER_BYTES, parts, train, model)
+
+
+def _memory_of_one_gpu(run: str, state_bytes: int, parts: str, train: Train, model: ModelFacts) -> str:
+    needed, limit = state_bytes * model.parameters / GIB, train.cluster.gpu_memory_gib
+    verdict = "fits" if needed < limit else f"does NOT fit: take `{run}` out of `runs`"
+    return f"  GPU memory: {needed:.0f} of {limit:.0f} GiB for {parts}, before activations; {verdict}"
 
 
 def _of_memory(train: Train, model: ModelFacts) -> Iterator[str]:

@@ -97,8 +97,9 @@ def _overlap(start: float, stop: float, cells: int) -> torch.Tensor:
 
 
 def coverage(seen: Sequence[torch.Tensor], visual: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    """Attention to image tokens in the box / attention to all of them, summed over heads, mean over layers: (B, queries).
+    """Attention to image tokens in the box / attention to all of them: (B, queries).
 
+    Summed over heads, then the mean over layers.
     `seen`: of each layer (B, heads, queries, T). `visual` (B, T): where image tokens are; `inside` (B, T): their shares
     in the box.
     """

@@ -24,6 +24,7 @@ class LookingTrainer(DapoTrainer):
 
     regions: dict[str, tuple[float, ...]]
     dapo: DapoAttention
+    shares_prompts = False  # what is watched is where a reply stands alone
 
     def annotate(self, batch: dict[str, Any], inputs: list[dict[str, Any]]) -> None:
         regions = torch.tensor([self.regions[row["row_id"]] for row in inputs])

@@ -25,6 +25,7 @@ from r2i.train.resume import MarkComplete, last_checkpoint
 from r2i.train.reward import RewardFunctions, is_informative
 from r2i.train.rollout import GroupSampler
 from r2i.train.rows import in_training_order, rl_dataset
+from r2i.train.shared import MAX_TOKENS, members_of, packed_length, reply_logs
 from r2i.train.trl import CurveLog, TrlRun, trl_defaults
 from r2i.train.validate import KEY, Validation, choose_model
 
@@ -85,11 +86,14 @@ class DapoTrainer(GRPOTrainer):
     args: GRPOConfig
     rewards: RewardFunctions
     dapo: Dapo
+    shares_prompts = True
+    _groups: torch.Tensor | None = None  # of the rows whose loss is computed
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         batch = super()._generate_and_score_completions(inputs)
         if not self.model.training:  # type: ignore[union-attr]
             return batch
+        batch["group"] = torch.arange(len(batch["advantages"]), device=batch["advantages"].device) // self.dapo.group_size
         self.annotate(batch, inputs)
         informative = self._informative(batch["advantages"])
         for name, value in [("kept_groups", informative.float().mean().item()), *self.rewards.shares().items()]:
@@ -98,6 +102,34 @@ class DapoTrainer(GRPOTrainer):
         if bool(informative.all()) or not bool(informative.any()):
             return batch
         return keep_rows(batch, _whole_steps(informative, self.args.steps_per_generation or 1, self.dapo.group_size))
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        self._groups = inputs.get("group")
+        try:
+            loss: torch.Tensor = super()._compute_loss(model, inputs)
+        finally:
+            self._groups = None
+        return loss
+
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, logits_to_keep: int, **given: Any
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """Of a group's rollouts in one sequence, where it is short; TRL's own way repeats the prompt for each."""
+        if self.shares_prompts and self._groups is not None:
+            members = members_of(self._groups)
+            prompt = input_ids.shape[1] - logits_to_keep
+            if packed_length(members, prompt, logits_to_keep) <= MAX_TOKENS:
+                pictures = {name: given[name] for name in ("pixel_values", "image_grid_thw")}
+                with self.accelerator.autocast():
+                    logs, entropies = reply_logs(
+                        self.model, members, input_ids, attention_mask, logits_to_keep, pictures, self.temperature
+                    )
+                return logs, entropies, None
+        found: tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]
+        found = super()._get_per_token_logps_and_entropies(
+            model, input_ids, attention_mask, logits_to_keep, **given
+        )
+        return found
 
     def annotate(self, batch: dict[str, Any], inputs: list[dict[str, Any]]) -> None:
         """Add what a further loss needs to know of each rollout, before groups are left out. DAPO needs nothing."""

@@ -1,8 +1,8 @@
 """Signs that a training run is collapsing, read off its curve.
 
-The first and the last steps are compared (params: `dapo.watch`, `opd.watch`). A falling share of closed answer spans and growing
-replies are the first signs of reward hacking and collapse; groups with equal rewards and masked rollouts teach
-nothing.
+The first and the last steps are compared (params: `dapo.watch`, `opd.watch`). A falling share of closed answer spans
+and growing replies are the first signs of reward hacking and collapse; groups with equal rewards and masked rollouts
+teach nothing.
 """
 
 import sys
@@ -16,7 +16,8 @@ from r2i.core.params import Watch
 
 @dataclass(frozen=True)
 class CollapseWarning:
-    """`kind`: format | length | agreement | entropy | truncated | silent_groups | masked. `message`: numbers, steps, what to do."""
+    """`kind`: format | length | agreement | entropy | truncated | silent_groups | masked.
+    `message`: numbers, steps, what to do."""
 
     kind: str
     message: str

@@ -41,8 +41,8 @@ def test_the_tables_of_names_hold_what_their_types_name() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [
-        ("from: sft", "from: stf", "models.sft.*'stf' is neither base, server, a run of train .dapo, sft., a hub id"),
-        ("  sft:\n    folder: models/sft\n    curve: loss\n", "", "models.sft: sft is not among the runs .dapo."),
+        ("from: sft", "from: stf", "models.sft.*'stf' is neither base, server, a run of train .dapo, sft.*, a hub id"),
+        ("  sft:\n    folder: models/sft\n    curve: loss\n", "", "models.sft: sft is not among the runs .dapo, opd."),
         ("  sft:\n    folder", "  stf:\n    folder", "runs.stf"),
         ("needs: models/sft", "needs: models/mini", "models.sft comes from sft: write needs: models/sft"),
         ("  sft:\n    from", "  s.f/t:\n    from", "models.s.f/t"),

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 def test_a_clean_clone_ends_with_metrics_and_a_report(finished: Path) -> None:
     scores = json.loads((finished / "metrics" / "evaluate.json").read_text())
     for view in ("full", "crop", "boxed"):
-        for model in ("base", "distilled", "sft"):
+        for model in ("base", "distilled", "sft", "opd"):
             assert set(scores["views"][view][model]) >= {"accuracy", "ci95", "n"}
     assert {"base", "distilled", "change", "ci95"} <= set(scores["gap"])
     assert {"value", "ci95", "p_mcnemar"} <= set(scores["full_gain"])

@@ -46,7 +46,7 @@ def test_a_new_param_with_a_default_reruns_its_own_stage_alone(edited: Path) -> 
     assert repro(edited) == {"code", "report"}
 
 
-EVALUATE = {"evaluate@base", "evaluate@distilled", "evaluate@sft"}
+EVALUATE = {"evaluate@base", "evaluate@distilled", "evaluate@sft", "evaluate@opd"}
 
 
 def change_a_prompt(edited: Path) -> None:

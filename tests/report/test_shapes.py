@@ -43,7 +43,8 @@ def _make(
     data["models"] = {**(models or {}), **data["models"]} if "train" in gone else data["models"]
     Path("params.yaml").write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
     params = load_params()
-    stages = [*CHAIN, "train@dapo", "train@sft", "benchmark", *(f"evaluate@{name}" for name in params.models), "audit"]
+    runs = [f"train@{run}" for run in params.runs]
+    stages = [*CHAIN, *runs, "benchmark", *(f"evaluate@{name}" for name in params.models), "audit"]
     for stage in stages:
         leave_out(params, stage)
     run_stage(monkeypatch, "score")

@@ -105,7 +105,8 @@ def test_an_item_of_the_benchmark_shows_the_replies_of_every_model(tmp_path: Pat
     make_run(2, samples=1)
     item_id = pq.read_table("data/benchmark/items", columns=["item_id"])[0][0].as_py()
     story = trace(item_id)
-    assert {name: len(rows) for name, rows in story["predictions"].items()} == {"base": 4, "distilled": 4, "sft": 4}
+    models = ("base", "distilled", "sft", "opd")
+    assert {name: len(rows) for name, rows in story["predictions"].items()} == dict.fromkeys(models, 4)
     assert story["revision"]["stages"] == {} and "no dvc.lock" in story_text(story)
 
 

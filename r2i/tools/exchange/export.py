@@ -26,8 +26,8 @@ READ = ("row_id", "view", "image", "box", "answer", "label", "prompt", "dimensio
 
 @dataclass(frozen=True)
 class Columns:
-    """What goes out. `convert`: of a row, or the reason why it can't go out; `read`: columns of the table that it takes;
-    `split`: beginning of the files' names."""
+    """What goes out. `convert`: of a row, or the reason why it can't go out; `read`: columns of the table that it
+    takes; `split`: beginning of the files' names."""
 
     features: "Callable[[], Features]"
     convert: Callable[[Row], dict[str, Any] | str]
@@ -62,7 +62,8 @@ def export_table(
 ) -> dict[str, Any]:
     """Write the rows of `source` (r2i.core.records.TRAIN) that are ok to `folder`, a file for each shard.
 
-    `cut`: of a region's crop, where the form has one; `style`: of the prompts. One row group of the source is in memory at a time. Returns the rows written and those left out, by reason.
+    `cut`: of a region's crop, where the form has one; `style`: of the prompts. One row group of the source is in memory
+    at a time. Returns the rows written and those left out, by reason.
     Raises TableError where there is no table, no row that is ok, or where `folder` holds something else.
     """
     parts = table_parts(source, TRAIN, "overlay")
