@@ -32,6 +32,7 @@ from transformers import (
 from bench.first_hour import NAMES, PHOTOGRAPHS
 
 MERGE = 2
+LEAST = {16: 65536, 14: 3136}  # pixels of a picture, by the side of a patch, as published
 MARKS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>",
          "<|video_pad|>")  # fmt: skip
 SPANS = ("<answer>", "</answer>")
@@ -70,7 +71,7 @@ def make_student(folder: Path, family: str = "qwen3_vl") -> None:
     teach_form(model, tokenizer)
     model.generation_config.pad_token_id = ids["<|endoftext|>"]
     model.generation_config.eos_token_id = ids["<|im_end|>"]
-    size = {"shortest_edge": (2 * MERGE * patch) ** 2, "longest_edge": 16777216}
+    size = {"shortest_edge": LEAST[patch], "longest_edge": 16777216}
     shared = {"patch_size": patch, "merge_size": MERGE, "temporal_patch_size": 2}
     model.eval().save_pretrained(folder)
     kind(
