@@ -59,6 +59,8 @@ class Runner:
     cfg: Evaluate
     cut: Cut
     tokens: int | None
+    scratch: str
+    """A folder for stores, each of which is used once."""
     local: LocalModel | None = None
 
     @property
@@ -68,7 +70,7 @@ class Runner:
     def ready(self, size: int) -> Model:
         """The model for batches of `size`, with nothing kept of what was asked before."""
         if self.endpoint:
-            os.environ["R2I_STORE"] = tempfile.mkdtemp(prefix="latency-")
+            os.environ["R2I_STORE"] = tempfile.mkdtemp(dir=self.scratch)
             return RemoteModel(Endpoint(kind="openai", model=self.model, base_url=self.endpoint, concurrency=size))
         if self.local is None:
             self.local = LocalModel(self.model, max(BATCHES))
@@ -92,9 +94,9 @@ def main(told: argparse.Namespace) -> None:
         given["max_tokens"] = told.tokens
     looks = Zoom(turns=told.turns) if told.turns else params.evaluate.zoom
     cfg = params.evaluate.model_copy(update=given | {"zoom": looks})
-    run = Runner(told.model, told.endpoint, cfg, params.drawing.cut, told.tokens)
     items = [resize(item, told.side) for item in render_items(told.items, params.drawing, seed=3)]
     with tempfile.TemporaryDirectory() as scratch, Shelf(Path(scratch)) as shelf:
+        run = Runner(told.model, told.endpoint, cfg, params.drawing.cut, told.tokens, scratch)
         asks: dict[str, list[Ask]] = {view: [] for view in VIEWS}
         for item in items:
             for ask in plan(shelf.put(item), cfg, 0):

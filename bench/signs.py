@@ -154,24 +154,26 @@ def measure(folder: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, help="your photographs, in place of those that packages ship")
-    parser.add_argument("--keep", action="store_true", help="go on in .r2i/signs as it is")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="of the clone")
+    parser.add_argument("--keep", action="store_true", help="go on in the folder as it is, and record nothing")
     told = parser.parse_args()
     if told.photos and not told.photos.is_dir():
         parser.error(f"no folder {told.photos}")
     code = note_code(*STAGES, profiles=[PROFILE])
+    folder = told.folder.resolve()
     if not told.keep:
-        shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    prepare(FOLDER, told.photos)
-    load_params(FOLDER / "params.yaml")
-    run_all(FOLDER)
+    prepare(folder, told.photos)
+    load_params(folder / "params.yaml")
+    run_all(folder)
     minutes = round((time.monotonic() - began) / 60, 1)
-    print(f"report: {FOLDER / 'data/report/report.html'}; rows to train on: {FOLDER / TRAIN.folder}")
+    print(f"report: {folder / 'data/report/report.html'}; rows to train on: {folder / TRAIN.folder}")
     if told.photos:
-        print(json.dumps({name: reader_scores(FOLDER, name) for name in READERS}, indent=1))
+        print(json.dumps({name: reader_scores(folder, name) for name in READERS}, indent=1))
         return
-    values = {"minutes": minutes, **measure(FOLDER)}
+    values = {"minutes": minutes, **measure(folder)}
     print(json.dumps(values, indent=1))
     if not told.keep:
         write_result(RESULT, values, code)

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from r2i.core.boxes import Box, iou
+from r2i.core.boxes import Box, iou, share_inside
 from r2i.core.tables import Row
 from r2i.core.text import same_answer
 from r2i.mini.language import QUESTIONS
@@ -14,6 +14,7 @@ from r2i.ocr.language import is_question, read_place
 from r2i.ocr.similar import fold
 
 TEXT = "text"  # shape of a text, which a folder's truth.jsonl tells
+HOLDS = 0.6  # least share of a text's box that lies in a region that is said to show it
 SHOWS = 0.3  # least IoU of a region with the object that it is said to show
 
 
@@ -61,11 +62,15 @@ class Oracle:
         self._shown = {row["region_id"]: self._find(row) for row in regions if row["box"]}
 
     def _find(self, region: Row) -> Row | None:
-        def overlap(thing: Row) -> float:
-            return iou(Box(*region["box"]), Box(*thing["box"]))
+        box = Box(*region["box"])
+
+        def overlap(thing: Row) -> tuple[float, float]:
+            if thing["shape"] == TEXT:  # a region of text has margins: it holds the text
+                return share_inside(Box(*thing["box"]), box) - HOLDS, iou(box, Box(*thing["box"]))
+            return iou(box, Box(*thing["box"])) - SHOWS, 0.0
 
         best = max(self.things[region["image_id"]], key=overlap, default=None)
-        return best if best is not None and overlap(best) >= SHOWS else None
+        return best if best is not None and overlap(best)[0] >= 0 else None
 
     def answer(self, row: Row) -> str | None:
         """The true answer to `row["question"]` on `row["region_id"]`.

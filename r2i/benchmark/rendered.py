@@ -80,6 +80,7 @@ def _make_row(scene: Scene, data: bytes, thing: Thing, dimension: str, drawing: 
         "box": box,
         "question": question,
         "options": options,
+        "prompt": None,
         "answer": answer,
         "label": label,
         "dimension": dimension,

@@ -47,6 +47,8 @@ def _applied(row: Row, outcome: Outcome, drawing: Drawing) -> Row:
     changed = fixed_texts(row, outcome.fix)
     if changed is None:
         return _without_views(FAILED, "review_bad_fix")
+    if row.get("prompt") and (outcome.fix.question or outcome.fix.options):
+        changed["prompt"] = None  # the release's text says what was mended
     if outcome.fix.box:
         try:
             box = clip(Box(*outcome.fix.box), *read_size(_bytes_of(row["image"])))

@@ -15,7 +15,8 @@ from r2i.importing.records import Record, read_list, read_records, read_text
 
 COLUMNS = (
     "image", "crop", "boxed", "box", "question", "options", "answer", "label", "dimension",
-    "cluster_id", "item_id", "image_id", "source", "group", "crop_made", "magnification", "phash", "status", "reason",
+    "cluster_id", "item_id", "image_id", "source", "group", "crop_made", "magnification", "phash", "prompt",
+    "status", "reason",
 )  # fmt: skip
 NEEDED = ("image", "question", "answer")
 _HASHES = {"image_id": re.compile("[0-9a-f]{64}"), "phash": re.compile("[0-9a-f]{16}")}
@@ -69,6 +70,7 @@ def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
         box_unit=source.box_unit,
         crop=values["crop"],
         boxed=values["boxed"],
+        prompt=values["prompt"],
         given=given,
     )  # `group` and `magnification` of a table of ours: params say the one, the other is measured anew
 

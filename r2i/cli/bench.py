@@ -36,6 +36,7 @@ def bench(
 
     It runs again where it was stopped, and asks nothing twice that a server has answered.
     """
+    from r2i.benchmark.importers import guess_kind
     from r2i.tools.bench import Bench, bench_folder, run_stages, short_name, write_bench
 
     asked = Bench(
@@ -44,7 +45,7 @@ def bench(
     )  # fmt: skip
     with explained():
         folder = out or bench_folder(model)
-        params = write_bench(asked, folder)
+        params = write_bench(asked, folder, guess_kind)
         source = params.chosen.benchmark.sources[0]
         print(f"{folder}: {model} on {benchmark}, read as {source.kind}")
         for stage in run_stages(folder, short_name(model)):

@@ -147,6 +147,7 @@ def change_text(change: "Change") -> Text:
 
 class Format(StrEnum):
     lmms = "lmms"
+    zoombench = "zoombench"
 
 
 @app.command("export")
@@ -156,13 +157,22 @@ def export_results(
     model: Annotated[str | None, typer.Option(help="Whose predictions; params' second model, or only one.")] = None,
     params: Annotated[Path, typer.Option(help="For the prompts and the length of replies.")] = Path("params.yaml"),
 ) -> None:
-    """Write results and tasks for lmms-eval: DST/results, and DST/tasks for its --include_path."""
+    """Write results and tasks for lmms-eval: DST/results, and DST/tasks for its --include_path.
+
+    `zoombench`: DST alone, the published ZoomBench as tasks that need no run of ours.
+    """
     from r2i.core.params import load_params
     from r2i.core.records import BENCHMARK, PREDICTIONS
     from r2i.core.tables import iter_rows, read_table
     from r2i.tools.exports.lmms import write_tasks
     from r2i.tools.exports.lmms_results import write_results
 
+    if format is Format.zoombench:
+        from r2i.tools.exports.zoombench import write_zoombench
+
+        with explained():
+            print(f"{folder}: {', '.join(write_zoombench(folder))}; `lmms-eval --include_path {folder}`")
+        return
     with explained():
         run = load_params(params)
         cfg, model = run.chosen.evaluate, model or run.model_names.headline

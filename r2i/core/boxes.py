@@ -74,6 +74,13 @@ def iou(a: Box, b: Box) -> float:
     return shared / union if union else 0.0
 
 
+def share_inside(inner: Box, outer: Box) -> float:
+    """The share of `inner` that lies in `outer`, 0 to 1; 0 of a box without area."""
+    wide = min(inner.right, outer.right) - max(inner.left, outer.left)
+    high = min(inner.bottom, outer.bottom) - max(inner.top, outer.top)
+    return wide * high / area(inner) if wide > 0 and high > 0 and area(inner) else 0.0
+
+
 def area_share(box: Box, width: int, height: int) -> float:
     """Share of the image that `box` covers, 0 to 1."""
     return area(box) / (width * height)

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -113,7 +114,7 @@ def check_readers(params: Params, uses: Iterable[Use], stages: set[str]) -> Iter
     if "crop" in stages and params.chosen.has("crop") and params.chosen.crop.method == "text":
         wanted.add("rapidocr")
     for name in sorted(wanted):
-        yield passed(f"reader {name}", lambda name=name: load_recogniser(name), "its package and weights are here")
+        yield passed(f"reader {name}", partial(load_recogniser, name), "its package and weights are here")
 
 
 def check_device(params: Params, stages: set[str]) -> Iterator[Check]:

@@ -19,7 +19,8 @@ from r2i.endpoint.base import Model, Picture, Reply, Request, Turn
 from r2i.endpoint.flow import Job
 from r2i.evaluate.plan import Ask
 from r2i.evaluate.rows import Row, Tokens, came, reply_row, tokens_of
-from r2i.evaluate.zoom import LOOK_FAILED, cut_picture, widen
+from r2i.evaluate.views import cut_picture
+from r2i.evaluate.zoom import LOOK_FAILED, widen
 
 CALL = "<tool_call>"
 LEAST_PIXELS = 512 * 512  # of a region that is shown, as the tool has it

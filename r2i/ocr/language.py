@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from r2i.core.boxes import Box, area, iou
+from r2i.core.boxes import Box, iou, share_inside
 from r2i.core.ids import make_id, unit_of
 from r2i.ocr.engines import Point
 from r2i.ocr.reading import Reading
@@ -117,10 +117,7 @@ def _stands(box: Box, side: str, other: Box) -> bool:
 
 def is_same_line(one: Box, other: Box) -> bool:
     """Whether two boxes are of one line: nearly the same, or one within the other."""
-    inner = Box(max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3]))
-    if inner[0] >= inner[2] or inner[1] >= inner[3]:
-        return False
-    return iou(one, other) >= SAME or area(inner) >= SAME * min(area(one), area(other))
+    return iou(one, other) >= SAME or max(share_inside(one, other), share_inside(other, one)) >= SAME
 
 
 def _gap(one: Box, other: Box) -> int:

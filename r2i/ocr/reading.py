@@ -23,7 +23,9 @@ from r2i.ocr.kept import outline, picture_key
 HEIGHT = 48  # of a strip, pixels: what recognisers are trained on
 WIDEST = 2400  # of a strip, pixels
 GROW = 0.08  # of a line's height, that a strip shows around it
+LONG = 100  # signs of a text that is asked for, at most
 KNOWN = 128  # pictures whose readings are remembered
+EDGE = 0.01  # of a picture's side: a line so near to its end may be cut
 TALL = 1.5  # height / width from which a line may stand on its side
 EDGES = " \t|[]{}<>()'\"`‘’“”«»‹›.,:;!?_-–—~*=+/\\^°•·…"
 
@@ -71,7 +73,7 @@ def is_legible(text: str) -> bool:
     """Whether a text can be asked for: two letters or digits of Latin script at least, and little else."""
     signs = [sign for sign in text if not sign.isspace()]
     plain = [sign for sign in signs if sign.isalnum() and ord(unicodedata.normalize("NFD", sign)[0]) < 128]
-    return len(plain) >= 2 and len(plain) >= 0.6 * len(signs) and len(text) <= 60
+    return len(plain) >= 2 and len(plain) >= 0.6 * len(signs) and len(text) <= LONG
 
 
 def plain_text(text: str) -> str:
@@ -103,10 +105,15 @@ class Reader:
         return [reading for reading in readings if reading.text]
 
     def read_middle(self, image: Image.Image, variation: Variation = PLAIN) -> Reading | None:
-        """The line that a crop is about: of those that hold its middle the largest, else the one nearest to it."""
+        """The line that a crop is about: of those that hold its middle the largest, else the one nearest to it.
+
+        None where there is none, or it goes on beyond the crop.
+        """
         lines = {box_of(line, image.size): line for line in outline(image)}
         middle = find_middle(list(lines), image.size)
-        return self.read_line(image, lines[middle], variation) if middle else None
+        if middle is None or is_cut(middle, image.size):
+            return None
+        return self.read_line(image, lines[middle], variation)
 
     def read_line(self, image: Image.Image, line: Line, variation: Variation = PLAIN) -> Reading:
         said = max((self.recogniser.read(strip) for strip in cut_strips(image, line, variation)), key=_score)
@@ -123,6 +130,13 @@ def box_of(line: Line, size: tuple[int, int]) -> Box:
     """The box around a line, within a picture of `size`."""
     xs, ys = [x for x, _ in line.quad], [y for _, y in line.quad]
     return clip(Box(math.floor(min(xs)), math.floor(min(ys)), math.ceil(max(xs)), math.ceil(max(ys))), *size)
+
+
+def is_cut(box: Box, size: tuple[int, int]) -> bool:
+    """Whether a line reaches an edge of its picture that it runs towards: its text may go on there."""
+    along = int(box[3] - box[1] > TALL * (box[2] - box[0]))
+    near = EDGE * size[along]
+    return box[along] <= near or box[along + 2] >= size[along] - near
 
 
 def find_middle(boxes: Sequence[Box], size: tuple[int, int]) -> Box | None:

@@ -35,18 +35,19 @@ def fold(text: str) -> str:
 def misread(text: str, words: Sequence[str], seed: int, count: int) -> list[str]:
     """`count` wrong texts, or fewer, none of which is `text` but for case and spaces.
 
-    A third are other texts of the same picture (`words`), those of the nearest length first; the others differ from
+    Every third is another text of the same picture (`words`), those of the nearest length first; the others differ from
     `text` by one or two signs that are taken for one another, else by two neighbours that changed places.
     """
     draw = random.Random(f"{seed} misread {text}")
     near = [word for word in _changed(text, draw) if fold(word) != fold(text)]
     others = sorted({word for word in words if likeness(word, text) < 0.75}, key=lambda w: (abs(len(w) - len(text)), w))
-    shown = others[: max(1, count // 3)]
     chosen: list[str] = []
-    for word in [*near[: count - len(shown)], *shown, *near[count - len(shown) :], *others[len(shown) :]]:
+    while len(chosen) < count and (near or others):
+        from_picture = others and (len(chosen) % 3 == 2 or not near)
+        word = (others if from_picture else near).pop(0)
         if fold(word) not in map(fold, chosen):
             chosen.append(word)
-    return chosen[:count]
+    return chosen
 
 
 def _changed(text: str, draw: random.Random) -> list[str]:

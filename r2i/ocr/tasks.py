@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from r2i.core.boxes import Box
+from r2i.core.boxes import Box, share_inside
 from r2i.core.choices import LETTERS
 from r2i.core.ids import make_id
 from r2i.ocr.language import (
-    field_of,
+    Place,
     find_place,
     fits,
     is_repeated,
@@ -27,7 +27,7 @@ from r2i.ocr.language import (
     write_questions,
 )
 from r2i.ocr.reading import Reader, Reading, Variation, find_middle
-from r2i.ocr.similar import likeness, misread
+from r2i.ocr.similar import fold, likeness, misread
 
 BOXED = "red box"  # words of the prompt that goes with a boxed picture
 CONTAINED = 0.5  # of a line's box, that a region holds of the lines that it shows
@@ -107,7 +107,7 @@ def _write(reader: Reader, prompt: str, image: Image.Image, seed: int) -> list[d
     region = Box(*map(int, found.groups()))
     readings = reader.read(image)
     size = (region[2] - region[0], region[3] - region[1])
-    inside = [one for one in readings if _is_inside(one.box, region)]
+    inside = [one for one in readings if share_inside(one.box, region) >= CONTAINED]
     middle = find_middle([_shift(one.box, region) for one in inside], size)
     target = next((one for one in inside if _shift(one.box, region) == middle), None)
     if target is None or not target.is_legible or target.score < SURE or is_repeated(target.text, readings):
@@ -128,9 +128,15 @@ def _check(reader: Reader, prompt: str, image: Image.Image, crop: Image.Image) -
         "reasoning": f"In the region stands: {shown.text}" if shown else "Nothing is read in the region.",
         "answerable_from_crop": shown is not None and shown.is_legible,
         "one_clear_answer": shown is None or not is_repeated(shown.text, readings),
-        "same_in_both": place is not None and any(field_of(one.centre, image.size) == place.field for one in readings),
+        "same_in_both": shown is None or not _goes_on(shown.text, place, readings, image.size),
         "names_target": place is not None,
     }
+
+
+def _goes_on(text: str, place: Place | None, readings: Sequence[Reading], size: tuple[int, int]) -> bool:
+    """Whether a line at that place of the whole picture says what the crop says, and more: the crop's is cut short."""
+    there = [one for one in readings if place is None or fits(one, place, readings, size)]
+    return any(fold(text) in fold(one.text) and fold(text) != fold(one.text) for one in there)
 
 
 def _mislead(reader: Reader, prompt: str, image: Image.Image, seed: int) -> list[str]:
@@ -149,10 +155,3 @@ def _words(readings: Sequence[Reading], target: Reading) -> list[str]:
 
 def _shift(box: Box, region: Box) -> Box:
     return Box(box[0] - region[0], box[1] - region[1], box[2] - region[0], box[3] - region[1])
-
-
-def _is_inside(box: Box, region: Box) -> bool:
-    wide = min(box[2], region[2]) - max(box[0], region[0])
-    high = min(box[3], region[3]) - max(box[1], region[1])
-    whole = max(1, (box[2] - box[0]) * (box[3] - box[1]))
-    return wide > 0 and high > 0 and wide * high >= CONTAINED * whole

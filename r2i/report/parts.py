@@ -1,6 +1,6 @@
 """What the zooming gap is made of, how it depends on the crops, and averages over benchmarks: tables of the result."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from r2i.core.names import VIEWS, ModelNames
@@ -8,6 +8,7 @@ from r2i.report.charts import ci, percent, points
 
 Cell = Mapping[str, Any]
 Card = dict[str, Any]
+TITLES: dict[str, str] = {view: found.title for view, found in VIEWS.items()}
 POINTED = {"boxed": "box drawn", "told": "box in words"}
 
 
@@ -40,7 +41,7 @@ def _guessing(scores: Cell, models: ModelNames) -> Card:
                 used = found["used"] or {"share": None, "ci95": [None, None]}
                 crop = _difference(found["crop"]) if found["crop"] else "–"
                 share = _known(percent(used["share"], 0), ci(used["ci95"]))
-                lines.append((f"{title}: {VIEWS[view].title.lower()}", _difference(found["full"]), crop, share))
+                lines.append((f"{title}: {TITLES[view].lower()}", _difference(found["full"]), crop, share))
     return _card("What can be guessed", note, ["", "Full view", "Crop view", "Used"], lines)
 
 
@@ -92,5 +93,5 @@ def _known(value: str, spread: str) -> str:
     return value if value == "–" else f"{value} {spread}"
 
 
-def _card(title: str, note: str, head: list[str], lines: list[tuple[str, ...]]) -> Card:
+def _card(title: str, note: str, head: list[str], lines: Sequence[tuple[str, ...]]) -> Card:
     return {"title": title, "note": note, "head": head, "lines": lines}

@@ -66,7 +66,7 @@ class Scores:
         """Which items have all `cells`: (items,)."""
         if any(cell not in self.right for cell in cells):
             return np.zeros(len(self.items), dtype=bool)
-        return ~np.isnan(np.stack([self.right[cell] for cell in cells], axis=1)).any(axis=1)
+        return np.asarray(~np.isnan(np.stack([self.right[cell] for cell in cells], axis=1)).any(axis=1))
 
     def where(self, column: str, value: str) -> NDArray[np.bool_]:
         """Which items have `value` in `column`."""

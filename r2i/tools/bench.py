@@ -4,14 +4,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from r2i.benchmark.importers import guess_kind
 from r2i.core import paths
 from r2i.core.disk import new_file
 from r2i.core.errors import R2IError
@@ -56,9 +55,11 @@ def bench_folder(model: str) -> Path:
     return Path("data/bench") / short_name(model)
 
 
-def write_bench(asked: Bench, folder: Path) -> Params:
-    """The params of `asked` as `folder`/params.yaml. Raises R2IError where the folder holds something else, or what is
-    asked can't be."""
+def write_bench(asked: Bench, folder: Path, guess_kind: Callable[[Path], str]) -> Params:
+    """The params of `asked` as `folder`/params.yaml. `guess_kind`: of a benchmark whose kind is not told.
+
+    Raises R2IError where the folder holds something else, or what is asked can't be.
+    """
     if folder.exists() and not folder.is_dir():
         raise R2IError(f"{folder} is a file", "name another folder: --out")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / PARAMS).is_file():
@@ -68,18 +69,18 @@ def write_bench(asked: Bench, folder: Path) -> Params:
     if asked.judge and not asked.judge_endpoint and not asked.endpoint:
         raise R2IError("a judge needs a server", "name its address: --judge-endpoint URL")
     folder.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(params_of(asked), sort_keys=False, allow_unicode=True, width=4096)
+    text = yaml.safe_dump(params_of(asked, guess_kind), sort_keys=False, allow_unicode=True, width=4096)
     with new_file(folder / PARAMS) as part:
         part.write_text(text, encoding="utf-8")
         load_params(part)
     return load_params(folder / PARAMS)
 
 
-def params_of(asked: Bench) -> dict[str, Any]:
+def params_of(asked: Bench, guess_kind: Callable[[Path], str]) -> dict[str, Any]:
     """As they are written."""
     source = {"kind": asked.kind or guess_kind(asked.benchmark), "path": str(asked.benchmark.resolve())}
     source |= {key: value for key, value in (("box_unit", asked.box_unit), ("items", asked.items)) if value}
-    pointed = [view for view in PARTS if view != "told" or has_prompt("evaluate", "told", asked.prompts)]
+    pointed = [view for view in PARTS if view != "told" or has_prompt("core", "told", asked.prompts)]
     views = [*GAP_VIEWS, *(pointed if asked.parts else ())]
     name = short_name(asked.model)
     evaluate: dict[str, Any] = {

@@ -302,6 +302,7 @@ def test_mmstar_parquet_and_tsv(tmp_path: Path) -> None:
     columns = {"A": "a cat, tall", "B": "a dog", "C": "an owl", "D": "none"}
     flat = {**row, "image": base64_of(photo(1)), "question": "Which is it?", **columns}
     in_columns, _ = import_all("mmstar", put_tsv(tmp_path / "MMStar.tsv", [flat]))
+    assert [one.pop("prompt") for one in (*in_text, *in_columns)] == [row["question"], None]
     assert in_text == in_columns
     assert (in_text[0]["answer"], in_text[0]["dimension"]) == ("a cat, tall", "coarse perception")
 

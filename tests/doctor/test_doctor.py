@@ -258,10 +258,11 @@ def test_weights_are_here_fetched_or_missing(params: Params, monkeypatch: pytest
 
 
 def test_servers_on_one_device_take_turns_or_fit_together(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
-    def look(free: float, share: bool = True) -> Check:
+    def look(free: float, share: bool = True, **dapo: Any) -> Check:
         profile = params.profiles["one-card"]
         execution = profile.execution.model_copy(update={"share_device": share})
-        changed = profile.model_copy(update={"execution": execution})
+        train = profile.train.model_copy(update={"dapo": profile.train.dapo.model_copy(update=dapo)})
+        changed = profile.model_copy(update={"execution": execution, "train": train})
         chosen = params.model_copy(update={"profile": "one-card", "profiles": {"one-card": changed}})
         monkeypatch.setattr("r2i.doctor.machine._free_share", lambda: free)
         (found,) = check_device(chosen, stages_of(chosen))
@@ -273,6 +274,8 @@ def test_servers_on_one_device_take_turns_or_fit_together(params: Params, monkey
     at_once = look(free=0.95, share=False)
     assert (at_once.state, at_once.remedy) == ("not ok", "set execution.share_device: true")
     assert at_once.found.endswith("in answer, overlay")
+    judged = look(free=0.95, judge=params.profiles["one-card"].evaluate.judge)
+    assert (judged.state, "train@dapo starts one while it trains" in judged.found) == ("not ok", True)
 
 
 def test_a_pool_is_there_pinned_and_unchanged(params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

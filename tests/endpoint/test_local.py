@@ -1,5 +1,6 @@
 import shutil
 from collections import Counter, defaultdict
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from r2i.core.errors import EndpointError
 from r2i.core.images import jpeg_bytes, read_image
 from r2i.core.params import Endpoint, Sampling
 from r2i.endpoint import Picture, Request, connect
-from r2i.endpoint.decode import TokenRules, draw_uniforms, sample_tokens
-from r2i.endpoint.local import EncodedImage, LocalModel, load_local
+from r2i.endpoint.base import Turn
+from r2i.endpoint.decode import Penalties, PromptBatch, TokenRules, draw_uniforms, sample_tokens
+from r2i.endpoint.local import EncodedImage, EncodedRequest, LocalModel, load_local
 
 GREEDY = Sampling(temperature=0, max_tokens=12)
 SAMPLED = Sampling(temperature=1, max_tokens=12)
@@ -237,3 +239,40 @@ def test_a_broken_folder_is_refused_by_name(checkpoint: Path, tmp_path: Path, ha
     with pytest.raises(EndpointError, match="broken") as error:
         load_local(folder)
     assert error.value.remedy
+
+
+def test_top_k_and_min_p_leave_the_likely_tokens_alone() -> None:
+    logits = torch.tensor([[0.0, 3.0, 2.0, -1.0]]).repeat(50, 1)
+    uniforms = torch.linspace(0, 0.999, 50, dtype=torch.float64)
+    assert set(sample_tokens(logits, Sampling(temperature=1), uniforms).tolist()) == {0, 1, 2, 3}
+    assert set(sample_tokens(logits, Sampling(temperature=1, top_k=2), uniforms).tolist()) == {1, 2}
+    assert set(sample_tokens(logits, Sampling(temperature=1, min_p=0.5), uniforms).tolist()) == {1}
+    assert (
+        sample_tokens(logits, Sampling(temperature=1, top_k=9), uniforms).tolist()
+        == sample_tokens(logits, Sampling(temperature=1), uniforms).tolist()
+    )
+
+
+def test_penalties_count_the_prompt_for_repetition_and_the_reply_for_presence() -> None:
+    ids, mask = torch.tensor([[0, 2, 3]]), torch.tensor([[0, 1, 1]])  # the first is padding
+    none = torch.empty(0)
+    prompts = PromptBatch(none, mask, none, none, none, [], ids)
+    penalties = Penalties(Sampling(presence_penalty=0.5, repetition_penalty=2.0), prompts, 2, 5)
+    penalties.note([1], torch.tensor([4]))
+    logits = torch.tensor([[1.0, 1.0, 1.0, -1.0, 4.0]]).repeat(2, 1)
+    assert penalties.apply(logits, [0, 1]).tolist() == [[1.0, 1.0, 0.5, -2.0, 4.0], [1.0, 1.0, 0.5, -2.0, 1.5]]
+    assert penalties.apply(logits[:1], [1]).tolist() == [[1.0, 1.0, 0.5, -2.0, 1.5]]
+    assert Penalties(Sampling(), prompts, 1, 5).apply(logits, [0, 1]) is logits
+
+
+def test_a_system_message_and_earlier_turns_are_in_the_prompt_and_a_stop_ends_the_reply(model: LocalModel) -> None:
+    plain = Request("what color ?", (), Sampling(max_tokens=6), 0)
+    ((free,),) = model.complete([plain])
+    assert len(free.text) > 1
+    ((cut,),) = model.complete([replace(plain, sampling=Sampling(max_tokens=6, stop=[free.text[1]]))])
+    assert cut.text == free.text[: free.text.index(free.text[1])]
+    before = (Turn("user", "questions"), Turn("assistant", "wrong"))
+    told = replace(plain, sampling=Sampling(system="answer the"), before=before)
+    rendered = model.render_prompt(EncodedRequest(told, []))
+    places = [rendered.index(text) for text in ("answer the", "questions", "wrong", "what color ?")]
+    assert places == sorted(places)

@@ -10,7 +10,7 @@ from r2i.ocr.language import (
     read_place,
     write_questions,
 )
-from r2i.ocr.reading import Reading, is_legible, plain_text, vary
+from r2i.ocr.reading import Reading, is_cut, is_legible, plain_text, vary
 from r2i.ocr.similar import distance, fold, likeness, misread
 from r2i.ocr.tasks import choose
 
@@ -82,6 +82,11 @@ def test_what_can_be_asked_for():
     assert is_legible("7A") and is_legible("Café") and not is_legible("O") and not is_legible("出口")
     assert not is_legible("--- 12 ---") and plain_text("‘OR OFFICE. |") == "OR OFFICE"
     assert likeness("Let Us C", "let usc") == 1 and likeness("", "") == 0
+
+
+def test_a_line_that_goes_on_beyond_its_picture_is_cut():
+    assert is_cut(Box(0, 20, 90, 40), (200, 60)) and is_cut(Box(40, 20, 199, 40), (200, 60))
+    assert not is_cut(Box(40, 0, 150, 40), (200, 60)) and is_cut(Box(40, 0, 60, 90), (200, 100))
 
 
 def test_a_variation_is_a_function_of_its_seed():

@@ -87,6 +87,10 @@ def test_a_reader_writes_and_checks_questions_and_finds_wrong_answers(picture: I
         check = load_prompt("question", "validate", "signs").fill(question=one.question)
         (reply,) = ask("rapidocr", check, (whole, row["crop"]), form=CHECKS_FORM)
         assert parse_checks(reply.text).value == (True,) * 4
+        (reply,) = ask(
+            "rapidocr", check, (jpeg_bytes(sign({"PLATFORM 42": (180, 130)})), row["crop"]), form=CHECKS_FORM
+        )
+        assert parse_checks(reply.text).value == (True, True, False, True)  # the crop's text is cut short
         lure = load_prompt("overlay", "distractors", "paper").fill(question=one.question, answer="PLATFORM 4", count=3)
         (reply,) = ask("rapidocr", lure, (row["crop"], whole), form=DISTRACTORS_FORM)
         wrong = parse_distractors(reply.text).value

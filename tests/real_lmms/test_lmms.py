@@ -7,6 +7,7 @@ compared with our own evaluation, item by item. $R2I_LMMS_PYTHON is a Python tha
 import base64
 import json
 import os
+import re
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -14,8 +15,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from datasets import Features, Image, Value
 
+from r2i.benchmark.build import query_of
 from r2i.benchmark.rendered import render_items
 from r2i.core.params import Cut, Drawing, Evaluate, Sampling
 from r2i.endpoint.base import Picture, Request
@@ -23,6 +28,7 @@ from r2i.endpoint.local import LocalModel
 from r2i.evaluate.predict import predict
 from r2i.tools.exports.lmms import write_tasks
 from r2i.tools.exports.lmms_results import write_results
+from r2i.tools.exports.zoombench import write_zoombench
 
 PYTHON = os.environ.get("R2I_LMMS_PYTHON", "")
 MINI = Path(__file__).parents[2] / "models" / "mini"
@@ -76,12 +82,14 @@ def url(mini: LocalModel) -> Iterator[str]:
     http.server_close()
 
 
-def run_lmms(folder: Path, url: str, *more: str) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
+def run_lmms(
+    folder: Path, url: str, *more: str, tasks: str = "r2i_full,r2i_crop"
+) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
     """What lmms-eval wrote: its results, and its samples by task."""
     out = folder / "out"
     command = [
         PYTHON, "-m", "lmms_eval", "--model", "openai", "--model_args", f"model_version=mini,base_url={url}",
-        "--tasks", "r2i_full,r2i_crop", "--include_path", str(folder / "tasks"), "--limit", str(LIMIT),
+        "--tasks", tasks, "--include_path", str(folder / "tasks"), "--limit", str(LIMIT),
         "--log_samples", "--output_path", str(out), *more,
     ]  # fmt: skip
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "HF_"))}
@@ -121,3 +129,25 @@ def test_lmms_eval_finds_what_we_find(tmp_path: Path, mini: LocalModel, url: str
     full = results["results"]["r2i_full"]
     assert full["paired_baseline_score"] == pytest.approx(100 * full["acc,none"])
     assert (full["paired_ci_lower"], full["paired_ci_upper"]) == pytest.approx((0, 0), abs=1e-9)
+
+
+def test_the_zoombench_task_runs_on_a_copy_in_the_published_columns(tmp_path: Path, url: str) -> None:
+    write_zoombench(tmp_path / "tasks")
+    rows = [
+        {"image": {"bytes": item["image"], "path": None}, "crop_image": {"bytes": item["crop"], "path": None},
+         "query": query_of(item), "response": item["label"]}
+        for item in render_items(LIMIT, Drawing(cut=Cut(square=True)), seed=5)
+    ]  # fmt: skip
+    text = Value("string")
+    features = Features({"image": Image(), "crop_image": Image(), "query": text, "response": text})
+    (tmp_path / "data").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows, schema=features.arrow_schema), tmp_path / "data" / "test.parquet")
+    for view in ("full", "crop"):  # as downloaded; mini knows one way of asking
+        path = tmp_path / "tasks" / f"zoombench_{view}.yaml"
+        told = path.read_text().replace("inclusionAI/ZoomBench", str(tmp_path / "data"))
+        path.write_text(re.sub(r"choice_prompt: .*", r'choice_prompt: "\\nchoose"', told.replace("2048", "8")))
+    results, samples = run_lmms(tmp_path, url, tasks="zoombench")
+    for view in ("full", "crop"):
+        assert [line["target"] for line in samples[f"zoombench_{view}"]] == [row["response"] for row in rows]
+    assert results["results"]["zoombench_crop"]["acc,none"] >= 0.75  # mini reads crops
+    assert "acc_stderr_clustered,none" in results["results"]["zoombench_full"]

@@ -36,13 +36,15 @@ def test_a_benchmark_is_known_by_its_columns(tmp_path: Path) -> None:
 
 def test_params_say_what_was_asked_for(tmp_path: Path) -> None:
     table = own(tmp_path)
-    served = write_bench(Bench("Qwen/Q-4B", table, "http://127.0.0.1:1/v1", "KEY", items=5, parts=True), tmp_path / "a")
+    server = Bench("Qwen/Q-4B", table, "http://127.0.0.1:1/v1", "KEY", items=5, parts=True)
+    served = write_bench(server, tmp_path / "a", guess_kind)
     evaluate = served.chosen.evaluate
     assert evaluate.views == ["full", "crop", "boxed", "told", "removed", "blind"] and evaluate.attention is None
     assert evaluate.endpoints["Q-4B"].base_url and evaluate.endpoints["Q-4B"].api_key_env == "KEY"
     assert served.chosen.benchmark.sources[0].items == 5 and dict(served.model_names.titles) == {"Q-4B": "Qwen/Q-4B"}
-    local = write_bench(Bench(str(ROOT / "models/mini"), table, prompts="mini", parts=True), tmp_path / "b")
-    assert "told" not in local.chosen.evaluate.views and local.chosen.evaluate.attention is not None
+    in_process = Bench(str(ROOT / "models/mini"), table, prompts="mini", parts=True)
+    local = write_bench(in_process, tmp_path / "b", guess_kind)
+    assert local.chosen.evaluate.views == evaluate.views and local.chosen.evaluate.attention is not None
     assert local.models["mini"].from_ == str(ROOT / "models/mini") and bench_folder("a/b:c/") == Path("data/bench/b-c")
     assert short_name("gap") == "model-gap"  # metrics have a key of this name
 
@@ -60,7 +62,7 @@ def test_what_can_t_be_is_said_before_anything_runs(tmp_path: Path) -> None:
         (Bench("m/m", table, kind="vstar", box_unit="thousandths"), tmp_path / "x", "takes no box_unit"),
     ]:
         with pytest.raises(R2IError, match=said):
-            write_bench(asked, folder)
+            write_bench(asked, folder, guess_kind)
 
 
 @pytest.mark.long

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
+from datasets import Dataset, Features
+from datasets import Image as HubImage
 from made_rows import CROP, FULL, item_row
 from made_run import make_run, write_params
+from PIL import Image
 from typer.testing import CliRunner
 
 from r2i.cli.main import app
@@ -22,6 +25,7 @@ from r2i.core.tables import read_table
 from r2i.evaluate.views import prompt_of
 from r2i.tools.exports.lmms import TEMPLATES, write_tasks
 from r2i.tools.exports.lmms_results import write_results
+from r2i.tools.exports.zoombench import write_zoombench
 
 CFG = Evaluate(prompts="paper", views=["full"], samples=0, max_tokens=64)
 UTILS = runpy.run_path(str(TEMPLATES / "lmms_utils.py"))
@@ -173,3 +177,31 @@ def test_the_command_exports_a_finished_run(tmp_path: Path, monkeypatch: pytest.
     )
     assert results["model_name_sanitized"] == "distilled"
     assert (tmp_path / "out/tasks/r2i_crop.yaml").is_file()
+
+
+def test_the_zoombench_task_reads_the_published_columns_and_grades_letters_and_words(tmp_path: Path) -> None:
+    names = write_zoombench(tmp_path / "zoombench")
+    assert names == ["utils.py", "zoombench.yaml", "zoombench_crop.yaml", "zoombench_full.yaml"]
+    task = runpy.run_path(str(tmp_path / "zoombench" / "utils.py"))
+    picture = Image.new("RGB", (64, 48), "red")
+    said = yaml.safe_load((tmp_path / "zoombench" / "zoombench_full.yaml").read_text().replace("!function ", ""))
+    prompts = said["lmms_eval_specific_kwargs"]["default"]
+    choice = {"image": picture, "crop_image": picture.resize((8, 8)), "response": "(B)", "cluster_id": "c",
+              "query": "<image>What color?\n(A) red\n(B) dark red\n(C) blue"}  # fmt: skip
+    question = {"image": picture, "cluster_id": "c", "prompt": "How many? (A clue: B is no letter.)", "answer": "4"}
+    assert task["zoom_options"](choice) == ["red", "dark red", "blue"] and task["zoom_options"](question) == []
+    assert "letter" in task["zoom_text"](choice, prompts) and "letter of" not in task["zoom_text"](question, prompts)
+    assert task["zoom_crop"](choice)[0].size == (8, 8)
+    replies = ["B", "The answer is <answer>dark red</answer>", "A", "4", "<answer>4</answer>", "40"]
+    docs = [choice] * 3 + [question] * 3
+    found = [task["zoom_results"](doc, [reply])["score"] for doc, reply in zip(docs, replies, strict=True)]
+    assert found == [1, 1, 0, 1, 1, 0]
+    pictures = Features({"image": HubImage()})
+    asked = Dataset.from_list([{"image": {"bytes": data, "path": None}} for data in (FULL, CROP, FULL)], pictures)
+    first, other, again = task["zoom_clusters"](asked)["cluster_id"]
+    assert first == again != other  # one picture, one cluster
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine").write_text("")
+    with pytest.raises(R2IError, match="something else"):
+        write_zoombench(tmp_path / "other")
+    assert CliRunner().invoke(app, ["evaluate", "export", str(tmp_path / "z"), "--format", "zoombench"]).exit_code == 0

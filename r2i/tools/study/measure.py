@@ -63,7 +63,7 @@ def _of_cell(items: pa.Table, cell: Cell, measure: str) -> dict[str, tuple[float
 
 
 def compare(seeds: Mapping[int, Values], ratio: bool) -> Found | None:
-    """`this` minus `that` (or over it), paired by item, pooled over seeds; None without any seed.
+    """`this` minus `that` (or over it), paired by item, pooled over seeds; None without any seed, or over nothing.
 
     Two 95 % intervals are made and the wider one is taken: with images as the units, which knows nothing of how much
     another training differs; and, of two seeds or more, with seeds as the units (Student's t, seeds - 1 degrees of
@@ -74,6 +74,8 @@ def compare(seeds: Mapping[int, Values], ratio: bool) -> Found | None:
         return None
     this, that = (np.concatenate([getattr(found, side) for found in seeds.values()]) for side in ("this", "that"))
     values = this - that
+    if ratio and not that.sum():
+        return None
     if ratio:
         whole = float(this.sum() / that.sum())
         values = whole + (this - whole * that) / float(that.mean())

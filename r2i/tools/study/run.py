@@ -104,7 +104,7 @@ def run_all(
 def _run_all(
     study: Study, planned: Sequence[Planned], budget_s: float | None, again: bool, ended: Callable[[], object]
 ) -> Iterator[str]:
-    started, took = time.monotonic(), 0.0
+    started = time.monotonic()
     base = digest_base(study, load_params())
     for place, one in enumerate(planned, 1):
         facts = one.facts()
@@ -123,29 +123,37 @@ def _run_all(
 
 def run_one(study: Study, one: Planned, renew: bool) -> str:
     """Run one experiment and keep its items, or why it failed. `renew`: in place of an earlier one of its name."""
-    known = {found.name: found.revision for found in list_experiments()}
-    if one.name in known and not renew:
-        base = base_of(one, study, load_params())
+    base = base_of(one, study, load_params())
+    if (known := find_ended(one.name)) and not renew:
         try:  # it ended, and this process was killed before its items were kept
-            keep_outcome(Facts(one.name, known[one.name], head_commit(), base, one.models, 0.0))
+            keep_outcome(Facts(one.name, known, head_commit(), base, one.models, 0.0))
             return "had ended"
-        except R2IError:
+        except R2IError:  # with other models, or its files are gone
             pass
-    if one.name in known:
-        ask_dvc("exp", "remove", one.name)
-    started, base = time.monotonic(), base_of(one, study, load_params())
-    log = folder() / f"{one.name}.log"
+    if known:
+        ask_dvc("exp", "remove", known)
+    started, log = time.monotonic(), folder() / f"{one.name}.log"
     sets = [word for override in study.overrides(one.experiment, one.seed) for word in ("-S", override)]
-    command = ["exp", "run", "--temp", "--name", one.name, *sets, *one.targets]
-    code = run_guarded(command, log)
-    minutes = (time.monotonic() - started) / 60
-    revision = next((found.revision for found in list_experiments() if found.name == one.name), "")
+    code = run_guarded(["exp", "run", "--temp", "--name", one.name, *sets, *one.targets], log)
+    minutes = round((time.monotonic() - started) / 60, 2)
+    revision = find_ended(one.name)
     if code or not revision:
         reason = find_reason(log)
-        keep_failure(one.name, reason)
-        return f"failed: {reason} (all of it: {log})"
-    keep_outcome(Facts(one.name, revision, head_commit(), base, one.models, round(minutes, 2)))
-    return "ended"
+    else:
+        try:
+            keep_outcome(Facts(one.name, revision, head_commit(), base, one.models, minutes))
+            return "ended"
+        except R2IError as error:
+            reason = error.cause
+    keep_failure(one.name, reason)
+    return f"failed: {reason} (all of it: {log})"
+
+
+def find_ended(name: str) -> str:
+    """The commit of DVC's experiment of that name which started from the commit that is checked out; "" for none."""
+    head = head_commit()
+    found = (one.revision for one in list_experiments() if (one.name, one.baseline) == (name, head))
+    return next(found, "")
 
 
 def run_guarded(command: Sequence[str], log: Path) -> int:
@@ -167,7 +175,7 @@ def run_guarded(command: Sequence[str], log: Path) -> int:
 
 
 def find_reason(log: Path) -> str:
-    """The last line of the log that tells a fault, else its last line."""
+    """The first line at the end of the log that tells a fault (DVC repeats what a stage said), else its last line."""
     text = log.read_text(encoding="utf-8", errors="replace")[-LAST_WORDS:]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     faults = [line for line in lines if line.lower().startswith("error")]
