@@ -68,7 +68,7 @@ def _dropped(question: Row, box: Box, status: str, reason: str) -> Row:
 
 def _base(question: Row, box: Box, view: TrainView) -> Row:
     same = ("question_id", "region_id", "image_id", "question", "dimension")
-    unasked = {"options": [], "answer": "", "label": "", "agree": None, "right": 0, "tries": 0}
+    unasked: Row = {"options": [], "answer": "", "label": "", "agree": None, "right": 0, "tries": 0}
     calls: Row = {"distractor_calls": [], "try_calls": []}
     here = {"row_id": make_id(question["question_id"], view), "view": view, "box": box}
     return {name: question[name] for name in same} | here | unasked | calls

@@ -14,7 +14,7 @@ import torch
 from r2i.core.ids import seed_of
 from r2i.core.images import sha256
 from r2i.core.params import Dapo, Sampling
-from r2i.endpoint.base import Request
+from r2i.endpoint.base import Picture, Request
 from r2i.endpoint.local import EncodedRequest, LocalModel
 
 
@@ -48,7 +48,10 @@ class GroupSampler:
         with answering(self.policy.model):
             images = self.policy.encoder.encode([picture for _, picture in asked])
             requests = [
-                EncodedRequest(Request(text, (), self.sampling, self._seed(step, text, picture), group), [image])
+                EncodedRequest(
+                    Request(text, (Picture(picture.tobytes),), self.sampling, self._seed(step, text, picture), group),
+                    [image],
+                )
                 for (text, picture), image in zip(asked, images, strict=True)
             ]
             generations = self.policy.sample(requests)

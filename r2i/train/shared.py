@@ -62,7 +62,12 @@ def reply_logs(
 
 
 def _pack(
-    model: Any, members: Sequence[Sequence[int]], ids: torch.Tensor, mask: torch.Tensor, prompt: int, grids: torch.Tensor
+    model: Any,
+    members: Sequence[Sequence[int]],
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    prompt: int,
+    grids: torch.Tensor,
 ) -> dict[str, torch.Tensor]:
     """What the model takes, a row for each group: the prompt, then its rollouts one after the other."""
     reply, most = ids.shape[1] - prompt, max(map(len, members))

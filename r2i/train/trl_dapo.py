@@ -93,7 +93,9 @@ class DapoTrainer(GRPOTrainer):
         batch = super()._generate_and_score_completions(inputs)
         if not self.model.training:  # type: ignore[union-attr]
             return batch
-        batch["group"] = torch.arange(len(batch["advantages"]), device=batch["advantages"].device) // self.dapo.group_size
+        batch["group"] = (
+            torch.arange(len(batch["advantages"]), device=batch["advantages"].device) // self.dapo.group_size
+        )
         self.annotate(batch, inputs)
         informative = self._informative(batch["advantages"])
         for name, value in [("kept_groups", informative.float().mean().item()), *self.rewards.shares().items()]:
@@ -126,9 +128,7 @@ class DapoTrainer(GRPOTrainer):
                     )
                 return logs, entropies, None
         found: tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]
-        found = super()._get_per_token_logps_and_entropies(
-            model, input_ids, attention_mask, logits_to_keep, **given
-        )
+        found = super()._get_per_token_logps_and_entropies(model, input_ids, attention_mask, logits_to_keep, **given)
         return found
 
     def annotate(self, batch: dict[str, Any], inputs: list[dict[str, Any]]) -> None:

@@ -20,7 +20,7 @@ from r2i.core.ids import seed_of
 from r2i.core.images import read_image
 from r2i.core.params import Opd, Sampling
 from r2i.core.tables import Row
-from r2i.endpoint.base import Request
+from r2i.endpoint.base import Picture, Request
 from r2i.endpoint.local import EncodedRequest, LocalModel
 from r2i.endpoint.vision import encode_repeats_once
 from r2i.train.divergence import divergence, entropy
@@ -91,8 +91,8 @@ class OpdTrainer(Trainer):
             asked = [
                 EncodedRequest(
                     Request(
-                        pair.student.prompt, (), self.sampling, seed_of(self.seed, "opd rollout", step, pair.key),
-                        self.params.rollouts,
+                        pair.student.prompt, (Picture.of(pair.student.images[0]),), self.sampling,
+                        seed_of(self.seed, "opd rollout", step, pair.key), self.params.rollouts,
                     ),
                     [image],
                 )

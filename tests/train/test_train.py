@@ -159,7 +159,7 @@ def test_images_that_repeat_are_encoded_once_and_give_the_same_features() -> Non
         assert torch.allclose(a, b, atol=1e-5)
 
 
-SMALL = {"dapo": {"rollout_prompts": 4, "train_prompts": 4, "group_size": 4}, "sft": {"batch": 4}}
+SMALL = {"dapo": {"rollout_prompts": 4, "train_prompts": 4, "group_size": 4}, "sft": {"batch": 4}, "opd": {"batch": 4}}
 """Steps that are many times shorter, where it is about how they follow one another."""
 
 
