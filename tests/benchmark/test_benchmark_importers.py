@@ -384,6 +384,18 @@ def test_options_that_were_published_beside_the_prompt_leave_it_whole(tmp_path: 
     row = zoom_row(query="Which of A. milk and B. eggs is it?", options=["milk", "eggs"], response="B")
     (item,), _ = import_all("zoombench", put_parquet(tmp_path / "test.parquet", [row]))
     assert (item["question"], item["options"], item["answer"]) == (row["query"], ["milk", "eggs"], "eggs")
+    assert item["prompt"] == row["query"]
+
+
+def test_a_released_text_that_names_other_letters_than_the_item_is_left_out(tmp_path: Path) -> None:
+    gone = cv_row(choices=["3", "", "1"], answer="(C)", prompt="How many?\n(A) 3\n(B) \n(C) 1")
+    turned = zoom_row(query="Which?\nA. red\nB. blue", options=["blue", "red"], response="A")
+    unlisted = zoom_row(image=struct(photo(3)), query="Which is it?", options=["blue", "red"], response="A")
+    rows, _ = import_all("cvbench", put_parquet(tmp_path / "c.parquet", [gone]))
+    rows += import_all("zoombench", put_parquet(tmp_path / "z.parquet", [turned, unlisted]))[0]
+    assert [(row["status"], row["answer"], row["prompt"]) for row in rows] == [
+        ("ok", "1", None), ("ok", "blue", None), ("ok", "blue", None),
+    ]  # fmt: skip
 
 
 def test_no_letter_is_right_by_default(tmp_path: Path) -> None:
