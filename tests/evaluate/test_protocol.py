@@ -172,6 +172,26 @@ def test_a_function_that_does_more_than_make_a_text_is_refused(body: str, tmp_pa
     assert not (Path.cwd() / "ran").exists()
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('"--temperature", default=0.6', '"--temperature", required=True'),  # whoever runs it says so
+        ('"--temperature", default=0.6', '"--temperature", default=-1'),
+        ("max_tokens=4096", "max_tokens=0"),
+        ("max_tokens=4096", "max_tokens=4096, frequency_penalty=1"),
+    ],
+)
+def test_decoding_that_a_script_does_not_say_is_an_error(before: str, after: str, tmp_path: Path) -> None:
+    (tmp_path / "infer.py").write_text(SCRIPT.replace(before, after))
+    with pytest.raises(ParamsError, match="by hand"):
+        import_zwz(tmp_path / "infer.py", "zwz")
+
+
+def test_a_record_that_is_filled_after_it_was_listed_is_read_as_python_does() -> None:
+    text = "def f():\n    one, all = {}, []\n    all.append(one)\n    one['value'] = 'late'\n    return all"
+    assert Module(text).call("f") == [{"value": "late"}]
+
+
 def test_a_text_that_is_no_python_and_a_place_that_holds_nothing_are_errors(tmp_path: Path) -> None:
     with pytest.raises(FormulaError):
         Module("def f(:")
