@@ -225,9 +225,13 @@ def test_what_a_protocol_lacks_is_said_before_anything_is_asked(tmp_path: Path) 
     with pytest.raises(ParamsError, match="nothing of the benchmark hrbench"):
         open_protocol(Evaluate(protocol=str(path)), sources)
     assert open_protocol(Evaluate(protocol=str(path)), sources[:1]).wording("mine").choice == "{question}"
-    path = write_own(tmp_path, wordings={"default": {"choice": "no place"}})
-    with pytest.raises(ParamsError, match="all items would be asked the same"):
-        open_protocol(Evaluate(protocol=str(path)))
+    for wording, said in (
+        ({"choice": "no place"}, "all items would be asked the same"),
+        ({"choice": "{question} {options}", "option": "{letter}"}, "nobody would see the options"),
+    ):
+        path = write_own(tmp_path, wordings={"default": wording})
+        with pytest.raises(ParamsError, match=said):
+            open_protocol(Evaluate(protocol=str(path)))
 
 
 def test_every_prompt_is_made_before_the_first_call(tmp_path: Path) -> None:
@@ -246,6 +250,15 @@ def test_marks_of_pictures_and_turns_in_a_released_text_are_not_sent() -> None:
     protocol = Protocol(name="p", decoding=Sampling(), remove=("<image>",), wordings={"default": wording})
     item = {"source": "s", "question": "q", "options": ["a"], "prompt": "<image><|image_pad|>Which?<|im_end|>\n(A) a"}
     assert protocol.text_of(item) == "Which?\n(A) a"
+
+
+def test_what_follows_the_options_is_whole_where_it_says_an_option_again() -> None:
+    protocol = Protocol(name="p", decoding=Sampling(), wordings={"default": Wording(choice="{question}|{tail}")})
+    item = {"source": "s", "question": "Which?", "options": ["red", "letter"]}
+    told = item | {"prompt": "Which?\n(A) red\n(B) letter\nAnswer with the letter."}
+    assert protocol.text_of(told) == "Which?|\nAnswer with the letter."
+    assert protocol.text_of(item | {"prompt": "Which, red or letter?"}) == "Which?|?"
+    assert protocol.text_of(item | {"prompt": "Which?"}) == "Which?|"
 
 
 def test_an_imported_protocol_that_was_changed_is_told_from_what_it_was(tmp_path: Path) -> None:
