@@ -440,16 +440,19 @@ def test_answer_asks_from_the_tokens_of_each_items_reply(qwen: tuple[Any, Any]) 
         rows_of(qwen, items, queries="answer")
 
 
-def test_the_prompt_is_the_one_that_the_model_answers(qwen: tuple[Any, Any]) -> None:
-    from r2i.core.params import Sampling
+@pytest.mark.parametrize(("system", "text_first"), [(None, False), ("Be brief.", False), ("Be brief.", True)])
+def test_the_prompt_is_the_one_that_the_model_answers(
+    system: str | None, text_first: bool, qwen: tuple[Any, Any]
+) -> None:
     from r2i.endpoint import Picture, Request
 
     _, processor = qwen
     local = LocalModel("tiny", loaded=qwen)
-    request = Request(ASKED, (Picture.of(item()["image"]),), Sampling(max_tokens=1), 0, 1)
+    sampling, pictures = Sampling(max_tokens=1, system=system), (Picture.of(item()["image"]),)
+    request = Request(ASKED, pictures, sampling, 0, 1, text_first=text_first)
     asked = EncodedRequest(request, list(local.encoder.encode_pictures(request.images).values()))
     prompts = local._prompt_batch([asked])
-    ours = make_inputs(processor, Image.open(BytesIO(item()["image"])), ASKED)
+    ours = make_inputs(processor, Image.open(BytesIO(item()["image"])), ASKED, None, system, text_first)
     assert processor.tokenizer(local.render_prompt(asked))["input_ids"] == (ours.tensors["input_ids"][0].tolist())
     assert torch.where(prompts.visual[0])[0].tolist() == list(range(ours.columns.start, ours.columns.stop))
 
