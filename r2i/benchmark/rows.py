@@ -61,13 +61,9 @@ class Draft:
 
 
 def draft_choice(record: Record, question: Any, by_letter: Mapping[str, str], answer: Any, **other: Any) -> Draft:
-    """An item whose answer is the published letter of one of its options. `other`: fields of Draft.
-
-    Where options are left out, those after them get other letters: the release's text names the old ones.
-    """
+    """An item whose answer is the published letter of one of its options. `other`: fields of Draft."""
     letter = read_text(answer)
-    if list(by_letter) != list(LETTERS[: len(by_letter)]):
-        other["prompt"] = None
+    other["prompt"] = released_text(other.get("prompt"), by_letter)
     return Draft(
         folder=record.folder,
         question=strip_tags(read_text(question)),
@@ -76,6 +72,11 @@ def draft_choice(record: Record, question: Any, by_letter: Mapping[str, str], an
         label=relabel(by_letter, letter),
         **other,
     )
+
+
+def released_text(prompt: Any, by_letter: Mapping[str, str]) -> Any:
+    """`prompt`, or None where options are left out: those after them have other letters than the text says."""
+    return prompt if list(by_letter) == list(LETTERS[: len(by_letter)]) else None
 
 
 @dataclass
