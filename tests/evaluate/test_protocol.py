@@ -19,7 +19,7 @@ from PIL import Image
 from r2i.benchmark.sources import open_items
 from r2i.core.errors import ParamsError
 from r2i.core.fingerprint import chosen_params, code_files
-from r2i.core.params import Benchmark, BenchmarkSource, Cut, Drawing, Endpoint, Evaluate, Sampling, load_params
+from r2i.core.params import Benchmark, BenchmarkSource, Cut, Drawing, Endpoint, Evaluate, Sampling, Zoom, load_params
 from r2i.endpoint import connect
 from r2i.endpoint.base import Request
 from r2i.evaluate.foreign import import_lmms, import_vlmevalkit, import_zwz
@@ -243,6 +243,11 @@ def test_every_prompt_is_made_before_the_first_call(tmp_path: Path) -> None:
         check_prompts([item, item | {"options": []}], cfg, protocol)
     check_prompts([item, item | {"options": [], "status": "failed"}], cfg, protocol)
     check_prompts([item | {"options": []}], cfg, None)
+    for views in ({"views": ["full"], "sampled_views": ["zoom"], "samples": 1}, {"views": ["zoom"]}):
+        cfg = Evaluate(prompts="mini", zoom=Zoom(turns=2), **views)
+        with pytest.raises(ParamsError, match="tool"):
+            check_prompts([item], cfg, None)
+    check_prompts([item], Evaluate(prompts="mini", views=["zoom"]), None)
 
 
 def test_marks_of_pictures_and_turns_in_a_released_text_are_not_sent() -> None:
