@@ -87,6 +87,7 @@ def measure_attention(endpoint: Endpoint, rows: Sequence[Row], cfg: Evaluate, pr
             *student.loaded, iter_rows(paths.BENCHMARK, BENCHMARK, "benchmark"), cfg.attention,
             prompt_of=lambda item: prompt_of(item, "full", cfg.prompts, protocol),
             reply_of=lambda item: said.get(item["item_id"], ""),
+            protocol=protocol,
         )  # fmt: skip
         return list(found)
 

@@ -63,6 +63,7 @@ class Draft:
 def draft_choice(record: Record, question: Any, by_letter: Mapping[str, str], answer: Any, **other: Any) -> Draft:
     """An item whose answer is the published letter of one of its options. `other`: fields of Draft."""
     letter = read_text(answer)
+    other["prompt"] = released_text(other.get("prompt"), by_letter)
     return Draft(
         folder=record.folder,
         question=strip_tags(read_text(question)),
@@ -71,6 +72,11 @@ def draft_choice(record: Record, question: Any, by_letter: Mapping[str, str], an
         label=relabel(by_letter, letter),
         **other,
     )
+
+
+def released_text(prompt: Any, by_letter: Mapping[str, str]) -> Any:
+    """`prompt`, or None where options are left out: those after them have other letters than the text says."""
+    return prompt if list(by_letter) == list(LETTERS[: len(by_letter)]) else None
 
 
 @dataclass
@@ -170,7 +176,8 @@ class RowMaker:
         row |= {"cluster_id": given.get("cluster_id") or image_id or item_id, "question": draft.question}
         row |= {"source": self.source.name or given.get("source") or self.source.kind, "dimension": draft.dimension}
         row |= {"group": self.source.group or GROUPS.get(self.source.kind, OWN)}
-        row |= _gold(draft, item_id) | {"prompt": draft.prompt if isinstance(draft.prompt, str) else None}
+        told = isinstance(draft.prompt, str) and not draft.shuffle  # it lists the options as they were published
+        row |= _gold(draft, item_id) | {"prompt": draft.prompt if told else None}
         if given.get("status", OK) != OK:
             return data, row | {"status": given["status"], "reason": given.get("reason") or ""}
         reason = fault or _missing(row)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from r2i.benchmark.rows import Draft
+from r2i.benchmark.rows import Draft, released_text
 from r2i.core.errors import ParamsError, TableError
 from r2i.core.params import BenchmarkSource
 from r2i.core.records import FAILED, OK, REJECTED
@@ -56,11 +56,14 @@ def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
     given, fault = _given(values)
     if not by_letter and read_text(values["options"]) not in ("", "[]", "()"):
         fault = "no_options"  # else a multiple choice question would be asked as an open one
+    question, prompt = strip_tags(read_text(values["question"])), released_text(values["prompt"], by_letter)
+    if question not in strip_tags(read_text(prompt)):
+        prompt = None  # a column of this name that holds something else, e.g. how to answer
     yield Draft(
         fault=fault,
         image=values["image"],
         folder=record.folder,
-        question=strip_tags(read_text(values["question"])),
+        question=question,
         answer=answer,
         options=list(by_letter.values()),
         label=relabel(by_letter, label),
@@ -70,7 +73,7 @@ def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
         box_unit=source.box_unit,
         crop=values["crop"],
         boxed=values["boxed"],
-        prompt=values["prompt"],
+        prompt=prompt,
         given=given,
     )  # `group` and `magnification` of a table of ours: params say the one, the other is measured anew
 

@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,14 @@ import torch
 from r2i.core.boxes import Box, area
 from r2i.core.errors import ImageError, ParamsError
 from r2i.core.ids import make_id, unit_of
-from r2i.core.images import read_image
+from r2i.core.images import read_image, shrink
 from r2i.core.params import Attention
 from r2i.core.records import FAILED, OK, REJECTED
 from r2i.endpoint.local import MAX_ASPECT
 from r2i.evaluate.capture import capture_attention, choose_layers, count_layers
 from r2i.evaluate.coverage import inclusive_cells, measure_coverage, token_shares
 from r2i.evaluate.inputs import Inputs, make_inputs
+from r2i.evaluate.protocol import Protocol
 
 Row = dict[str, Any]
 BATCH_TOKENS = 8192  # in memory and asked together: many small pictures, or one large one
@@ -40,13 +41,15 @@ def attention_rows(
     cfg: Attention,
     prompt_of: Callable[[Row], str],
     reply_of: Callable[[Row], str] | None = None,
+    protocol: Protocol | None = None,
 ) -> Iterator[Row]:
     """A row of ATTENTION for each ok item (its full view) and chosen layer, in the order of `items`.
 
     All layers are measured in the one pass: each row has their coverage as a `curve`.
 
     `model` and `processor` are Transformers', in process. `prompt_of`: the text that goes with the image.
-    `reply_of`, for `queries: answer`: what the model replied, without its end token; it is tokenised anew.
+    `reply_of`, for `queries: answer`: what the model replied, without its end token; it is tokenised anew. `protocol`:
+    its system message, order and limit of pixels hold here, too.
     An item without a box, or with one that the processor cuts off, is `rejected` (`no_box`, `box_unseen`); one that
     can't be asked is `failed`. Raises ParamsError for layers that the model lacks, or replies that are needed and
     not given; EndpointError where the model's family, or how it places images, is not known.
@@ -57,7 +60,7 @@ def attention_rows(
     replied = reply_of if cfg.queries == "answer" else None
     held: list[Held] = []
     for item in _choose((item for item in items if item["status"] == OK), cfg.items):
-        held.append(_prepare(processor, item, prompt_of(item), replied(item) if replied else None))
+        held.append(_prepare(processor, item, prompt_of(item), replied(item) if replied else None, protocol))
         if sum(one.inputs.tokens for one in held if one.inputs) >= BATCH_TOKENS:
             yield from _measure(model, held, layers)
             held = []
@@ -72,20 +75,26 @@ def _choose(items: Iterable[Row], most: int | None) -> Iterable[Row]:
     return [item for _, item in sorted(few, key=lambda pair: pair[0])]
 
 
-def _prepare(processor: Any, item: Row, prompt: str, reply: str | None) -> Held:
+def _prepare(processor: Any, item: Row, prompt: str, reply: str | None, protocol: Protocol | None) -> Held:
     if not item["box"] or not area(Box(*item["box"])):
         return Held(item, None, REJECTED, "no_box")
     if reply is not None and not reply.strip():
         return Held(item, None, FAILED, "no_reply")
-    if processor.image_token in prompt + (reply or ""):
+    system = protocol.decoding_of(item["source"]).system if protocol else None
+    if processor.image_token in (system or "") + prompt + (reply or ""):
         return Held(item, None, FAILED, "bad_request")
+    limit = protocol.max_pixels if protocol else None
     try:
-        image = read_image(item["image"])
+        whole = read_image(item["image"])
+        image = read_image(shrink(item["image"], limit)) if limit else whole
     except ImageError as error:
         return Held(item, None, FAILED, error.cause)
     if max(image.size) > MAX_ASPECT * min(image.size):
         return Held(item, None, FAILED, "too_narrow")
-    inputs = make_inputs(processor, image, prompt, reply)
+    inputs = make_inputs(processor, image, prompt, reply, system, bool(protocol and protocol.text_first))
+    across, down = whole.width / image.width, whole.height / image.height
+    left, top, right, bottom = inputs.frame  # of the picture as it was sent
+    inputs = replace(inputs, frame=(left * across, top * down, right * across, bottom * down))
     if not token_shares(item["box"], inputs.frame, inputs.grid).any():
         return Held(item, None, REJECTED, "box_unseen")
     return Held(item, inputs)

@@ -22,8 +22,9 @@ def choose_endpoint(name: str, model: RegisteredModel, cfg: Evaluate, base: str)
 
 
 def endpoint_in_process(endpoint: Endpoint, cfg: Evaluate) -> Endpoint | None:
-    """The same weights in this process, where attention is seen; None where they are behind a server of others."""
-    if endpoint.kind == "openai":
+    """The same weights in this process, where attention is seen; None where they are behind a server of others, or
+    where it is a reader of text that has none to show."""
+    if endpoint.kind not in ("local", "vllm"):
         return None
     return endpoint if endpoint.kind == "local" else Endpoint(kind="local", model=endpoint.model, batch=cfg.batch)
 

@@ -3,6 +3,7 @@
 import ast
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,7 +89,10 @@ def _read_client(files: "_Files", path: Path) -> tuple[int, bool]:
                 lines[str(kind.value)] = max(node.lineno, lines.get(str(kind.value), 0))
         if not {"text", "image_url"} <= set(lines):
             raise FormulaError("it sends no text, or no picture")
-        return int(code.call("_get_max_new_tokens", {})), lines["text"] < lines["image_url"]
+        longest = code.call("_get_max_new_tokens", {})
+        if not isinstance(longest, int) or longest < 1:
+            raise FormulaError(f"a reply of {longest!r} tokens")
+        return longest, lines["text"] < lines["image_url"]
 
 
 def _entries(node: ast.Dict) -> dict[Any, ast.expr]:
@@ -234,7 +238,8 @@ def import_vlmevalkit(place: Path, name: str) -> Protocol:
             raise FormulaError("it has no OpenAIWrapper")
         names = [arg.arg for arg in made.args.args][-len(made.args.defaults) :]
         said = {name: _setting(value, {}) for name, value in zip(names, made.args.defaults, strict=True)}
-    return _finish(name, "vlmevalkit", files, decoding=Sampling(**_decoding(said)), wordings=wordings)
+        decoding = Sampling(**_decoding(said))
+    return _finish(name, "vlmevalkit", files, decoding=decoding, wordings=wordings)
 
 
 def _read_dataset(code: Module, dataset: Dataset) -> Wording:
@@ -244,7 +249,10 @@ def _read_dataset(code: Module, dataset: Dataset) -> Wording:
 
     def render(count: int) -> str:
         messages = code.call(f"{owner}.build_prompt", itself, dataset.record(count))
-        return "".join(message["value"] for message in messages if message["type"] == "text")
+        try:
+            return "".join(message["value"] for message in messages if message["type"] == "text")
+        except (TypeError, KeyError) as error:
+            raise FormulaError(f"{owner}.build_prompt gives no messages") from error
 
     return infer_wording(render)
 
@@ -269,6 +277,8 @@ def import_zwz(place: Path, name: str) -> Protocol:
         if len(calls) != 1 or len(contents) != 1:
             raise FormulaError(f"{len(calls)} SamplingParams and {len(contents)} system messages")
         said = {word.arg: _setting(word.value, defaults) for word in calls[0].keywords if word.arg}
+        if unknown := sorted(set(said) - set(SETTINGS) - {"seed"}):
+            raise FormulaError(f"SamplingParams with what r2i can't send: {', '.join(unknown)}")
         pixels = {value for value in _dict_values(tree, "max_pixels") if isinstance(value, int)}
         if len(pixels) > 1:
             raise FormulaError(f"several max_pixels: {sorted(pixels)}")
@@ -286,21 +296,23 @@ def _argument_defaults(tree: ast.AST) -> dict[str, Any]:
         match node:
             case ast.Call(ast.Attribute(_, "add_argument"), [ast.Constant(str(flag)), *_], keywords):
                 default = next((word.value for word in keywords if word.arg == "default"), None)
-                if isinstance(default, ast.Constant):
-                    found[flag.lstrip("-").replace("-", "_")] = default.value
+                if default is not None:
+                    with suppress(ValueError):
+                        found[flag.lstrip("-").replace("-", "_")] = ast.literal_eval(default)
     return found
 
 
 def _setting(node: ast.expr, defaults: Mapping[str, Any]) -> Any:
-    """A literal, or the default of an option of the script; None for anything else."""
+    """A literal, or the default of an option of the script. Raises FormulaError for anything else: what is sent would
+    depend on who runs it."""
     match node:
-        case ast.Attribute(ast.Name("args"), name):
-            return defaults.get(name)
+        case ast.Attribute(ast.Name("args"), name) if name in defaults:
+            return defaults[name]
     try:
         return ast.literal_eval(node)
     except ValueError as error:
         raise FormulaError(
-            f"line {node.lineno}: {ast.unparse(node)[:60]} is neither written out nor an option"
+            f"line {node.lineno}: {ast.unparse(node)[:60]} is neither written out nor an option's default"
         ) from error
 
 
@@ -375,7 +387,7 @@ class _explained:
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, at: Any) -> None:
-        if isinstance(error, FormulaError):
+        if isinstance(error, FormulaError | ValidationError):
             raise ParamsError(
                 f"{self.path}: {error}", "write its wording by hand (docs/protocols.md), from what it sends"
             ) from error

@@ -79,7 +79,16 @@ class Module:
             return self._call(self.functions[name], list(args), more)
         except FormulaError:
             raise
-        except (TypeError, ValueError, KeyError, IndexError, AttributeError, RecursionError, re.error) as error:
+        except (
+            TypeError,
+            ValueError,
+            KeyError,
+            IndexError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+            re.error,
+        ) as error:
             raise FormulaError(f"{name}: {type(error).__name__}: {error}") from error
 
     def _call(self, function: ast.FunctionDef, args: list[Any], more: Mapping[str, Any]) -> Any:
@@ -130,7 +139,7 @@ class Module:
                 for part, one in zip(parts, value, strict=True):
                     self._assign(part, one, local)
             case ast.Subscript(ast.Name(name), key) if isinstance(local.get(name), dict):
-                local[name] = local[name] | {self._value(key, local): value}
+                local[name][self._value(key, local)] = value
             case _:
                 _refuse(target, "what it assigns to")
 
@@ -153,14 +162,7 @@ class Module:
             case ast.FormattedValue(value, -1, None):
                 return str(self._value(value, local))
             case ast.BinOp(left, op, right) if type(op) in BINARY:
-                one, other = self._value(left, local), self._value(right, local)
-                if (
-                    isinstance(op, ast.Mult)
-                    and max(len(x) if isinstance(x, str | list) else 0 for x in (one, other))
-                    and max(x for x in (one, other) if isinstance(x, int)) > 1000
-                ):
-                    _refuse(node, "a long repetition")
-                return _bounded(BINARY[type(op)](one, other))
+                return _bounded(BINARY[type(op)](self._value(left, local), self._value(right, local)))
             case ast.UnaryOp(ast.Not(), value):
                 return not self._value(value, local)
             case ast.UnaryOp(ast.USub(), value):

@@ -32,15 +32,24 @@ class Inputs:
         return self.tokens, self.rows.start, self.columns.start, self.columns.stop
 
 
-def make_inputs(processor: Any, image: Image.Image, prompt: str, reply: str | None = None) -> Inputs:
-    """The chat template with `image`, then `prompt`, then the reply's tokens where there is one.
+def make_inputs(
+    processor: Any,
+    image: Image.Image,
+    prompt: str,
+    reply: str | None = None,
+    system: str | None = None,
+    text_first: bool = False,
+) -> Inputs:
+    """The chat template with `image`, then `prompt` (`text_first`: before it), then the reply's tokens where there is
+    one. `system`: the message before.
 
     Raises EndpointError where the image tokens of this model are no plain grid.
     """
     content = [{"type": "image", "image": image}, {"type": "text", "text": prompt}]
+    before = [] if system is None else [{"role": "system", "content": [{"type": "text", "text": system}]}]
     tensors: dict[str, torch.Tensor] = dict(
         processor.apply_chat_template(
-            [{"role": "user", "content": content}],
+            [*before, {"role": "user", "content": content[::-1] if text_first else content}],
             add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt",
         )
     )  # fmt: skip

@@ -5,7 +5,8 @@ by `r2i protocol import`, which reads what others send where it lies: no prompt 
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,13 @@ class Wording(Section):
     def _asks_something(cls, text: str | None) -> str | None:
         if text is not None and "{prompt}" not in text and "{question}" not in text:
             raise ValueError("holds neither {prompt} nor {question}: all items would be asked the same")
+        return text
+
+    @field_validator("option")
+    @classmethod
+    def _says_the_option(cls, text: str) -> str:
+        if "{text}" not in text:
+            raise ValueError("holds no {text}: nobody would see the options")
         return text
 
 
@@ -121,12 +129,27 @@ class Protocol(Section):
             question=item["question"],
             options=listed,
             letters=", ".join(LETTERS[: len(options)]),
-            tail=told.rpartition(options[-1])[2] if options and options[-1] in told else "",
+            tail=_after_options(told, options),
         )
 
     def describe(self) -> dict[str, str]:
         """For metrics: which protocol it was."""
         return {"name": self.name, "kind": self.kind, "sha256": self.sha256}
+
+
+def _after_options(told: str, options: Sequence[str]) -> str:
+    """What a released text says after the last of its options, where that stands behind its letter; its words may be
+    said again in what follows."""
+    if not options:
+        return ""
+    last = re.escape(options[-1])
+    marked = (
+        list(re.finditer(rf"\b{LETTERS[len(options) - 1]}\W{{1,3}}{last}", told))
+        if len(options) <= len(LETTERS)
+        else []
+    )
+    found = marked or list(re.finditer(last, told))
+    return told[found[-1].end() :] if found else ""
 
 
 def _fill(template: str, **values: str) -> str:

@@ -74,6 +74,7 @@ def next_request(ask: Ask, talk: Talk, seed: int, n: int = 1) -> Request:
     return Request(
         prompt=talk.text, images=tuple(talk.images), sampling=ask.sampling, seed=seed, n=n,
         prompt_sha256=ask.prompt_sha256, before=talk.before,
+        text_first=bool(ask.protocol and ask.protocol.text_first),
     )  # fmt: skip
 
 

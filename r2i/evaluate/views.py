@@ -84,13 +84,15 @@ PROMPTED = ["item_id", "question", "options", "prompt", "source", "status"]
 
 def check_prompts(items: Iterable[Mapping[str, Any]], cfg: Evaluate, protocol: Protocol | None) -> None:
     """That every ok item can be asked in every view, before the first call is paid. Raises ParamsError."""
+    views = {*cfg.views, *(cfg.sampled_views if cfg.samples else ())}
+    if "told" in views:
+        load_prompt("core", "told", cfg.prompts)
+    if "zoom" in views:
+        load_prompt("evaluate", "tool" if cfg.zoom.turns else "look", cfg.prompts)
     for item in items:
         if item["status"] == OK:
-            for view in cfg.views:
-                if view == "told":  # its numbers are those of the item's picture
-                    load_prompt("core", "told", cfg.prompts)
-                else:
-                    prompt_of(item, view, cfg.prompts, protocol)
+            for view in views - {"told"} or {"full"}:  # the numbers of `told` are those of the item's picture
+                prompt_of(item, view, cfg.prompts, protocol)
 
 
 class Shelf:

@@ -28,10 +28,10 @@ def compare_coverage(rows: Mapping[str, Sequence[Row]], draws: int, seed: int) -
         return None
     first = next(iter(measured.values()))
     values = np.array([[found[item][0] for found in measured.values()] for item in items])  # (items, models)
-    shares = np.array([first[item][1] for item in items])
+    shares = np.array([[found[item][1] for found in measured.values()] for item in items])  # of its own tokens
     clusters = [first[item][2] for item in items]
     drawn = bootstrap_means(values, clusters, draws, seed_of(seed, "score", "coverage"))
-    focus = (values / shares[:, None]).mean(axis=0)
+    focus = (values / shares).mean(axis=0)
     result: dict[str, Any] = {"n": len(items)}
     for at, model in enumerate(measured):
         result[model] = float(values[:, at].mean())

@@ -18,8 +18,10 @@ from r2i.core.fingerprint import ROOT
 from r2i.core.names import RESERVED
 from r2i.core.params import Params, load_params
 from r2i.core.prompts import has_prompt
+from r2i.core.yaml_text import read_yaml
 
 PARAMS = Path("params.yaml")
+PROFILE = "bench"
 LOOKS = 200  # most items whose attention is measured
 GAP_VIEWS = ("full", "crop")
 PARTS = ("boxed", "told", "removed", "blind")
@@ -62,7 +64,7 @@ def write_bench(asked: Bench, folder: Path, guess_kind: Callable[[Path], str]) -
     """
     if folder.exists() and not folder.is_dir():
         raise R2IError(f"{folder} is a file", "name another folder: --out")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / PARAMS).is_file():
+    if folder.is_dir() and any(folder.iterdir()) and not _is_bench(folder):
         raise R2IError(f"{folder} holds something else than a bench", "name another folder: --out")
     if not asked.benchmark.exists():
         raise R2IError(f"there is no benchmark at {asked.benchmark}", "give the file or folder as it was downloaded")
@@ -74,6 +76,15 @@ def write_bench(asked: Bench, folder: Path, guess_kind: Callable[[Path], str]) -
         part.write_text(text, encoding="utf-8")
         load_params(part)
     return load_params(folder / PARAMS)
+
+
+def _is_bench(folder: Path) -> bool:
+    """Whether the params in `folder` are a bench's: those of a repository are not written over."""
+    try:
+        written = read_yaml((folder / PARAMS).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return False
+    return isinstance(written, dict) and written.get("profile") == PROFILE
 
 
 def params_of(asked: Bench, guess_kind: Callable[[Path], str]) -> dict[str, Any]:
@@ -99,7 +110,7 @@ def params_of(asked: Bench, guess_kind: Callable[[Path], str]) -> dict[str, Any]
     origin = "server" if asked.endpoint else str(folder.resolve()) if folder.is_dir() else asked.model
     model = {"from": origin, "needs": str(paths.BENCHMARK), "title": asked.model}
     profile = {"benchmark": {"sources": [source]}, "evaluate": evaluate}
-    return {"seed": 0, "profile": "bench", "runs": {}, "models": {name: model}, "profiles": {"bench": profile}}
+    return {"seed": 0, "profile": PROFILE, "runs": {}, "models": {name: model}, "profiles": {PROFILE: profile}}
 
 
 def _server(model: str, address: str, key_env: str | None) -> dict[str, Any]:

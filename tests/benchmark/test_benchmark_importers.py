@@ -384,6 +384,22 @@ def test_options_that_were_published_beside_the_prompt_leave_it_whole(tmp_path: 
     row = zoom_row(query="Which of A. milk and B. eggs is it?", options=["milk", "eggs"], response="B")
     (item,), _ = import_all("zoombench", put_parquet(tmp_path / "test.parquet", [row]))
     assert (item["question"], item["options"], item["answer"]) == (row["query"], ["milk", "eggs"], "eggs")
+    assert item["prompt"] == row["query"]
+
+
+def test_a_released_text_that_names_other_letters_than_the_item_is_left_out(tmp_path: Path) -> None:
+    gone = cv_row(choices=["3", "", "1"], answer="(C)", prompt="How many?\n(A) 3\n(B) \n(C) 1")
+    turned = zoom_row(query="Which?\nA. red\nB. blue", options=["blue", "red"], response="A")
+    unlisted = zoom_row(image=struct(photo(3)), query="Which is it?", options=["blue", "red"], response="A")
+    rows, _ = import_all("cvbench", put_parquet(tmp_path / "c.parquet", [gone]))
+    rows += import_all("zoombench", put_parquet(tmp_path / "z.parquet", [turned, unlisted]))[0]
+    own = {"image": struct(photo(1)), "question": "Which?", "options": ["red", "blue"], "answer": "blue"}
+    told = [own | {"prompt": "Reply with one letter."}, own | {"image": struct(photo(2)), "prompt": "Which? Say it."}]
+    rows += import_all("table", put_parquet(tmp_path / "t.parquet", told))[0]
+    assert [(row["status"], row["answer"], row["prompt"]) for row in rows] == [
+        ("ok", "1", None), ("ok", "blue", None), ("ok", "blue", None), ("ok", "blue", None),
+        ("ok", "blue", "Which? Say it."),
+    ]  # fmt: skip
 
 
 def test_no_letter_is_right_by_default(tmp_path: Path) -> None:
@@ -495,11 +511,13 @@ def test_babyvision_counts_its_right_options_from_0(tmp_path: Path) -> None:
         base | {"question": "Where?", "ansType": "blank", "options": [], "choiceAns": "null", "blankAns": "(4,7)"},
         base | {"question": "Who?", "ansType": "choice", "options": ["a", "b"], "choiceAns": 2, "blankAns": ""},
         base | {"question": "How?", "ansType": "choice", "options": [], "choiceAns": 0, "blankAns": ""},
+        base | {"question": "When?", "ansType": "choice", "options": ["", "b", "c"], "choiceAns": 1, "blankAns": ""},
     ]  # fmt: skip
     items, _ = import_all("babyvision", put_jsonl(tmp_path / "meta_data.jsonl", rows))
     said = {item["question"]: (item["answer"], item["label"], item["reason"]) for item in items}
     assert said["Which?"] == ("right", "B", "") and said["Where?"] == ("(4,7)", "", "")
     assert (said["Who?"][2], said["How?"][2]) == ("no_gold_option", "no_options")
+    assert said["When?"][2] == "no_gold_option"  # of two that are left nobody knows which was the second
 
 
 def test_fakeclue_is_real_or_fake(tmp_path: Path) -> None:

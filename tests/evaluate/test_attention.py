@@ -13,12 +13,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from r2i.core.errors import EndpointError, ParamsError
 from r2i.core.images import jpeg_bytes
-from r2i.core.params import Attention
+from r2i.core.params import Attention, Sampling
 from r2i.endpoint.local import EncodedRequest, LocalModel
 from r2i.evaluate.attention import attention_rows, summarise_attention
 from r2i.evaluate.capture import capture_attention, choose_layers
 from r2i.evaluate.coverage import image_frame, inclusive_cells, measure_coverage, token_shares
 from r2i.evaluate.inputs import make_inputs
+from r2i.evaluate.protocol import Protocol, Wording
 from r2i.report.heatmap import heatmap, heatmaps_beside, relative_attention, top_of_scale
 
 ASKED = "what digit is on the red square?"
@@ -59,6 +60,28 @@ def item(number: int = 0, **changes: Any) -> dict[str, Any]:
 
 def rows_of(vlm: tuple[Any, Any], asked: list[dict[str, Any]], replies: Any = None, **cfg: Any) -> list[dict[str, Any]]:
     return list(attention_rows(*vlm, asked, Attention(**cfg), lambda one: one["question"], replies))
+
+
+def test_a_protocol_is_looked_at_as_it_was_asked(qwen: tuple[Any, Any]) -> None:
+    wordings = {"default": Wording(choice="{question}", open="{question}")}
+    plain = Protocol(name="p", decoding=Sampling(), wordings=wordings)
+    asked = [item(source="s", image=jpeg_bytes(picture(0, (288, 160))), box=[32, 32, 160, 96])]
+
+    def look(**changes: Any) -> dict[str, Any]:
+        ways = plain.model_copy(update=changes)
+        (row,) = attention_rows(*qwen, asked, Attention(), lambda one: one["question"], protocol=ways)
+        return row
+
+    (before,) = rows_of(qwen, asked)
+    usual = look()
+    assert usual == before
+    for changes in ({"decoding": Sampling(system="Be brief.")}, {"text_first": True}):
+        other = look(**changes)
+        assert (other["grid"], other["status"]) == (usual["grid"], "ok") and other["coverage"] != usual["coverage"]
+    small = look(max_pixels=72 * 40)
+    assert small["grid"] < usual["grid"]
+    # in pixels of the whole picture, as the box is
+    assert small["frame"] == usual["frame"] == [0, 0, 288, 160]
 
 
 # The numbers
@@ -417,16 +440,19 @@ def test_answer_asks_from_the_tokens_of_each_items_reply(qwen: tuple[Any, Any]) 
         rows_of(qwen, items, queries="answer")
 
 
-def test_the_prompt_is_the_one_that_the_model_answers(qwen: tuple[Any, Any]) -> None:
-    from r2i.core.params import Sampling
+@pytest.mark.parametrize(("system", "text_first"), [(None, False), ("Be brief.", False), ("Be brief.", True)])
+def test_the_prompt_is_the_one_that_the_model_answers(
+    system: str | None, text_first: bool, qwen: tuple[Any, Any]
+) -> None:
     from r2i.endpoint import Picture, Request
 
     _, processor = qwen
     local = LocalModel("tiny", loaded=qwen)
-    request = Request(ASKED, (Picture.of(item()["image"]),), Sampling(max_tokens=1), 0, 1)
+    sampling, pictures = Sampling(max_tokens=1, system=system), (Picture.of(item()["image"]),)
+    request = Request(ASKED, pictures, sampling, 0, 1, text_first=text_first)
     asked = EncodedRequest(request, list(local.encoder.encode_pictures(request.images).values()))
     prompts = local._prompt_batch([asked])
-    ours = make_inputs(processor, Image.open(BytesIO(item()["image"])), ASKED)
+    ours = make_inputs(processor, Image.open(BytesIO(item()["image"])), ASKED, None, system, text_first)
     assert processor.tokenizer(local.render_prompt(asked))["input_ids"] == (ours.tensors["input_ids"][0].tolist())
     assert torch.where(prompts.visual[0])[0].tolist() == list(range(ours.columns.start, ours.columns.stop))
 

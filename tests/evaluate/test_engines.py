@@ -145,3 +145,4 @@ def test_the_engine_is_what_asks_models_without_an_endpoint_and_attention_stays_
     inside = endpoint_in_process(endpoint, served)
     assert inside and (inside.kind, inside.model, inside.batch) == ("local", "org/model", 32)
     assert endpoint_in_process(Endpoint(kind="openai", model="m", base_url="http://host"), served) is None
+    assert endpoint_in_process(Endpoint(kind="ocr", model="tesseract"), served) is None  # no weights of a model

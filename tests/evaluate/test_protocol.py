@@ -19,7 +19,7 @@ from PIL import Image
 from r2i.benchmark.sources import open_items
 from r2i.core.errors import ParamsError
 from r2i.core.fingerprint import chosen_params, code_files
-from r2i.core.params import Benchmark, BenchmarkSource, Cut, Drawing, Endpoint, Evaluate, Sampling, load_params
+from r2i.core.params import Benchmark, BenchmarkSource, Cut, Drawing, Endpoint, Evaluate, Sampling, Zoom, load_params
 from r2i.endpoint import connect
 from r2i.endpoint.base import Request
 from r2i.evaluate.foreign import import_lmms, import_vlmevalkit, import_zwz
@@ -172,6 +172,26 @@ def test_a_function_that_does_more_than_make_a_text_is_refused(body: str, tmp_pa
     assert not (Path.cwd() / "ran").exists()
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('"--temperature", default=0.6', '"--temperature", required=True'),  # whoever runs it says so
+        ('"--temperature", default=0.6', '"--temperature", default=-1'),
+        ("max_tokens=4096", "max_tokens=0"),
+        ("max_tokens=4096", "max_tokens=4096, frequency_penalty=1"),
+    ],
+)
+def test_decoding_that_a_script_does_not_say_is_an_error(before: str, after: str, tmp_path: Path) -> None:
+    (tmp_path / "infer.py").write_text(SCRIPT.replace(before, after))
+    with pytest.raises(ParamsError, match="by hand"):
+        import_zwz(tmp_path / "infer.py", "zwz")
+
+
+def test_a_record_that_is_filled_after_it_was_listed_is_read_as_python_does() -> None:
+    text = "def f():\n    one, all = {}, []\n    all.append(one)\n    one['value'] = 'late'\n    return all"
+    assert Module(text).call("f") == [{"value": "late"}]
+
+
 def test_a_text_that_is_no_python_and_a_place_that_holds_nothing_are_errors(tmp_path: Path) -> None:
     with pytest.raises(FormulaError):
         Module("def f(:")
@@ -205,9 +225,13 @@ def test_what_a_protocol_lacks_is_said_before_anything_is_asked(tmp_path: Path) 
     with pytest.raises(ParamsError, match="nothing of the benchmark hrbench"):
         open_protocol(Evaluate(protocol=str(path)), sources)
     assert open_protocol(Evaluate(protocol=str(path)), sources[:1]).wording("mine").choice == "{question}"
-    path = write_own(tmp_path, wordings={"default": {"choice": "no place"}})
-    with pytest.raises(ParamsError, match="all items would be asked the same"):
-        open_protocol(Evaluate(protocol=str(path)))
+    for wording, said in (
+        ({"choice": "no place"}, "all items would be asked the same"),
+        ({"choice": "{question} {options}", "option": "{letter}"}, "nobody would see the options"),
+    ):
+        path = write_own(tmp_path, wordings={"default": wording})
+        with pytest.raises(ParamsError, match=said):
+            open_protocol(Evaluate(protocol=str(path)))
 
 
 def test_every_prompt_is_made_before_the_first_call(tmp_path: Path) -> None:
@@ -219,6 +243,11 @@ def test_every_prompt_is_made_before_the_first_call(tmp_path: Path) -> None:
         check_prompts([item, item | {"options": []}], cfg, protocol)
     check_prompts([item, item | {"options": [], "status": "failed"}], cfg, protocol)
     check_prompts([item | {"options": []}], cfg, None)
+    for views in ({"views": ["full"], "sampled_views": ["zoom"], "samples": 1}, {"views": ["zoom"]}):
+        cfg = Evaluate(prompts="mini", zoom=Zoom(turns=2), **views)
+        with pytest.raises(ParamsError, match="tool"):
+            check_prompts([item], cfg, None)
+    check_prompts([item], Evaluate(prompts="mini", views=["zoom"]), None)
 
 
 def test_marks_of_pictures_and_turns_in_a_released_text_are_not_sent() -> None:
@@ -226,6 +255,15 @@ def test_marks_of_pictures_and_turns_in_a_released_text_are_not_sent() -> None:
     protocol = Protocol(name="p", decoding=Sampling(), remove=("<image>",), wordings={"default": wording})
     item = {"source": "s", "question": "q", "options": ["a"], "prompt": "<image><|image_pad|>Which?<|im_end|>\n(A) a"}
     assert protocol.text_of(item) == "Which?\n(A) a"
+
+
+def test_what_follows_the_options_is_whole_where_it_says_an_option_again() -> None:
+    protocol = Protocol(name="p", decoding=Sampling(), wordings={"default": Wording(choice="{question}|{tail}")})
+    item = {"source": "s", "question": "Which?", "options": ["red", "letter"]}
+    told = item | {"prompt": "Which?\n(A) red\n(B) letter\nAnswer with the letter."}
+    assert protocol.text_of(told) == "Which?|\nAnswer with the letter."
+    assert protocol.text_of(item | {"prompt": "Which, red or letter?"}) == "Which?|?"
+    assert protocol.text_of(item | {"prompt": "Which?"}) == "Which?|"
 
 
 def test_an_imported_protocol_that_was_changed_is_told_from_what_it_was(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from r2i.endpoint.base import Picture, Reply, Request, Turn
 from r2i.endpoint.chat import chat_body
 from r2i.evaluate.plan import Ask, plan
 from r2i.evaluate.predict import predict
+from r2i.evaluate.protocol import Protocol, Wording
 from r2i.evaluate.views import Shelf
 from r2i.evaluate.zoom import choose_box, look_request, parse_box, widen
 
@@ -216,6 +217,15 @@ def test_a_conversation_shows_region_after_region_and_ends_with_an_answer(tmp_pa
     assert row["zoom_box"] == (50, 50, 100, 100) and size(quarter)[0] >= 512
     assert (row["reply"], row["correct"], row["vision_forwards"]) == ("<answer>C</answer>", True, 3)
     assert row["first_reply"].startswith("Let me look.")
+
+
+def test_every_turn_is_ordered_as_the_protocol_says(tmp_path: Path) -> None:
+    wording = Wording(choice="{question} {options}")
+    protocol = Protocol(name="p", decoding=Sampling(), text_first=True, wordings={"default": wording})
+    model = SeeingModel(lambda request, _: "C" if request.before else call([0, 0, 500, 1000]))
+    cfg = CFG.model_copy(update={"zoom": Zoom(turns=1)})
+    predict(model, [item_row()], cfg, TIGHT, 0, scratch=tmp_path, protocol=protocol)
+    assert [request.text_first for request in model.asked] == [True, True]
 
 
 BAD = (call([0, 0, 500, 1000], 3), call([9, 9, 9, 9]), "<tool_call>{", call([0, 0, 1, 1], "x"))

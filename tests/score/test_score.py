@@ -204,6 +204,12 @@ def test_coverage_is_paired_by_item() -> None:
     )
 
 
+def test_focus_is_over_the_share_of_a_models_own_tokens() -> None:
+    finer = [look | {"box_share": 0.05} for look in _looks(0.2, 0.2)]
+    found = compare_coverage({"base": _looks(0.2, 0.2), "distilled": finer}, 200, 0)
+    assert (found["focus_base"], found["focus_distilled"]) == (pytest.approx(2), pytest.approx(4))
+
+
 def test_coverage_of_the_only_model_that_was_measured_has_its_interval() -> None:
     found = compare_coverage({"base": _looks(0.1, 0.3)}, 200, 0)
     assert found is not None and (found["base"], found["n"]) == (pytest.approx(0.2), 2)

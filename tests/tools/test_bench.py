@@ -53,9 +53,12 @@ def test_what_can_t_be_is_said_before_anything_runs(tmp_path: Path) -> None:
     table = own(tmp_path)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("")
+    (tmp_path / "repository").mkdir()
+    (tmp_path / "repository" / "params.yaml").write_text("seed: 1\nprofile: mini\n")
     for asked, folder, said in [
         (Bench("m/m", tmp_path / "none"), tmp_path / "x", "no benchmark"),
         (Bench("m/m", table), tmp_path / "full", "something else"),
+        (Bench("m/m", table), tmp_path / "repository", "something else"),
         (Bench("m/m", table), table, "is a file"),
         (Bench("m/m", table, judge="j"), tmp_path / "x", "judge"),
         (Bench("nothing", table), tmp_path / "x", "neither base"),

@@ -196,6 +196,8 @@ def test_revisions_whose_only_models_have_other_names_are_compared(inside: Path,
     write_table(tmp_path / "data/evaluate/llava", _rows(6), PREDICTIONS)
     with pytest.raises(CompareError, match=r"several models: llava, qwen; say which: `workspace:MODEL`"):
         load_revision("workspace", None, "full", tmp_path, "distilled")
+    with pytest.raises(CompareError, match="say which: `workspace:MODEL@full`"):
+        load_revision("workspace@full", None, "crop", tmp_path)
     assert load_revision("workspace", None, "full", tmp_path, "llava").model == "llava"
     with pytest.raises(CompareError, match="workspace has no predictions"):
         load_revision("workspace", None, "full", tmp_path / "data")

@@ -74,6 +74,11 @@ def test_a_sample_is_numbered_as_in_the_task(tmp_path: Path) -> None:
         write_results(tmp_path, "base", [row(7, True)], order, CFG, "20260101_000000")
 
 
+def test_what_was_asked_in_the_words_of_others_is_not_exported_as_ours(tmp_path: Path) -> None:
+    with pytest.raises(R2IError, match="is zwz"):
+        write_tasks(tmp_path / "tasks", [item_row(0)], CFG.model_copy(update={"protocol": "zwz"}))
+
+
 def test_a_task_shows_its_view_with_our_prompt_and_leaves_out_items_without_it(tmp_path: Path) -> None:
     from datasets import load_dataset
 

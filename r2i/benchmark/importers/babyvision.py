@@ -19,9 +19,10 @@ PUBLISHED = ({"rows": 388, "multiple_choice": 135, "open": 253},)
 def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
     """One item; its dimension is type and subtype."""
     kind = read_text(record.get("ansType"))
-    options = list(read_choices(read_list(record.get("options"))).values()) if kind == "choice" else []
-    place = read_text(record.get("choiceAns"))
-    known = kind == "choice" and place.isdecimal() and int(place) < min(len(options), len(LETTERS))
+    published = read_list(record.get("options")) if kind == "choice" else []
+    options, place = list(read_choices(published).values()), read_text(record.get("choiceAns"))
+    whole = len(options) == len(published)  # where one is left out, the place is another one's
+    known = whole and place.isdecimal() and int(place) < min(len(options), len(LETTERS))
     label = LETTERS[int(place)] if known else ""
     yield Draft(
         image=record.get("image"),

@@ -28,7 +28,9 @@ def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
     prompt, answer = read_text(record.get("query", "prompt", "question")), read_text(record.get("response", "answer"))
     published = read_choices(read_list(record.get("options", "choices")))
     question, options = split_options(prompt, inline=bool(read_letter(answer)))
+    asked = record.get("query", "prompt", "question")
     if published and options != list(published.values()):  # what the prompt lists is something else
+        asked = None if options or not all(text in prompt for text in published.values()) else asked
         question, options = prompt, []
     certain = published or options or not is_ambiguous(prompt, answer)
     yield draft_choice(
@@ -43,7 +45,7 @@ def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
         box_unit=source.box_unit,
         crop=record.get("crop_image", "crop_images"),
         fault="" if certain else "ambiguous_options",
-        prompt=record.get("query", "prompt", "question"),
+        prompt=asked,
     )
 
 

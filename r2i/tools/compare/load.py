@@ -71,7 +71,11 @@ def load_revision(name: str, model: str | None, view: str, root: Path = Path(), 
 
     told = own or model
     there = [folder for path in list_folder(PREDICTIONS) if not (folder := Path(path).name).startswith(".")]
-    chosen, rows = (told, read(told)) if told else _choose(name, prefer, there, read)
+    chosen, rows = (
+        (told, read(told))
+        if told
+        else _choose(name, f"{revision}:MODEL{name.removeprefix(asked)}", prefer, there, read)
+    )
     if not rows:
         cause = (
             f"{name} has no predictions of {chosen} ({PREDICTIONS / chosen})"
@@ -119,16 +123,16 @@ def _protocol(model: str, list_folder: Callable[[Path], list[str]], opener: Open
 
 
 def _choose(
-    name: str, prefer: str | None, there: Sequence[str], read: Callable[[str], list[Row]]
+    name: str, form: str, prefer: str | None, there: Sequence[str], read: Callable[[str], list[Row]]
 ) -> tuple[str, list[Row]]:
-    """A model, with its rows, where nobody told one; ("", []) where none has any."""
+    """A model, with its rows, where nobody told one; ("", []) where none has any. `form`: how to tell one."""
     if prefer is not None and prefer in there and (rows := read(prefer)):
         return prefer, rows
     found = {model: rows for model in there if model != prefer and (rows := read(model))}
     if len(found) > 1:
         raise CompareError(
             f"{name} has predictions of several models: {', '.join(found)}",
-            f"say which: `{name}:MODEL`, or --model for all revisions",
+            f"say which: `{form}`, or --model for all revisions",
         )
     return next(iter(found.items()), ("", []))
 

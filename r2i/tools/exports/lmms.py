@@ -16,7 +16,7 @@ from r2i.core.choices import is_open, mcq_prompt
 from r2i.core.disk import new_folder
 from r2i.core.errors import R2IError, TableError
 from r2i.core.names import VIEWS, ViewName
-from r2i.core.params import Evaluate
+from r2i.core.params import OWN_PROTOCOL, Evaluate
 from r2i.core.prompts import load_prompt
 from r2i.core.records import OK
 
@@ -32,8 +32,13 @@ def write_tasks(folder: Path, items: Iterable[Row], cfg: Evaluate) -> dict[str, 
     """Write the tasks, with their items as Parquet beside them; the ids of each view's items, in their order there.
 
     An item without a crop is in r2i_full alone. Raises TableError where there is no ok item, R2IError where
-    `folder` holds anything but an export.
+    `folder` holds anything but an export, or where params ask in others' words: the tasks are in ours.
     """
+    if cfg.protocol != OWN_PROTOCOL:
+        raise R2IError(
+            f"evaluate.protocol is {cfg.protocol}: tasks in our words would ask otherwise than was evaluated",
+            f"evaluate with the protocol {OWN_PROTOCOL}, or run the tasks that lmms-eval has",
+        )
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "r2i_full.yaml").is_file():
         raise R2IError(f"{folder} holds something else than an export", "name another folder")
     with new_folder(folder) as part:
