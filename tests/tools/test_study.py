@@ -21,7 +21,7 @@ from r2i.core.yaml_text import read_yaml
 from r2i.tools.study.claims import CLAIMS, Claim, Pair, Study, as_override, load_study
 from r2i.tools.study.measure import Found, Values, compare, judge, pair_items
 from r2i.tools.study.outcomes import ITEMS
-from r2i.tools.study.run import plan
+from r2i.tools.study.run import base_of, plan
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = {"says": "It helps", "paper": "–", "test": "With it minus without it."}
@@ -157,6 +157,13 @@ def test_a_claim_of_a_model_that_is_not_trained_asks_for_nothing() -> None:
     assert [(one.experiment, one.seed, one.models) for one in planned] == [
         ("default", 0, ["base", "distilled"]), ("default", 1, ["base", "distilled"]),
     ]  # fmt: skip
+
+
+def test_an_experiment_is_based_on_the_pretraining_of_its_base() -> None:
+    params = load_params(ROOT / "params.yaml")
+    study = load_study(ROOT / CLAIMS, params)
+    one, *_ = plan(study, params, ["distillation"], 1)
+    assert {"pretrain", "vote", "train-dapo", "evaluate-base"} <= base_of(one, study, params).keys()
 
 
 STAGE = """
