@@ -97,6 +97,19 @@ def test_a_sentence_about_the_box_is_not_said_of_the_crop() -> None:
     assert afar.teacher.prompt == close.student.prompt == "what ?"
 
 
+@pytest.mark.parametrize("style", ["mini", "paper"])
+def test_a_box_in_words_is_not_said_of_the_crop(style: str) -> None:
+    """Its numbers are of the full image. The same picture without them is where the crop is cut from."""
+    from r2i.core.choices import tell_box
+
+    (row,) = train_rows(1)
+    told = row | {"row_id": "told", "view": "told", "prompt": tell_box("what ?", row["box"], (128, 128), style)}
+    afar, (close,), _ = make_pairs([told, row], params(), CUT, style)
+    assert afar[0].student.prompt == told["prompt"] != "what ?"
+    assert afar[0].teacher.prompt == close.student.prompt == close.teacher.prompt == "what ?"
+    assert afar[0].teacher.images == afar[1].teacher.images
+
+
 @pytest.mark.parametrize(
     ("changes", "row", "said"),
     [
