@@ -100,9 +100,11 @@ def test_seeds_that_disagree_widen_the_interval_and_seeds_that_agree_do_not_narr
     assert compare({}, ratio=False) is None
 
 
-def test_a_ratio_that_is_the_same_for_every_item_has_no_width() -> None:
+def test_a_cost_that_is_the_same_for_every_item_has_no_width() -> None:
     found = compare({0: values([41.0] * 4, [82.0] * 4)}, ratio=True)
     assert found and found.value == 0.5 and found.ci95 == (0.5, 0.5)
+    saved = compare({0: values([41.0] * 4, [82.0] * 4)}, ratio=False)
+    assert saved and saved.ci95 == (-41.0, -41.0)
     spread = compare({0: values([1.0, 2.0, 3.0, 2.0], [4.0, 4.0, 4.0, 4.0])}, ratio=True)
     assert spread and spread.value == 0.5 and spread.ci95[0] < 0.5 < spread.ci95[1]
 
