@@ -10,9 +10,11 @@ import torch
 from PIL import Image
 from tiny_run import SMOKE, run, same_model, train_rows
 
+from r2i.core.crops import BY_TRUST
 from r2i.core.curve import read_curve
 from r2i.core.errors import R2IError
 from r2i.core.images import jpeg_bytes
+from r2i.core.names import TRAIN_VIEWS
 from r2i.core.params import Cut, Opd
 from r2i.train.divergence import divergence
 from r2i.train.privileged import in_steps, make_pairs
@@ -108,6 +110,7 @@ def test_a_box_in_words_is_not_said_of_the_crop(style: str) -> None:
     assert afar[0].student.prompt == told["prompt"] != "what ?"
     assert afar[0].teacher.prompt == close.student.prompt == close.teacher.prompt == "what ?"
     assert afar[0].teacher.images == afar[1].teacher.images
+    assert sorted(BY_TRUST) == sorted(TRAIN_VIEWS)
 
 
 @pytest.mark.parametrize(
