@@ -22,7 +22,7 @@ sys.path[:] = [str(ROOT), str(ROOT / "tests"), *(path for path in sys.path if Pa
 
 from clone import clone, run  # noqa: E402 - needs the path
 
-from bench.result import STAGES, note_code, write_result  # noqa: E402
+from bench.result import STAGES, merge_result, note_code  # noqa: E402
 from r2i.core.params import CHAIN, load_params  # noqa: E402
 from r2i.tools.study.claims import as_override  # noqa: E402
 
@@ -49,7 +49,7 @@ def main(names: list[str]) -> None:
         with tempfile.TemporaryDirectory(prefix="r2i-idea-") as place:
             found[name] = measure(Path(place), told, told["ideas"][name])
         print(f"{name}: {found[name]}", flush=True)
-        write_result(RESULT, {"aim": told["closed"], "ideas": found}, code)
+        merge_result(RESULT, {"aim": told["closed"], "ideas": found}, code, name, found)
         PAGE.write_text(HEAD + table(found, told["ideas"]), encoding="utf-8")
 
 

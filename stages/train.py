@@ -23,6 +23,10 @@ PARAMS = (
     "train.choose",
     "train.save_every",
     "train.{run}",
+    "train.dapo.max_prompt",  # bounds of the control, too
+    "train.dapo.max_response",
+    "train.dapo.min_pixels",
+    "train.dapo.max_pixels",
     "overlay.prompts",
     "drawing.cut",
 )

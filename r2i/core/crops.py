@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from r2i.core.boxes import Box
+from r2i.core.choices import plain_prompt, tell_box
 from r2i.core.drawing import make_crop
 from r2i.core.errors import ImageError
-from r2i.core.images import read_image
+from r2i.core.images import read_image, read_size
 from r2i.core.names import TrainView
 from r2i.core.params import Cut
 
-BY_TRUST: tuple[TrainView, ...] = ("crop", "full", "boxed")
+BY_TRUST: tuple[TrainView, ...] = ("crop", "full", "told", "boxed")
 """Views in the order in which a question's crop is taken from their rows; a drawn box may show in what is cut."""
 
 
@@ -34,3 +35,11 @@ def crop_of(view: str, image: bytes, box: Sequence[int] | None, cut: Cut) -> byt
         return make_crop(read_image(image), Box(*box), cut)
     except ImageError:
         return None
+
+
+def prompt_of_crop(row: Mapping[str, Any], style: str) -> str:
+    """What a row asks, as its crop is asked: nothing is said of a box, which is one of the full image."""
+    if row["view"] == "told" and row["box"]:
+        said = tell_box("", row["box"], read_size(row["image"]), style)
+        return str(row["prompt"].removesuffix(said))
+    return plain_prompt(row["prompt"], row["view"], style)

@@ -517,6 +517,8 @@ class Overlay(WithSections):
                     raise ValueError(f"overlay needs {name}")
         else:
             refuse_ignored(self, "source", {"source", "prompts", "per_dimension", "views"})
+            if self.views.get("told"):
+                raise ValueError("source: questions makes no rows of the view told; take full, crop or boxed")
         return self
 
 

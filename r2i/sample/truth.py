@@ -32,14 +32,16 @@ def read_truth(folder: Path) -> dict[str, tuple[ShownText, ...]]:
     if not path.is_file():
         return {}
     shown: defaultdict[str, list[ShownText]] = defaultdict(list)
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+        if not line.strip():
+            continue
         try:
             told = json.loads(line)
             left, top, right, bottom = (int(side) for side in told["box"])
             image, text = told["image"], told["text"]
             if not (isinstance(image, str) and isinstance(text, str) and left < right and top < bottom):
                 raise ValueError("a box without area, or a text that is none")
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise R2IError(
                 f"{path}, line {number}: {type(error).__name__}: {error}",
                 'write {"image": "a.jpg", "text": "EXIT", "box": [left, top, right, bottom]} a line, or remove it',

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from r2i.core.choices import plain_prompt
-from r2i.core.crops import choose_rows, crop_of
+from r2i.core.crops import choose_rows, crop_of, prompt_of_crop
 from r2i.core.errors import R2IError
 from r2i.core.ids import unit_of
 from r2i.core.params import Cut, Opd
@@ -46,7 +45,7 @@ def make_pairs(rows: Iterable[Row], params: Opd, cut: Cut, style: str) -> tuple[
         if crop is None:
             without += 1
             continue
-        prompt = plain_prompt(row["prompt"], row["view"], style)
+        prompt = prompt_of_crop(row, style)
         told = _tell(prompt, row, style) if params.show_answer else prompt
         close.setdefault(row["question_id"], Pair(row["question_id"], Shown(prompt, (crop,)), Shown(told, (crop,))))
         if row["view"] != "crop":

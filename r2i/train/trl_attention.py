@@ -5,10 +5,12 @@ to the box. DAPO's groups, rewards and its own loss are as without it; right rol
 left out with their groups.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 
+from r2i.core.errors import ParamsError
 from r2i.core.images import read_size
 from r2i.core.params import DapoAttention
 from r2i.core.tables import Row
@@ -64,7 +66,14 @@ def region_of(row: Row) -> tuple[float, ...]:
 
 
 def train(model: Any, processor: Any, rows: list[Row], run: TrlRun) -> dict[str, Any]:
-    """The Trainer of `dapo_attention`."""
+    """The Trainer of `dapo_attention`. Raises ParamsError where activations were to be computed again: what is watched
+    would not be."""
+    if run.train.gradient_checkpointing:
+        raise ParamsError(
+            "train.gradient_checkpointing: dapo_attention keeps the attention that it trains on",
+            "set it to null or false for this run",
+        )
+    run = replace(run, train=run.train.model_copy(update={"gradient_checkpointing": False}))
     regions = {row["row_id"]: region_of(row) for row in rows}
     layers_to_watch(model, run.train.dapo_attention.attention_layers)
     return train_policy(model, processor, rows, run, run.train.dapo_attention, LookingTrainer, regions=regions)

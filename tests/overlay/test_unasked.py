@@ -8,7 +8,7 @@ from PIL import Image
 
 from r2i.core.catalogue import IMAGES, QUESTIONS, REGIONS, TRAIN
 from r2i.core.images import jpeg_bytes
-from r2i.core.params import Params, load_params
+from r2i.core.params import Overlay, Params, load_params
 from r2i.core.shards import MadeShard, Shard
 from r2i.core.tables import write_table
 from r2i.overlay.unasked import UnaskedWork
@@ -67,3 +67,9 @@ def test_a_question_becomes_rows_without_an_answer(tmp_path: Path, monkeypatch: 
 def test_a_question_that_drew_no_view_is_one_row_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (row,) = rows_of(tmp_path, {"full": 0.0}, monkeypatch)
     assert (row["status"], row["reason"], row["image"]) == ("rejected", "no_view", None)
+
+
+def test_the_box_in_words_is_no_view_of_a_question_as_it_was_asked() -> None:
+    overlay = load_params(ROOT / "params.yaml").profiles["mini-opd"].overlay
+    with pytest.raises(ValueError, match="no rows of the view told"):
+        Overlay.model_validate({**overlay.model_dump(exclude_unset=True), "views": {"told": 1.0}})

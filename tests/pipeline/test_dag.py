@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from r2i.core.fingerprint import code_files, declared_params
+from r2i.core.fingerprint import code_files, code_text, declared_params
 from r2i.core.params import CHAIN, load_params
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +55,15 @@ def test_a_stage_is_rerun_when_the_params_it_reads_change(name: str) -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in (SCRIPTS[name], *WORK.get(name, [])))
     read = set(re.findall(r"\.chosen\.(\w+)", source)) | set(re.findall(r"\bprofile\.(\w+)", source))
     assert read - {"has"} == {key.split(".")[0] for key in own_params(name)} - {"seed", "profile", "runs", "models"}
+
+
+@pytest.mark.parametrize("key", ["max_prompt", "max_response", "min_pixels", "max_pixels"])
+def test_the_control_is_trained_anew_where_a_bound_changes_that_it_takes_from_dapo(key: str, tmp_path: Path) -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params["profiles"][params["profile"]]["train"]["dapo"][key] = 4096
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(params))
+    assert code_text("train", load_params(path), "sft") != code_text("train", load_params(ROOT / "params.yaml"), "sft")
 
 
 def test_no_stage_before_the_audit_can_see_the_truth() -> None:

@@ -30,9 +30,16 @@ def test_each_text_is_a_thing_of_its_picture_and_the_file_is_no_picture(pool: Po
     assert list(row["box"]) == [10, 20, 60, 40]
 
 
-@pytest.mark.parametrize("line", ["{", "[1]", '{"image": "a.jpg", "text": "EXIT"}',
-                                  '{"image": "a.jpg", "text": "EXIT", "box": [9, 9, 9, 12]}'])  # fmt: skip
-def test_a_line_that_says_something_else_is_named(pool: Pool, line: str):
-    (Path(pool.path or "") / "truth.jsonl").write_text(f"{line}\n")
+def test_a_sign_that_breaks_lines_elsewhere_is_part_of_a_text(pool: Pool):
+    line = {"image": "a.jpg", "text": "WAY\u2028OUT", "box": [10, 20, 60, 40]}
+    (Path(pool.path or "") / "truth.jsonl").write_text(json.dumps(line, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert [thing.value for offer in list_offers(pool, 0) for thing in offer.things] == ["WAY\u2028OUT"]
+
+
+@pytest.mark.parametrize("line", [b"{", b"[1]", b"\xff\xfe{", b'{"image": "a.jpg", "text": "EXIT"}',
+                                  b'{"image": "a.jpg", "text": "EXIT", "box": [0, 0, 1e999, 12]}',
+                                  b'{"image": "a.jpg", "text": "EXIT", "box": [9, 9, 9, 12]}'])  # fmt: skip
+def test_a_line_that_says_something_else_is_named(pool: Pool, line: bytes):
+    (Path(pool.path or "") / "truth.jsonl").write_bytes(line + b"\n")
     with pytest.raises(R2IError, match=r"truth\.jsonl, line 1"):
         list(list_offers(pool, 0))

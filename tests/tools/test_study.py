@@ -21,7 +21,7 @@ from r2i.core.yaml_text import read_yaml
 from r2i.tools.study.claims import CLAIMS, Claim, Pair, Study, as_override, load_study
 from r2i.tools.study.measure import Found, Values, compare, judge, pair_items
 from r2i.tools.study.outcomes import ITEMS
-from r2i.tools.study.run import plan
+from r2i.tools.study.run import base_of, plan
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = {"says": "It helps", "paper": "–", "test": "With it minus without it."}
@@ -100,9 +100,11 @@ def test_seeds_that_disagree_widen_the_interval_and_seeds_that_agree_do_not_narr
     assert compare({}, ratio=False) is None
 
 
-def test_a_ratio_that_is_the_same_for_every_item_has_no_width() -> None:
+def test_a_cost_that_is_the_same_for_every_item_has_no_width() -> None:
     found = compare({0: values([41.0] * 4, [82.0] * 4)}, ratio=True)
     assert found and found.value == 0.5 and found.ci95 == (0.5, 0.5)
+    saved = compare({0: values([41.0] * 4, [82.0] * 4)}, ratio=False)
+    assert saved and saved.ci95 == (-41.0, -41.0)
     spread = compare({0: values([1.0, 2.0, 3.0, 2.0], [4.0, 4.0, 4.0, 4.0])}, ratio=True)
     assert spread and spread.value == 0.5 and spread.ci95[0] < 0.5 < spread.ci95[1]
 
@@ -157,6 +159,13 @@ def test_a_claim_of_a_model_that_is_not_trained_asks_for_nothing() -> None:
     assert [(one.experiment, one.seed, one.models) for one in planned] == [
         ("default", 0, ["base", "distilled"]), ("default", 1, ["base", "distilled"]),
     ]  # fmt: skip
+
+
+def test_an_experiment_is_based_on_the_pretraining_of_its_base() -> None:
+    params = load_params(ROOT / "params.yaml")
+    study = load_study(ROOT / CLAIMS, params)
+    one, *_ = plan(study, params, ["distillation"], 1)
+    assert {"pretrain", "vote", "train-dapo", "evaluate-base"} <= base_of(one, study, params).keys()
 
 
 STAGE = """

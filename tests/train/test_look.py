@@ -1,6 +1,7 @@
 """The second loss of DAPO and attention: how much of a reply's look goes to the box."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from tiny_run import run, train_rows
 
 from r2i.core.curve import read_curve
 from r2i.core.errors import ParamsError
+from r2i.core.params import Train
 from r2i.mini.checkpoint import build_model, build_processor
 from r2i.train.look import coverage, layers_to_watch, shares_in_box, watching
 from r2i.train.privileged import Shown
@@ -50,6 +52,25 @@ def test_layers_that_the_model_lacks_are_an_error() -> None:
     assert layers_to_watch(build_model(0), None) == [2]
     with pytest.raises(ParamsError, match="of a model of 4 layers"):
         layers_to_watch(build_model(0), [4])
+
+
+def test_activations_that_are_computed_again_are_refused_and_no_gpu_chooses_them(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from r2i.train import trl_dapo
+
+    with pytest.raises(ParamsError, match="dapo_attention keeps the attention"):
+        run(base, tmp_path, "dapo_attention", train={"gradient_checkpointing": True})
+    chosen: list[object] = []
+    real = trl_dapo.trl_config
+
+    def config(train: Train, *given: Any) -> object:
+        chosen.append(train.gradient_checkpointing)
+        return real(train, *given)
+
+    monkeypatch.setattr(trl_dapo, "trl_config", config)
+    run(base, tmp_path, "dapo_attention", steps=1)
+    assert chosen == [False]
 
 
 def test_a_row_that_shows_the_crop_has_no_region() -> None:

@@ -10,9 +10,11 @@ import torch
 from PIL import Image
 from tiny_run import SMOKE, run, same_model, train_rows
 
+from r2i.core.crops import BY_TRUST
 from r2i.core.curve import read_curve
 from r2i.core.errors import R2IError
 from r2i.core.images import jpeg_bytes
+from r2i.core.names import TRAIN_VIEWS
 from r2i.core.params import Cut, Opd
 from r2i.train.divergence import divergence
 from r2i.train.privileged import in_steps, make_pairs
@@ -95,6 +97,20 @@ def test_a_sentence_about_the_box_is_not_said_of_the_crop() -> None:
     ((afar,), (close,), _) = make_pairs([row], params(), CUT, "paper")
     assert afar.student.prompt == row["prompt"] != "what ?"
     assert afar.teacher.prompt == close.student.prompt == "what ?"
+
+
+@pytest.mark.parametrize("style", ["mini", "paper"])
+def test_a_box_in_words_is_not_said_of_the_crop(style: str) -> None:
+    """Its numbers are of the full image. The same picture without them is where the crop is cut from."""
+    from r2i.core.choices import tell_box
+
+    (row,) = train_rows(1)
+    told = row | {"row_id": "told", "view": "told", "prompt": tell_box("what ?", row["box"], (128, 128), style)}
+    afar, (close,), _ = make_pairs([told, row], params(), CUT, style)
+    assert afar[0].student.prompt == told["prompt"] != "what ?"
+    assert afar[0].teacher.prompt == close.student.prompt == close.teacher.prompt == "what ?"
+    assert afar[0].teacher.images == afar[1].teacher.images
+    assert sorted(BY_TRUST) == sorted(TRAIN_VIEWS)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
-from r2i.core.choices import plain_prompt
-from r2i.core.crops import choose_rows, crop_of
+from r2i.core.crops import choose_rows, crop_of, prompt_of_crop
 from r2i.core.params import Cut
 from r2i.core.records import OK, TRAIN
 from r2i.core.tables import Row
@@ -67,11 +66,11 @@ def swift_features() -> "Features":
 
 
 def to_swift(row: Row, crop: bytes, style: str) -> Row:
-    """`teacher_prompt`: the same question, without the sentence about a drawn box."""
+    """`teacher_prompt`: the same question, without the sentence about its box."""
     return {
         "messages": [{"role": "user", "content": IMAGE + row["prompt"]}],
         "images": [{"bytes": row["image"], "path": f"{row['row_id']}.jpg"}],
-        "teacher_prompt": IMAGE + plain_prompt(row["prompt"], row["view"], style),
+        "teacher_prompt": IMAGE + prompt_of_crop(row, style),
         "teacher_images": [{"bytes": crop, "path": f"{row['row_id']}-crop.jpg"}],
         "row_id": row["row_id"],
     }
@@ -89,9 +88,9 @@ def vision_opd_features() -> "Features":
 
 
 def to_vision_opd(row: Row, crop: bytes, style: str) -> Row:
-    """One prompt for both: its trainer swaps the pictures alone, so the sentence about a drawn box is left out. No
+    """One prompt for both: its trainer swaps the pictures alone, so the sentence about the box is left out. No
     reward is computed (style `none`)."""
-    prompt = plain_prompt(row["prompt"], row["view"], style)
+    prompt = prompt_of_crop(row, style)
     return {
         "data_source": GENERAL,
         "prompt": [{"role": "user", "content": IMAGE + prompt}],

@@ -84,7 +84,8 @@ def compare(seeds: Mapping[int, Values], ratio: bool) -> Found | None:
     means = [clustered_mean(values, of_image)]
     if len(seeds) > 1 and (by_seed := clustered_mean(values, of_seed)).spreads:
         means.append(by_seed)
-    if ratio and not means[0].spreads:  # counted, not sampled: every item costs the same
+    counted = ratio or max(this.max(), that.max()) > 1  # tokens or images, not shares
+    if counted and not means[0].spreads:  # every item costs the same
         return Found(means[0].value, (means[0].value,) * 2, 0.0, len(values), len(seeds))
     mean, low, high = max(((one, *difference_interval(one)) for one in means), key=lambda found: found[2] - found[1])
     return Found(mean.value, (low, high), _smallest(mean, (high - low) / 2), len(values), len(seeds))

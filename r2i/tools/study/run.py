@@ -77,7 +77,8 @@ def digest_base(study: Study, params: Params) -> dict[str, str]:
 def base_of(one: Planned, study: Study, params: Params) -> dict[str, str]:
     """Of `digest_base`, the stages that the experiment runs."""
     runs = [params.models[model].from_ for model in one.models]
-    stages = {*CHAIN, "benchmark", *(f"evaluate-{model}" for model in one.models), *(f"train-{run}" for run in runs)}
+    own = [*(f"evaluate-{model}" for model in one.models), *(f"train-{run}" for run in runs)]
+    stages = {"pretrain", *CHAIN, "benchmark", *own}
     return {stage: digest for stage, digest in digest_base(study, params).items() if stage in stages}
 
 
