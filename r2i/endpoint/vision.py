@@ -76,13 +76,13 @@ def _repeats(pixels: torch.Tensor, grids: torch.Tensor) -> tuple[torch.Tensor, t
     distinct; equality is of every value, a probe of about 64 only sorts out candidates.
     """
     images = len(grids)
-    all_images = torch.arange(images)
+    all_images = torch.arange(images, device=pixels.device)
     if not bool((grids == grids[0]).all()):
         return all_images, all_images
     flat = pixels.view(images, -1)
     probe = flat[:, :: max(1, flat.shape[1] // 64)]
     _, where = torch.unique(probe, dim=0, return_inverse=True)
-    first = torch.full((int(where.max()) + 1,), images).scatter_reduce(0, where, all_images, "amin")
+    first = torch.full((int(where.max()) + 1,), images, device=pixels.device).scatter_reduce(0, where, all_images, "amin")
     if not torch.equal(flat, flat[first[where]]):  # equal in the probe alone
         return all_images, all_images
     return first, where
