@@ -82,7 +82,8 @@ def _repeats(pixels: torch.Tensor, grids: torch.Tensor) -> tuple[torch.Tensor, t
     flat = pixels.view(images, -1)
     probe = flat[:, :: max(1, flat.shape[1] // 64)]
     _, where = torch.unique(probe, dim=0, return_inverse=True)
-    first = torch.full((int(where.max()) + 1,), images, device=pixels.device).scatter_reduce(0, where, all_images, "amin")
+    count = int(where.max()) + 1
+    first = torch.full((count,), images, device=pixels.device).scatter_reduce(0, where, all_images, "amin")
     if not torch.equal(flat, flat[first[where]]):  # equal in the probe alone
         return all_images, all_images
     return first, where

@@ -87,8 +87,10 @@ def check_prompts(items: Iterable[Mapping[str, Any]], cfg: Evaluate, protocol: P
     views = {*cfg.views, *(cfg.sampled_views if cfg.samples else ())}
     if "told" in views:
         load_prompt("core", "told", cfg.prompts)
-    if "zoom" in views:
-        load_prompt("evaluate", "tool" if cfg.zoom.turns else "look", cfg.prompts)
+    if "zoom" in views and cfg.zoom.turns:
+        load_prompt("evaluate", "tool", cfg.prompts)
+    elif "zoom" in views:
+        load_prompt("evaluate", "look", cfg.prompts)
     for item in items:
         if item["status"] == OK:
             for view in views - {"told"} or {"full"}:  # the numbers of `told` are those of the item's picture
