@@ -13,6 +13,7 @@ LEFT, RIGHT = 62, 350  # of the first and the last column
 CAP = 5  # half the width of an interval's ends
 ROOM = 44  # height of a gap that its number fits beside
 SIDE = 70  # width of that number
+MANY = 4  # models, whose numbers stand left of their bars
 TITLE = 16  # characters of a title, of several models
 Cell = Mapping[str, Any]
 
@@ -28,13 +29,14 @@ def gap_picture(scores: Mapping[str, Any], names: ModelNames) -> Markup:
         return Markup()
     lows = [views[view][m]["ci95"][0] for view in ("full", "crop") for m in models]
     floor = max(0, int(100 * min([*lows, scores["chance"]]) // 10 * 10 - 5)) / 100
-    at = {m: round(LEFT + (RIGHT - LEFT) * n / (len(models) - 1)) for n, m in enumerate(models) if len(models) > 1}
+    left = LEFT + (SIDE // 2 if len(models) >= MANY else 0)
+    at = {m: round(left + (RIGHT - left) * n / (len(models) - 1)) for n, m in enumerate(models) if len(models) > 1}
     at = at or {models[0]: (LEFT + RIGHT) // 2}
     pieces = [_grid(floor), _chance(scores["chance"], floor)]
     if names.base in at and names.compared in at:
         pieces.append(_wedge(views, names.base, names.compared, at, floor))
     for model in models:
-        pieces.append(_column(names, model, views["full"][model], views["crop"][model], at[model], floor))
+        pieces.append(_column(names, model, views["full"][model], views["crop"][model], at[model], floor, len(models)))
     said = "; ".join(
         f"{escape(names.titles[m])}: full view {percent(full['accuracy'])}, crop {percent(crop['accuracy'])}"
         for m, full, crop in ((m, views["full"][m], views["crop"][m]) for m in models)
@@ -86,14 +88,14 @@ def _wedge(views: Mapping[str, Any], base: str, compared: str, at: Mapping[str, 
     )
 
 
-def _column(names: ModelNames, model: str, full: Cell, crop: Cell, x: int, floor: float) -> str:
+def _column(names: ModelNames, model: str, full: Cell, crop: Cell, x: int, floor: float, count: int) -> str:
     """Both views of a model with their intervals; the gap in points beside the bar between them."""
     low, high = _y(full["accuracy"], floor), _y(crop["accuracy"], floor)
     gap = points(crop["accuracy"] - full["accuracy"]).lstrip("+")
     ends = [(_y(cell["ci95"][0], floor) + 17, _y(cell["ci95"][1], floor) - 8) for cell in (full, crop)]
     below, above = (ends[0][0], ends[1][1]) if low >= high else (ends[0][1], ends[1][0])  # numbers of full and crop
     wide = low - high > ROOM
-    beside = (x + 8, "start") if x + SIDE < WIDTH else (x - 8, "end")
+    beside = (x + 8, "start") if x + SIDE < WIDTH and count < MANY else (x - 8, "end")
     place = (beside[0], (low + high) / 2 + 5, beside[1]) if wide else (x, max(low, high) + 38, "middle")
     title = names.titles[model]
     short = title if len(names) == 1 or len(title) <= TITLE else f"{title[:TITLE]}…"
