@@ -79,7 +79,7 @@ def refuse_where_it_cannot_run() -> None:
 def settings(base: str) -> Train:
     """The mini profile's training on one GPU. Without dynamic sampling: the reward of all groups shows a rise, that
     of the groups which pass the filter stays where the filter lets through."""
-    mini = load_params().profiles["mini"].train.model_dump()
+    mini = load_params().profiles["mini"].train.model_dump(exclude_none=True)
     dapo = {"max_steps": STEPS, "lr": 2e-4, "dynamic_sampling": False}
     cluster = {
         "nodes": 1,

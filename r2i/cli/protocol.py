@@ -19,6 +19,7 @@ class From(StrEnum):
     vlmevalkit = "vlmevalkit"
 
 
+ROOT = Path(__file__).parents[2]
 OWN = (("core", "choose"), ("evaluate", "open"), ("core", "boxed"), ("evaluate", "look"), ("evaluate", "zoomed"))
 """Room and name of the prompts that our own protocol sends."""
 NAMES = {From.zwz: "zwz", From.lmms: "official", From.vlmevalkit: "vlmevalkit"}
@@ -61,14 +62,15 @@ def show(
     import yaml
 
     from r2i.core.params import OWN_PROTOCOL, find_protocol
-    from r2i.core.prompts import has_prompt, load_prompt
+    from r2i.core.prompts import has_prompt
     from r2i.evaluate.protocol import read_protocol
 
     with explained():
         if name == OWN_PROTOCOL:
             for room, file in OWN:
                 if has_prompt(room, file, style):
-                    console.print(f"r2i/{room}/prompts/{style}/{file}.txt\n{load_prompt(room, file, style).text}\n")
+                    path = Path("r2i") / room / "prompts" / style / f"{file}.txt"
+                    console.print(f"{path}\n{(ROOT / path).read_text(encoding='utf-8').strip()}\n")
             return
         path = find_protocol(name)
         protocol = read_protocol(path)

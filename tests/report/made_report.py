@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from made_run import add_attention, add_zoom, make_run, write_params
+from made_run import NAMES, add_attention, add_zoom, make_run, write_params
 
 from r2i.core import paths
 from r2i.core.catalogue import ANSWERS, BENCHMARK, IMAGES, QUESTIONS, REGIONS, TRAIN, VOTES, Listed
@@ -18,7 +18,7 @@ EVIL = (
     "'\"`{{ 7*7 }}{% raw %}\u202egnp.exe\u2066\U000e0041\x00\x1b[31m\u200f \U0001f600 $\\frac{1}{2}$ &lt;b&gt; "
 )
 LONG = EVIL + "W" * 10_000
-MODELS = [Listed("", paths.PREDICTIONS / m, PREDICTIONS, "evaluate") for m in ("base", "distilled", "sft")]
+MODELS = [Listed("", paths.PREDICTIONS / m, PREDICTIONS, "evaluate") for m in NAMES]
 DROPPED = {"crop": "too_small", "question": "one_clear_answer", "answer": "no_answer", "vote": "no_agreement"}
 
 

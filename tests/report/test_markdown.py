@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 SHARE = {"value": 0.5, "n": 10}
 SCORES = {
     "views": {
-        view: {model: {"accuracy": 0.5, "ci95": [0.4, 0.6], "n": 100} for model in ("base", "distilled", "sft")}
+        view: {model: {"accuracy": 0.5, "ci95": [0.4, 0.6], "n": 100} for model in ("base", "distilled", "sft", "opd")}
         for view in ("full", "crop", "boxed")
     },
     "gap": {"base": 0.4, "distilled": 0.1, "change": -0.3, "ci95": [-0.4, -0.2], "closed_share": 0.75},

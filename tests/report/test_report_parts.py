@@ -223,11 +223,11 @@ def test_shards_and_the_order_of_rows_leave_the_page_as_it_is(whole: Path) -> No
 def test_letters_of_the_models_stand_beside_the_right_ones(whole: Path) -> None:
     chosen = gather(0, 1, NAMES).chosen
     items = read_json(paths.metrics("evaluate"))["items"]
-    assert [sum(chosen[model].values()) for model in ("base", "distilled", "sft")] == [items] * 3
+    assert [sum(chosen[model].values()) for model in NAMES] == [items] * len(list(NAMES))
     head, lines = chosen_table(measure_spread(), chosen, NAMES)
-    assert head == ["Letter", "right option", "Base", "Distilled", "SFT control"]
+    assert head == ["Letter", "right option", *NAMES.titles.values()]
     shares = [[float(cell.removesuffix(" %")) for cell in line[1:]] for line in lines]
-    assert np.sum(shares, axis=0) == pytest.approx([100] * 4, abs=0.3)
+    assert np.sum(shares, axis=0) == pytest.approx([100] * (1 + len(NAMES.titles)), abs=0.3)
 
 
 def test_a_benchmark_without_boxes_has_no_gap_and_says_so(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ def trains() -> dict[str, Train]:
 
 def changed(train: Train, **update: Any) -> Train:
     """With other values, of `dapo` and `cluster` too where a dict is given."""
-    data = train.model_dump()
+    data = train.model_dump(exclude_none=True)
     for name, value in update.items():
         data[name] = {**data[name], **value} if isinstance(value, dict) else value
         if isinstance(value, Cluster):

@@ -16,7 +16,7 @@ FOUR, EIGHT = KNOWN["Qwen3-VL-4B"], KNOWN["Qwen3-VL-8B"]
 
 
 def train_of(profile: str = "one-gpu", dapo: dict[str, Any] | None = None, **cluster: Any) -> Train:
-    data = PARAMS.profiles[profile].train.model_dump()
+    data = PARAMS.profiles[profile].train.model_dump(exclude_none=True)  # objectives that it has not
     data["dapo"].update(dapo or {})
     data["cluster"].update(cluster)
     return Train.model_validate(data)
@@ -127,6 +127,6 @@ def test_the_estimate_says_hours_memory_and_faults() -> None:
 
 
 def test_an_unknown_model_is_said() -> None:
-    data = train_of().model_dump() | {"base": "nobody/unknown"}
+    data = train_of().model_dump(exclude_none=True) | {"base": "nobody/unknown"}
     (line,) = estimate_training(Train.model_validate(data), 10)
     assert "nobody/unknown" in line

@@ -21,7 +21,7 @@ QWEN_8B = KNOWN["Qwen3-VL-8B"]
 
 
 def train_of(profile: str = "one-gpu", dapo: dict[str, Any] | None = None, **cluster: Any) -> Train:
-    data = PARAMS.profiles[profile].train.model_dump()
+    data = PARAMS.profiles[profile].train.model_dump(exclude_none=True)  # objectives that it has not
     data["dapo"].update(dapo or {})
     data["cluster"].update(cluster)
     return Train.model_validate(data)

@@ -47,7 +47,7 @@ def test_a_share_that_holds_nothing_out_or_leaves_less_than_a_batch_is_an_error(
 )
 def test_params_that_can_not_be_kept_are_refused(changes: dict[str, Any], fault: str) -> None:
     with pytest.raises(ValidationError, match=fault):
-        Train.model_validate(SMOKE.train.model_dump(exclude={"cluster"}) | changes)
+        Train.model_validate(SMOKE.train.model_dump(exclude={"cluster"}, exclude_none=True) | changes)
 
 
 def test_of_equal_checkpoints_the_first_is_the_best_and_the_base_is_none() -> None:
