@@ -21,14 +21,15 @@ from r2i.train.openrlhf.workspace import Files
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
 FILES = Files.under(Path("/workspace/run"))
 Parse = Callable[[list[str]], Any]
+TRAINED = [name for name, profile in PARAMS.profiles.items() if profile.has("train") and profile.train.has("dapo")]
 
 
 def trains() -> dict[str, Train]:
-    """`train` of every profile; mini's and smoke's as if on OpenRLHF."""
+    """`train` of every profile that has DAPO; mini's and smoke's as if on OpenRLHF."""
     one = Cluster(gpus_per_node=1)
     found = {}
-    for name, profile in PARAMS.profiles.items():
-        train = profile.train
+    for name in TRAINED:
+        train = PARAMS.profiles[name].train
         found[name] = train if train.engine == "openrlhf" else changed(train, engine="openrlhf", cluster=one)
     return found
 
@@ -83,7 +84,7 @@ def start(monkeypatch: pytest.MonkeyPatch, args: Any) -> None:
     cli.train(args)
 
 
-@pytest.mark.parametrize("name", list(PARAMS.profiles))
+@pytest.mark.parametrize("name", TRAINED)
 def test_every_profile_is_accepted(name: str, parse: Parse, monkeypatch: pytest.MonkeyPatch) -> None:
     train = trains()[name]
     assert violations(train, None, None) == []
@@ -185,7 +186,7 @@ def config_of(args: Any, gpus: int, monkeypatch: pytest.MonkeyPatch) -> Any:
     return config.DeepSpeedConfig(made)
 
 
-@pytest.mark.parametrize("name", list(PARAMS.profiles))
+@pytest.mark.parametrize("name", TRAINED)
 def test_deepspeed_takes_the_config_of_every_profile(name: str, parse: Parse, monkeypatch: pytest.MonkeyPatch) -> None:
     train = trains()[name]
     gpus = world(train)
