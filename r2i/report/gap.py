@@ -96,7 +96,7 @@ def _column(names: ModelNames, model: str, full: Cell, crop: Cell, x: int, floor
     below, above = (ends[0][0], ends[1][1]) if low >= high else (ends[0][1], ends[1][0])  # numbers of full and crop
     wide = low - high > ROOM
     beside = (x + 8, "start") if x + SIDE < WIDTH and count < MANY else (x - 8, "end")
-    place = (beside[0], (low + high) / 2 + 5, beside[1]) if wide else (x, max(low, high) + 38, "middle")
+    place = (beside[0], (low + high) / 2 + 5, beside[1]) if wide else (x, max(below, above) + 16, "middle")
     title = names.titles[model]
     short = title if len(names) == 1 or len(title) <= TITLE else f"{title[:TITLE]}…"
     return (
