@@ -5,23 +5,18 @@ that the layer is about to use (after RoPE and norms) and computes the softmax o
 grows with the number of tokens, not with its square.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
 from r2i.core.errors import EndpointError, ParamsError
+from r2i.endpoint.taps import Tap, mask_scores, tapped
 
 FAMILIES = ("qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "llava")
-NAME = "r2i_tapped_sdpa"
 ROWS_AT_ONCE = 16  # bounds the scores of long replies to (heads, 16, tokens)
-
-Tap = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None, float], None]
 
 
 def count_layers(model: Any) -> int:
@@ -73,7 +68,6 @@ class _Tap:
     total: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
 
     def __call__(self, query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, scaling: float) -> None:
-        """query (B, heads, T, D), key (B, key heads, T, D), mask (B, 1, T, T) or None where it is causal."""
         starts = range(self.rows.start, self.rows.stop, ROWS_AT_ONCE)
         blocks = [range(at, min(at + ROWS_AT_ONCE, self.rows.stop)) for at in starts]
         key = key.float()
@@ -89,55 +83,21 @@ class _Tap:
         # Query heads that share a key head lie side by side: no repeated keys.
         asked = asked.reshape(batch, groups, -1, width)  # (B, key heads, query heads of it * rows, D)
         scores = (asked @ key.transpose(-1, -2)).view(batch, heads, len(rows), tokens)
-        if mask is None:
-            places = torch.arange(tokens, device=key.device)
-            later = places > torch.tensor(list(rows), device=key.device)[:, None]
-            scores = scores.masked_fill(later, float("-inf"))
-        elif mask.dtype == torch.bool:
-            scores = scores.masked_fill(~mask[:, :, rows.start : rows.stop], float("-inf"))
-        else:
-            scores = scores + mask[:, :, rows.start : rows.stop]
+        scores = mask_scores(scores, mask, slice(rows.start, rows.stop))
         return scores.softmax(dim=-1)[..., self.columns].sum(dim=2)
-
-
-def _attend(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float | None = None,
-    **kwargs: Any,
-) -> tuple[torch.Tensor, None]:
-    """What Transformers calls in place of its own `sdpa`: the same, after the layer's tap if it has one."""
-    tap: Tap | None = getattr(module, "attention_tap", None)
-    if tap is not None:
-        tap(query, key, attention_mask, query.shape[-1] ** -0.5 if scaling is None else scaling)
-    return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
-
-
-AttentionInterface.register(NAME, _attend)
-AttentionMaskInterface.register(NAME, sdpa_mask)
 
 
 @contextmanager
 def _tapped(model: Any, taps: Mapping[int, Tap]) -> Iterator[None]:
     """The language model, cut after the last tapped layer, with taps in place; as it was afterwards."""
     language = _language_model(model)
-    config, layers = language.config, language.layers
-    before = config._attn_implementation
-    modules = {layer: layers[layer].self_attn for layer in taps}
-    try:
-        config._attn_implementation_internal = NAME  # of the language model alone, past the check of known names
-        language.layers = layers[: max(taps) + 1]
-        for layer, module in modules.items():
-            module.attention_tap = taps[layer]
-        yield
-    finally:
-        config._attn_implementation_internal = before
-        language.layers = layers
-        for module in modules.values():
-            vars(module).pop("attention_tap", None)
+    layers = language.layers
+    with tapped(language, taps):
+        try:
+            language.layers = layers[: max(taps) + 1]
+            yield
+        finally:
+            language.layers = layers
 
 
 def _language_model(model: Any) -> Any:

@@ -5,13 +5,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
 from r2i.core.errors import ParamsError
+from r2i.endpoint.taps import mask_scores, tapped
 
-NAME = "r2i_watched_sdpa"
 SMALLEST = 1e-6  # of a share whose logarithm is taken
 
 
@@ -25,38 +22,12 @@ class Watch:
     def __call__(self, query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, scaling: float) -> None:
         asked = query[:, :, self.queries].float() * scaling
         keys = key.float().repeat_interleave(query.shape[1] // key.shape[1], dim=1)
-        scores = asked @ keys.transpose(-1, -2)
-        if mask is None:
-            tokens = torch.arange(keys.shape[2], device=keys.device)
-            scores = scores.masked_fill(tokens > tokens[self.queries, None], float("-inf"))
-        elif mask.dtype == torch.bool:
-            scores = scores.masked_fill(~mask[:, :, self.queries], float("-inf"))
-        else:
-            scores = scores + mask[:, :, self.queries]
+        scores = mask_scores(asked @ keys.transpose(-1, -2), mask, self.queries)
         self.seen.append(scores.softmax(dim=-1))
 
 
-def _attend(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float | None = None,
-    **kwargs: Any,
-) -> tuple[torch.Tensor, None]:
-    watch: Watch | None = getattr(module, "watch", None)
-    if watch is not None:
-        watch(query, key, attention_mask, query.shape[-1] ** -0.5 if scaling is None else scaling)
-    return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
-
-
-AttentionInterface.register(NAME, _attend)
-AttentionMaskInterface.register(NAME, sdpa_mask)
-
-
 def layers_to_watch(model: Any, layers: Sequence[int] | None) -> list[int]:
-    """None: the layer at two thirds of the depth, where coverage is measured. Raises ParamsError."""
+    """None: the layer after the one that coverage is measured in, two thirds of the way down. Raises ParamsError."""
     depth = len(model.model.language_model.layers)
     chosen = [2 * depth // 3] if layers is None else sorted(set(layers))
     if not chosen or not all(0 <= layer < depth for layer in chosen):
@@ -70,18 +41,9 @@ def layers_to_watch(model: Any, layers: Sequence[int] | None) -> list[int]:
 @contextmanager
 def watching(model: Any, layers: Sequence[int], queries: slice) -> Iterator[Watch]:
     """Watch the language model's `layers` in the forward passes of this block."""
-    language, watch = model.model.language_model, Watch(queries)
-    before = language.config._attn_implementation
-    modules: list[Any] = [language.layers[layer].self_attn for layer in layers]
-    try:
-        language.config._attn_implementation_internal = NAME  # past the check of known names
-        for module in modules:
-            module.watch = watch
+    watch = Watch(queries)
+    with tapped(model.model.language_model, dict.fromkeys(layers, watch)):
         yield watch
-    finally:
-        language.config._attn_implementation_internal = before
-        for module in modules:
-            vars(module).pop("watch", None)
 
 
 def shares_in_box(region: Sequence[float], rows: int, columns: int) -> torch.Tensor:

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from r2i.train.divergence import entropy
+
 MAX_TOKENS = 1024  # of a prompt with all its rollouts; above, the mask over all pairs is large
 
 
@@ -57,7 +59,7 @@ def reply_logs(
     logs = torch.log_softmax(model.lm_head(before).float() / temperature, dim=-1)
     said = logs.gather(-1, ids[:, prompt:, None]).squeeze(-1)
     with torch.no_grad():
-        entropies = -(logs.exp() * logs).sum(-1)
+        entropies = entropy(logs)
     return said, entropies
 
 
