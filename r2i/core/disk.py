@@ -118,21 +118,30 @@ def _part_of(path: Path) -> Path:
 
 def _replace_folder(part: Path, folder: Path) -> None:
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    placed = False
     try:
-        while True:
+        while not placed:
             shutil.rmtree(old, ignore_errors=True)
             with suppress(FileNotFoundError):
                 os.replace(folder, old)
-            try:
+            with _another_was_faster():
                 os.replace(part, folder)
-                return
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another process was faster
-                    raise
+                placed = True
     finally:
-        if old.exists() and not folder.exists():
-            os.replace(old, folder)
+        if not placed and old.exists() and not folder.exists():
+            with _another_was_faster():
+                os.replace(old, folder)
         shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _another_was_faster() -> Iterator[None]:
+    """Passes over a move to a place where another process has just put its folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
 
 
 def _clear_remains(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import signal
 import socket
 import sys
 import threading
@@ -47,9 +48,12 @@ def serve(
                 timer = threading.Timer(0.5, webbrowser.open, [address])
                 timer.daemon = True
                 timer.start()
-            server_of(app).run(sockets=[listening])
-        except KeyboardInterrupt:  # uvicorn has ended well, and passes the signal on; or it had not begun
-            print("stopped")
+            server = server_of(app)
+            signal.signal(signal.SIGINT, server.handle_exit)  # now, for uvicorn takes it only once its loop runs
+            server.run(sockets=[listening])
+        except KeyboardInterrupt:  # the server had not begun
+            pass
+        print("stopped")
 
 
 def end_process() -> NoReturn:
