@@ -162,7 +162,9 @@ def gap_line(scores: dict[str, Any], models: "ModelNames") -> str:
 
     gap = scores["gap"]
     values = [points(gap[name]).removeprefix("+") for name in models.leading if gap.get(name) is not None]
-    said = f"zooming gap {' → '.join(values)} points" if values else "no item has a crop: no zooming gap"
+    lost = any((scores.get("failed") or {}).get(model, {}).get("crop") for model in models.leading)
+    nothing = "no item was answered in both views" if lost else "no item has a crop"
+    said = f"zooming gap {' → '.join(values)} points" if values else f"{nothing}: no zooming gap"
     if models.compared:
         gain = scores["full_gain"]
         change = f" (change {points(gap['change'])} {ci(gap['ci95'], True)})" if values else ""

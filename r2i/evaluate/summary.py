@@ -14,8 +14,8 @@ COSTS = ("tokens_in", "tokens_out", "vision_forwards")
 def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     """The funnel; accuracy of the greedy replies by view, and of the sampled ones; rules; cost; boxes of zoom.
 
-    In every accuracy a failed call and an unscored reply count as wrong; their numbers stand beside it. Rows of
-    items that have no such view (`rejected`) count nowhere.
+    In every accuracy an unscored reply counts as wrong, and a failed call is no reply; their numbers stand beside it.
+    Rows of items that have no such view (`rejected`) count nowhere.
     """
     greedy: dict[str, list[Row]] = defaultdict(list)
     sampled: dict[str, list[Row]] = defaultdict(list)
@@ -33,9 +33,10 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def accuracy(rows: Sequence[Row]) -> float:
-    """Share that is right."""
-    return sum(row["correct"] is True for row in rows) / len(rows)
+def accuracy(rows: Sequence[Row]) -> float | None:
+    """Share of the replies that is right; None where none came."""
+    came = [row["correct"] is True for row in rows if row["status"] == OK]
+    return sum(came) / len(came) if came else None
 
 
 def describe_view(rows: Sequence[Row]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from r2i.core import paths
 from r2i.core.catalogue import BENCHMARK, Listed
 from r2i.core.choices import LETTERS
-from r2i.core.records import OK, PREDICTIONS, REJECTED
+from r2i.core.records import OK, PREDICTIONS
 from r2i.report.pick import batches, there
 
 COLUMNS = ("item_id", "view", "sample", "label", "predicted", "correct", "zoom_box", "status")
@@ -25,7 +25,9 @@ ALONE = {"read in the crop alone": (False, True), "wrong in both views": (False,
 class Replies:
     """Greedy replies in the full view and the crop, and the boxes of the zoom view."""
 
-    outcomes: pa.Table  # item_id, right: as scored: a reply that no rule could read, and a failed call, are wrong
+    outcomes: (
+        pa.Table
+    )  # item_id, right: as scored: a reply that no rule could read is wrong; calls that failed are left out
     crops: pa.Table  # the same, of the crop view
     letters: Counter[str]  # full view, multiple-choice items; replies that were read as no letter are left out
     zooms: pa.Table  # item_id, zoom_box
@@ -44,16 +46,15 @@ def read_replies(model: str, required: bool = True) -> Replies:
         came = rows.filter(pc.equal(rows["status"], OK))
         zoom = came.filter(pc.equal(came["view"], "zoom"))
         zooms.append(pa.table([zoom[name] for name in _ZOOM.names], schema=_ZOOM))
-        full, crop = (_greedy(rows, view) for view in ("full", "crop"))
+        full, crop = (_greedy(came, view) for view in ("full", "crop"))
         outcomes.append(_outcomes(full))
         crops.append(_outcomes(crop))
-        _count_letters(letters, full.filter(pc.equal(full["status"], OK)))
+        _count_letters(letters, full)
     return Replies(pa.concat_tables(outcomes), pa.concat_tables(crops), letters, pa.concat_tables(zooms))
 
 
-def _greedy(rows: pa.Table, view: str) -> pa.Table:
-    asked = rows.filter(pc.and_(pc.equal(rows["view"], view), pc.equal(rows["sample"], 0)))
-    return asked.filter(pc.not_equal(asked["status"], REJECTED))
+def _greedy(came: pa.Table, view: str) -> pa.Table:
+    return came.filter(pc.and_(pc.equal(came["view"], view), pc.equal(came["sample"], 0)))
 
 
 def _outcomes(rows: pa.Table) -> pa.Table:

@@ -132,7 +132,7 @@ def describe(found: Difference | None) -> dict[str, Any]:
 
 
 def paired(scores: Scores, before: Cell, after: Cell, keep: NDArray[np.bool_] | None, seed: int) -> Difference | None:
-    """One model and view beside another, on the items of `keep` that have both; None where there is no such item."""
+    """One model and view beside another, on the items of `keep` answered in both; None where there is no such item."""
     values, clusters = scores.columns([before, after], keep)
     if not len(values):
         return None
@@ -179,10 +179,11 @@ def corrected(scores: Scores, model: str, column: str, view: str = "full") -> di
 def power(scores: Scores, model: str, view: str = "full") -> dict[str, Any]:
     """The smallest gain over base that these items show with 80 % power at two-sided 5 %.
 
-    Null where the two never differ, or differ so rarely that no gain could be shown.
+    Null where the two never differ, or differ so rarely that no gain could be shown, or where no item has both replies.
     """
     found = paired(scores, (scores.base, view), (model, view), None, seed_of(scores.seed, "score", "gain", view))
-    assert found is not None  # the full view has every item
+    if found is None:
+        return {"smallest_difference": None, "n": 0, "clusters": 0, "discordance": None}
     return {
         "smallest_difference": found.smallest,
         "n": found.mean.n,

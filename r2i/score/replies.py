@@ -73,11 +73,11 @@ def pass_curve(rows: Iterable[Row], view: str = "full") -> dict[str, Any]:
 def repeat_spread(rows: Iterable[Row]) -> dict[str, Any]:
     """By view: mean accuracy over the sampled repeats, and its standard deviation from repeat to repeat.
 
-    As in the headline, a failed call or an unscored reply is wrong. `sd` is null with a single repeat.
+    As in the headline, an unscored reply is wrong and a failed call is none. `sd` is null with a single repeat.
     """
     found: dict[str, dict[int, list[bool]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        if row["sample"] and row["status"] in (OK, FAILED):
+        if row["sample"] and row["status"] == OK:
             found[row["view"]][row["sample"]].append(row["correct"] is True)
     table = {}
     for view, repeats in sorted(found.items()):

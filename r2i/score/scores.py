@@ -20,8 +20,8 @@ Cell = tuple[str, str]  # model, view
 class Scores:
     """Greedy replies as numbers, items in order of their id, models as they were named: the base first.
 
-    `right[model, view]`: (items,) 1.0 right; 0.0 wrong, unscored, or the call failed; NaN where the item
-    has no such view (no box, so no crop).
+    `right[model, view]`: (items,) 1.0 right; 0.0 wrong or unscored; NaN where no reply came: the call failed, or the
+    item has no such view (no box, so no crop).
     """
 
     items: list[Row]
@@ -53,7 +53,7 @@ class Scores:
         return [view for view in VIEWS if view in found]
 
     def columns(self, cells: Sequence[Cell], keep: NDArray[np.bool_] | None = None) -> tuple[Floats, list[str]]:
-        """The items that have all `cells` (and are in `keep`): values (items, cells), and each item's cluster."""
+        """The items answered in all `cells` (and in `keep`): values (items, cells), and each item's cluster."""
         whole = self.have(cells)
         if any(cell not in self.right for cell in cells):
             return np.empty((0, len(cells))), []
@@ -63,7 +63,7 @@ class Scores:
         return values[whole], [item["cluster_id"] for item, kept in zip(self.items, whole, strict=True) if kept]
 
     def have(self, cells: Sequence[Cell]) -> NDArray[np.bool_]:
-        """Which items have all `cells`: (items,)."""
+        """Which items were answered in all `cells`: (items,)."""
         if any(cell not in self.right for cell in cells):
             return np.zeros(len(self.items), dtype=bool)
         return np.asarray(~np.isnan(np.stack([self.right[cell] for cell in cells], axis=1)).any(axis=1))
@@ -79,15 +79,16 @@ class Scores:
 def collect_scores(items: Iterable[Row], predictions: Mapping[str, Iterable[Row]], draws: int, seed: int) -> Scores:
     """Lay the greedy predictions of each model (one at least, the base first) beside the benchmark's items that are ok.
 
-    A reply that could not be scored and a call that failed count as wrong; a rejected row says that the
-    item has no such view. Raises TableError where the full view lacks an item, where another view covers
-    other items for one model than for the next, or where a row's item is not of the benchmark.
+    A reply that could not be scored counts as wrong; a call that failed is no reply; a rejected row says that the item
+    has no such view. Raises TableError where the full view lacks an item or has no reply at all, where another view
+    covers other items for one model than for the next, or where a row's item is not of the benchmark.
     """
     ordered = sorted((item for item in items if item["status"] == OK), key=lambda item: item["item_id"])
     if not ordered:
         raise TableError("the benchmark has no ok item", "look at metrics/benchmark.json")
     place = {item["item_id"]: i for i, item in enumerate(ordered)}
     right: dict[Cell, Floats] = {}
+    asked: dict[Cell, NDArray[np.bool_]] = {}
     for model, rows in predictions.items():
         for row in rows:
             if row["sample"] != 0 or row["status"] == REJECTED:
@@ -97,22 +98,30 @@ def collect_scores(items: Iterable[Row], predictions: Mapping[str, Iterable[Row]
                     f"the predictions of {model} name item {row['item_id']}, which is no ok item of the benchmark",
                     f"run `dvc repro evaluate@{model}`",
                 )
-            cell = right.setdefault((model, row["view"]), np.full(len(ordered), np.nan))
-            cell[place[row["item_id"]]] = float(row["correct"] is True)
-    _check_complete(list(predictions), right, len(ordered))
+            cell, at = (model, row["view"]), place[row["item_id"]]
+            asked.setdefault(cell, np.zeros(len(ordered), dtype=bool))[at] = True
+            found = right.setdefault(cell, np.full(len(ordered), np.nan))
+            if row["status"] == OK:
+                found[at] = float(row["correct"] is True)
+    _check_complete(list(predictions), asked, len(ordered))
+    for model in predictions:
+        if np.isnan(right[model, "full"]).all():
+            raise TableError(
+                f"no call about {model} in the full view was answered",
+                f"see metrics/evaluate-{model}.json for the reasons, mend the server, then evaluate again",
+            )
     return Scores(ordered, right, draws, seed)
 
 
-def _check_complete(models: list[str], right: dict[Cell, Floats], items: int) -> None:
-    """Every model saw the same items in the same views, and all items in the full view."""
-    asked = {cell: ~np.isnan(values) for cell, values in right.items()}
+def _check_complete(models: list[str], asked: dict[Cell, NDArray[np.bool_]], items: int) -> None:
+    """Every model was asked about the same items in the same views, and about all items in the full view."""
     for model in models:
         remedy = f"run `dvc repro evaluate@{model}`"
         if (model, "full") not in asked:
             raise TableError(f"the predictions of {model} have no full view", f"keep it in evaluate.views and {remedy}")
         if (found := int(asked[model, "full"].sum())) != items:
             raise TableError(f"the predictions of {model} cover {found} of {items} items in the full view", remedy)
-        for view in sorted({view for _, view in right}):
+        for view in sorted({view for _, view in asked}):
             if (model, view) not in asked:
                 raise TableError(f"the predictions of {model} have no {view} view, others have", remedy)
             if (asked[model, view] != asked[models[0], view]).any():

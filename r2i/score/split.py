@@ -26,7 +26,7 @@ GUESSING = ("removed", "blind")
 def split_gap(scores: Scores) -> dict[str, Any]:
     """The parts of `metrics/evaluate.json` about what the gap is made of; a view that was not asked has none.
 
-    `split.<model>.<boxed|told>`: both parts and the gap, on the items that have all three views. `guessing.<model>.
+    `split.<model>.<boxed|told>`: both parts and the gap, on the items answered in all three views. `guessing.<model>.
     <removed|blind>`: what the full and the crop view gain over a guess, and the `used` share. `recut.<model>`: the gap
     with crops of one scale. `by_magnification`: accuracies and gaps of the strata, where there are several.
     """
@@ -46,7 +46,7 @@ def split_gap(scores: Scores) -> dict[str, Any]:
 
 
 def parts_of(scores: Scores, model: str, pointed: str) -> dict[str, Any] | None:
-    """Null where no item has all three views."""
+    """Null where no item was answered in all three views."""
     cells: list[Cell] = [(model, "full"), (model, pointed), (model, "crop")]
     whole = scores.have(cells)
     if not whole.any():
@@ -60,7 +60,7 @@ def parts_of(scores: Scores, model: str, pointed: str) -> dict[str, Any] | None:
 
 
 def evidence_of(scores: Scores, model: str, without: str) -> dict[str, Any] | None:
-    """Null where no item has the view. Without a crop view `crop` and `used` are null."""
+    """Null where no item was answered in the view. Without a crop view `crop` and `used` are null."""
     guess, full, crop = (model, without), (model, "full"), (model, "crop")
     if not scores.have([guess, full]).any():
         return None

@@ -161,22 +161,23 @@ def test_the_prompt_of_several_samples_is_counted_once_and_untold_tokens_are_nul
     assert {row["tokens_in"] for row in ask_all(ok(RIGHT), tmp_path)} == {None}
 
 
-def test_the_headline_counts_failed_and_unscored_as_wrong_and_says_how_many_they_are() -> None:
+def test_the_headline_counts_unscored_as_wrong_and_failed_nowhere_and_says_how_many_they_are() -> None:
     shared = {"view": "full", "sample": 0, "zoom_box": None, "tokens_in": 10, "tokens_out": 2, "vision_forwards": 1}
     rows = [
         shared | {"status": "ok", "reason": "", "rule": "letter", "correct": True},
         shared | {"status": "ok", "reason": "", "rule": "letter", "correct": False},
         shared | {"status": "ok", "reason": "", "rule": "none", "correct": None},
         shared | {"status": "failed", "reason": "timeout", "rule": "none", "correct": None, "tokens_in": None},
+        shared | {"status": "failed", "reason": "timeout", "view": "blind", "rule": "none", "correct": None},
         shared | {"status": "rejected", "reason": "no_crop", "view": "crop", "rule": "none", "correct": None},
     ]
     found = summarise(rows)
-    assert found["accuracy"] == {"full": 0.25}  # 1 of 4
+    assert found["accuracy"] == {"full": 1 / 3, "blind": None}
     assert found["view"]["full"] == {
         "asked": 4, "failed": 1, "unscored": 1, "rule": {"letter": 2, "none": 1},
         "tokens_in": 30, "tokens_out": 6, "vision_forwards": 3,
     }  # fmt: skip
-    assert found["reason"] == {"failed: timeout": 1, "rejected: no_crop": 1}
+    assert found["reason"] == {"failed: timeout": 2, "rejected: no_crop": 1}
     assert (found["unscored"], found["zoom"]) == (1, None)
 
 

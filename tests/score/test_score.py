@@ -74,15 +74,21 @@ def test_every_model_has_its_own_gap_with_interval_and_test() -> None:
     assert beside["gaps"]["distilled"]["value"] == 0.0 and beside["gap"]["change"] == -0.75
 
 
-def test_failed_calls_and_unscored_replies_are_wrong_and_counted_beside() -> None:
-    # distilled: item 1 fails, item 3 can't be read: right are 0 and 2 of 4; the base has 0 and 1
+def test_unscored_replies_are_wrong_and_failed_calls_are_in_no_accuracy_and_no_pair() -> None:
+    # distilled: item 1 fails, item 3 can't be read: right are 0 and 2 of 0, 2, 3; the base has 0 of these
     base = _greedy(full=[True, True, False, False], crop=[True] * 4)
     distilled = _greedy(full=[True, "failed", True, None], crop=[True] * 4)
     scores = _scores(base, distilled, 4)
     found = gain(scores, "distilled", "full")
-    assert found["n"] == 4 and found["value"] == 0.0
-    assert found["pairs"] == {"fixed": 1, "broken": 1, "both_right": 1, "both_wrong": 1}
-    assert compare(scores)["views"]["full"]["distilled"]["accuracy"] == 0.5
+    assert found["n"] == 3 and found["value"] == pytest.approx(1 / 3)
+    assert found["pairs"] == {"fixed": 1, "broken": 0, "both_right": 1, "both_wrong": 1}
+    compared = compare(scores)
+    assert compared["views"]["full"]["distilled"]["accuracy"] == pytest.approx(2 / 3)
+    assert compared["gaps"]["distilled"]["n"] == compared["gap"]["n"] == 3 and compared["gaps"]["base"]["n"] == 4
+    other = compare(_scores(_greedy(full=[True, "failed"]), _greedy(full=["failed", True]), 2))
+    assert other["full_gain"]["value"] is None and other["power"]["n"] == 0  # no item that both answered
+    with pytest.raises(TableError, match="was answered"):
+        _scores(_greedy(full=[True, True]), _greedy(full=["failed", "failed"]), 2)
     assert count_failed(distilled) == count_unscored(distilled) == {"full": 1, "crop": 0}
 
 
@@ -157,9 +163,10 @@ def test_pass_curve_leaves_out_items_with_a_failed_try() -> None:
 def test_repeats_have_a_mean_and_a_spread() -> None:
     tries: list[Marks] = [[True, False], [True, "failed"], [False, False], [True, True]]
     rows = [_row(item, "full", mark, n + 1) for item, marks in enumerate(tries) for n, mark in enumerate(marks)]
-    # repeats 3/4 and 1/4: mean 1/2, sd √(2 · 1/16 / 1) = 0.3536
+    # repeats 3/4 and 1/3, where one call failed: mean 13/24, sd (5/12) / √2
     found = repeat_spread(rows)["full"]
-    assert (found["accuracy"], found["repeats"]) == (0.5, 2) and found["sd"] == pytest.approx(0.125**0.5)
+    assert (found["accuracy"], found["repeats"]) == (pytest.approx(13 / 24), 2)
+    assert found["sd"] == pytest.approx(5 / 12 / 2**0.5)
 
 
 def test_shares_of_rules_are_of_the_replies_that_came() -> None:

@@ -37,6 +37,8 @@ def test_a_guess_is_no_evidence_that_was_used() -> None:
     assert found["used"]["ci95"][0] < 0.5 < found["used"]["ci95"][1]
     useless = split_gap(_alone(8, **marks | {"crop": [T] * 2 + [F] * 6}))["guessing"]["base"]["removed"]
     assert useless["used"] == {"share": None, "ci95": [None, None], "n": 8}
+    lost = {view: [*values, "failed" if view == "removed" else T] for view, values in marks.items()}
+    assert split_gap(_alone(9, **lost))["guessing"]["base"]["removed"] == found  # a call that failed is no wrong guess
 
 
 def test_strata_and_one_scale_stand_beside_the_gap() -> None:

@@ -72,17 +72,18 @@ def test_only_items_that_all_measured_and_asked_alike_are_compared() -> None:
 
 
 def test_revisions_without_a_common_item_are_not_compared() -> None:
-    with pytest.raises(CompareError, match="no item is common"):
+    with pytest.raises(CompareError, match="no item that all"):
         compare_revisions([_revision("a", _rows(8)[:4]), _revision("b", _rows(8)[4:])], "full", 200)
 
 
-def test_failed_calls_and_unscored_replies_are_wrong_and_counted() -> None:
+def test_failed_calls_are_left_out_of_both_unscored_replies_are_wrong_and_both_are_counted() -> None:
     rows = _rows(8)
     rows[0] |= {"status": "failed", "correct": None}
     rows[1] |= {"rule": "none", "correct": None}
-    found = compare_revisions([_revision("a", _rows(8)), _revision("b", rows)], "full", 200).revisions[1]
-    assert found.score.accuracy == 6 / 48
-    assert (found.failed, found.unscored) == (1, 1)
+    compared = compare_revisions([_revision("a", _rows(8)), _revision("b", rows)], "full", 200)
+    first, found = compared.revisions
+    assert compared.n == 47 and first.score.accuracy == 7 / 47 and found.score.accuracy == 6 / 47
+    assert (found.failed, found.unscored) == (1, 1) and any("failed" in note for note in compared.notes)
 
 
 def test_revisions_from_before_the_benchmark_was_written_down_are_compared_by_id() -> None:

@@ -49,18 +49,19 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]
     return json.loads(results.read_text()), lines
 
 
-def test_accuracy_counts_failed_and_unscored_as_wrong_and_errors_are_by_hand(tmp_path: Path) -> None:
+def test_accuracy_counts_unscored_as_wrong_and_failed_nowhere_and_errors_are_by_hand(tmp_path: Path) -> None:
     # clusters {i0, i1}, {i2, i3}: scores 1 1 | 0 0, mean 1/2, d = ±1/2, squares 1, pairs (1 + 1) - 1 = 1
-    rows = [row(0, True), row(1, True), row(2, None), row(3, None, status="failed", reason="timeout", reply="")]
+    rows = [row(0, True), row(1, True), row(2, None), row(3, False)]
+    rows += [row(4, None, status="failed", reason="timeout", reply="")]
     rows += [row(0, True, sample=1), row(0, None, view="crop", status="rejected", reason="no_crop")]
-    write_results(tmp_path, "base", rows, [f"i{n:04d}" for n in range(4)], CFG, "20260101_000000")
+    write_results(tmp_path, "base", rows, [f"i{n:04d}" for n in range(5)], CFG, "20260101_000000")
     results, samples = read(tmp_path)
     assert list(results["results"]) == ["r2i_full"] == list(samples)
     scores = results["results"]["r2i_full"]
     assert scores["acc,none"] == 0.5
     assert scores["acc_stderr,none"] == pytest.approx((1 / 3 / 4) ** 0.5)
     assert scores["acc_stderr_clustered,none"] == pytest.approx((1 / 3 / 4 + 1 / 16) ** 0.5)
-    assert results["n-samples"]["r2i_full"] == {"original": 4, "effective": 4}
+    assert results["n-samples"]["r2i_full"] == {"original": 5, "effective": 4}
     assert [line["score"] for line in samples["r2i_full"]] == [1.0, 1.0, 0.0, 0.0]
 
 

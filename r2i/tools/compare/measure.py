@@ -35,7 +35,7 @@ class Against:
 
 @dataclass(frozen=True)
 class Measured:
-    """One revision over the common items. `against` is None for the first."""
+    """One revision over the common items; `failed`: calls of all its items. `against` is None for the first."""
 
     revision: Revision
     score: Score
@@ -72,8 +72,8 @@ class Comparison:
 def compare_revisions(revisions: Sequence[Revision], view: str, draws: int, seed: int = 0) -> Comparison:
     """Compare every revision with the first, paired by item.
 
-    Only items count that all revisions measured and asked alike (question, options, answer, label).
-    Failed calls and unscored replies are wrong. Raises CompareError where no item is common.
+    Only items count that all revisions answered and asked alike (question, options, answer, label): where a call
+    failed there is no answer. Unscored replies are wrong. Raises CompareError where no item is common.
     """
     items, notes = common_items(revisions)
     first = [revisions[0].rows[item] for item in items]
@@ -84,7 +84,7 @@ def compare_revisions(revisions: Sequence[Revision], view: str, draws: int, seed
         Measured(
             revision=revision,
             score=_score(values, clusters, draws, seed_of(seed, "score", "")),
-            failed=_count(revision, items, lambda row: row["status"] == FAILED),
+            failed=_count(revision, list(revision.rows), lambda row: row["status"] == FAILED),
             unscored=_count(revision, items, is_unscored),
             against=pair,
         )
@@ -109,20 +109,25 @@ def different_ways(revisions: Sequence[Revision]) -> list[str]:
 
 
 def common_items(revisions: Sequence[Revision]) -> tuple[list[str], list[str]]:
-    """Ids of the items that all revisions measured and asked alike, and what differs, in words."""
+    """Ids of the items that all revisions answered and asked alike, and what differs, in words."""
     shared = set.intersection(*(set(revision.rows) for revision in revisions))
-    alike = sorted(item for item in shared if _asked_alike([revision.rows[item] for revision in revisions]))
+    answered = {item for item in shared if all(revision.rows[item]["status"] != FAILED for revision in revisions)}
+    alike = sorted(item for item in answered if _asked_alike([revision.rows[item] for revision in revisions]))
     notes = [
         f"{revision.name} measured {len(revision.rows)} items; {len(shared)} are common to all revisions"
         for revision in revisions
         if len(revision.rows) != len(shared)
     ]
-    if len(alike) < len(shared):
-        notes.append(f"{len(shared) - len(alike)} common items ask or expect something else in some revision: left out")
+    if len(answered) < len(shared):
+        notes.append(f"calls about {len(shared) - len(answered)} common items failed in some revision: left out")
+    if len(alike) < len(answered):
+        other = len(answered) - len(alike)
+        notes.append(f"{other} common items ask or expect something else in some revision: left out")
     if not alike:
         counts = ", ".join(f"{revision.name} {len(revision.rows)}" for revision in revisions)
         raise CompareError(
-            f"no item is common to all revisions (items: {counts})", "evaluate them on the same benchmark"
+            f"no item that all revisions answered is common to them (items: {counts})",
+            "evaluate them on the same benchmark; where calls failed, evaluate again",
         )
     return alike, notes
 

@@ -12,7 +12,7 @@ from typing import Any
 from r2i.core.disk import new_file
 from r2i.core.errors import TableError
 from r2i.core.params import Evaluate
-from r2i.core.records import REJECTED
+from r2i.core.records import OK, REJECTED
 from r2i.tools.exports.lmms import TEXTS, Row, prompt_of
 
 UNKNOWN = ("git_hash", "lmms_eval_version", "system_instruction", "chat_template", "fewshot_as_multiturn",
@@ -25,7 +25,7 @@ def write_results(
 ) -> list[Path]:
     """Write the greedy replies of `model` (rows of PREDICTIONS) as lmms-eval writes its own; the files.
 
-    One task for each view, boxed and zoom too. A failed call and an unscored reply score 0. `order`: ids of all items
+    One task for each view, boxed and zoom too. An unscored reply scores 0, a failed call is no sample. `order`: ids of all items
     as the task r2i_full has them, so that `doc_id` means the same there (`lmms-eval --baseline` pairs by it).
     `date`: as lmms-eval names its files, `%Y%m%d_%H%M%S`.
     """
@@ -39,14 +39,15 @@ def write_results(
             )
         if row["sample"] == 0 and row["status"] != REJECTED:
             views.setdefault(row["view"], []).append(row)
+    views = {view: found for view, found in views.items() if any(row["status"] == OK for row in found)}
     if not views:
         raise TableError(f"{model} has no greedy prediction", f"run `dvc repro evaluate@{model}`")
     target = folder / model
     files = [target / f"{date}_results.json"]
     hashes = {}
     for view, found in sorted(views.items()):
-        samples = [_sample(row, number, cfg.prompts) for number, row in enumerate(found)]
-        hashes[f"r2i_{view}"] = _sha256("".join(f"sample_{n}{s['doc_hash']}" for n, s in enumerate(samples)))
+        samples = [_sample(row, number, cfg.prompts) for number, row in enumerate(found) if row["status"] == OK]
+        hashes[f"r2i_{view}"] = _sha256("".join(f"sample_{s['doc_id']}{s['doc_hash']}" for s in samples))
         files.append(target / f"{date}_samples_r2i_{view}.jsonl")
         lines = (json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples)
         with new_file(files[-1]) as part:
@@ -89,7 +90,7 @@ def _results(model: str, tasks: Mapping[str, Sequence[Row]], cfg: Evaluate, date
         "versions": dict.fromkeys(names, 1.0),
         "n-shot": dict.fromkeys(names, 0),
         "higher_is_better": {task: {"acc": True} for task in names},
-        "n-samples": {task: {"original": len(rows), "effective": len(rows)} for task, rows in tasks.items()},
+        "n-samples": {task: {"original": len(rows), "effective": sum(row["status"] == OK for row in rows)} for task, rows in tasks.items()},
         "config": {"model": f"r2i:{first['endpoint']}", "model_args": f"pretrained={first['model']}", "limit": None,
                    "gen_kwargs": greedy, "scorer": "r2i.scoring"},
         "date": date,
@@ -104,6 +105,7 @@ def _scores(rows: Sequence[Row]) -> dict[str, Any]:
 
     `metrics/evaluate.json` has ours: CR1, which differs by factors of n / (n - 1).
     """
+    rows = [row for row in rows if row["status"] == OK]
     n = len(rows)
     mean = sum(row["correct"] is True for row in rows) / n
     clusters: dict[str, list[float]] = {}

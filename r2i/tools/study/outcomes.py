@@ -87,10 +87,10 @@ def keep_outcome(facts: Facts) -> None:
 
 
 def _tables(tree: Any, name: str, model: str) -> Iterator[pa.Table]:
-    """Greedy rows of one model. A failed call counts as wrong, as everywhere in comparisons; a view that an item has
-    not is left out."""
+    """Greedy rows of one model. Calls that failed are left out, as everywhere in comparisons, and so is a view that
+    an item has not."""
     rows = _read(tree, name, paths.PREDICTIONS / model, READ)
-    rows = rows.filter(pc.and_(pc.equal(rows["sample"], 0), pc.not_equal(rows["status"], "rejected")))
+    rows = rows.filter(pc.and_(pc.equal(rows["sample"], 0), pc.equal(rows["status"], "ok")))
     looks = _coverage(tree, name, model)
     kept = rows.to_pylist()
     yield pa.Table.from_pylist(
