@@ -115,16 +115,25 @@ $(OPENRLHF)/.installed: tests/real_openrlhf/requirements.lock pyproject.toml | $
 	@touch $@
 
 LMMS := .r2i/lmms-venv
-test-lmms: setup ## the real lmms-eval on our exported tasks, with $R2I_LMMS_PYTHON, else an own environment
-	@PYTHON="$$R2I_LMMS_PYTHON"; \
+VLMKIT := .r2i/vlmevalkit-venv
+test-lmms: setup ## the real lmms-eval and VLMEvalKit on our exports, with $R2I_LMMS_PYTHON and $R2I_VLMEVALKIT_PYTHON, else own environments
+	@PYTHON="$$R2I_LMMS_PYTHON"; KIT="$$R2I_VLMEVALKIT_PYTHON"; \
 	if test -z "$$PYTHON"; then $(MAKE) --no-print-directory $(LMMS)/.installed && PYTHON=$(CURDIR)/$(LMMS)/bin/python; fi; \
-	R2I_LMMS_PYTHON="$$PYTHON" $(PY) -m pytest tests/real_lmms
+	if test -z "$$KIT"; then $(MAKE) --no-print-directory $(VLMKIT)/.installed && KIT=$(CURDIR)/$(VLMKIT)/bin/python; fi; \
+	R2I_LMMS_PYTHON="$$PYTHON" R2I_VLMEVALKIT_PYTHON="$$KIT" $(PY) -m pytest tests/real_lmms tests/real_vlmevalkit
 
 # Apart from ours, whose pins it would move; the same torch, so that it is fetched once.
 $(LMMS)/.installed: | $(UV)
 	@printf 'torch==2.13.0\ntorchvision==0.28.0\ntransformers==5.15.0\nfilelock<4\n' > .r2i/lmms-overrides.txt && \
 	$(UV) venv --quiet --clear --python '>=3.11,<3.13' $(LMMS) && \
 	$(UV) pip install --quiet --python $(LMMS)/bin/python --override .r2i/lmms-overrides.txt lmms-eval==0.7.3
+	@touch $@
+
+# ms-vlmeval is VLMEvalKit as a package, which it has none of its own.
+$(VLMKIT)/.installed: | $(UV)
+	@printf 'torch==2.13.0\ntorchvision==0.28.0\ntransformers==5.15.0\n' > .r2i/vlmevalkit-overrides.txt && \
+	$(UV) venv --quiet --clear --python '>=3.11,<3.13' $(VLMKIT) && \
+	$(UV) pip install --quiet --python $(VLMKIT)/bin/python --override .r2i/vlmevalkit-overrides.txt ms-vlmeval==0.0.20
 	@touch $@
 
 lint: setup ## ruff, mypy, and the layers of r2i/

@@ -28,7 +28,7 @@ def bench(
     parts: Annotated[bool, typer.Option("--parts", help="What the gap is made of: four more views are asked.")] = False,
     judge: Annotated[str | None, typer.Option(help="Model that reads replies to open questions.")] = None,
     judge_endpoint: Annotated[str | None, typer.Option(help="Its address; the model's unless told.")] = None,
-    prompts: Annotated[str, typer.Option(help="Style of our prompts; mini: of models/mini.")] = "paper",
+    prompts: Annotated[str | None, typer.Option(help="Style of our prompts; by the model unless told.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Of a reply.")] = 2048,
     out: Annotated[Path | None, typer.Option(help="Folder; data/bench/MODEL unless told.")] = None,
 ) -> None:
@@ -53,6 +53,24 @@ def bench(
         tell(folder, params)
 
 
+def lost_lines(folder: Path, model: str) -> list[str]:
+    """What became no item and what no reply, and why; [] where nothing was lost."""
+
+    def failed(name: str) -> tuple[int, str]:
+        reasons: dict[str, int] = json.loads((folder / paths.metrics(name)).read_text(encoding="utf-8"))["reason"]
+        found = {reason.removeprefix("failed: "): n for reason, n in reasons.items() if reason.startswith("failed: ")}
+        return sum(found.values()), ", ".join(f"{reason} {n:,}" for reason, n in found.items())
+
+    (records, why), (calls, cause) = failed("benchmark"), failed(f"evaluate-{model}")
+    lines = []
+    if records:
+        lines.append(f"{records:,} records are no items ({why}): docs/benchmarks.md says what the reasons mean")
+    if calls:
+        lines.append(f"{calls:,} calls failed ({cause}) and count nowhere: mend the server, then run the same command "
+                     "again, which asks these alone")  # fmt: skip
+    return lines
+
+
 def tell(folder: Path, params: "Params") -> None:
     """Print what was measured."""
     from r2i.cli.main import gap_line, score_table
@@ -64,6 +82,8 @@ def tell(folder: Path, params: "Params") -> None:
     models = params.model_names
     console.print(score_table(scores, models))
     console.print(gap_line(scores, models))
+    for line in lost_lines(folder, models.base):
+        console.print(line, highlight=False, markup=False)
     for card in gap_cards(scores, models):
         console.print(f"{card['title']}:", highlight=False)
         for line in card["lines"]:

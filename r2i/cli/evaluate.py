@@ -148,6 +148,7 @@ def change_text(change: "Change") -> Text:
 class Format(StrEnum):
     lmms = "lmms"
     zoombench = "zoombench"
+    vlmevalkit = "vlmevalkit"
 
 
 @app.command("export")
@@ -159,7 +160,8 @@ def export_results(
 ) -> None:
     """Write results and tasks for lmms-eval: DST/results, and DST/tasks for its --include_path.
 
-    `zoombench`: DST alone, the published ZoomBench as tasks that need no run of ours.
+    `zoombench`: DST alone, the published ZoomBench as tasks of lmms-eval that need no run of ours. `vlmevalkit`: the
+    same as a dataset class of VLMEvalKit, which writes its TSV itself.
     """
     from r2i.core.params import load_params
     from r2i.core.records import BENCHMARK, PREDICTIONS
@@ -167,11 +169,14 @@ def export_results(
     from r2i.tools.exports.lmms import write_tasks
     from r2i.tools.exports.lmms_results import write_results
 
-    if format is Format.zoombench:
-        from r2i.tools.exports.zoombench import write_zoombench
+    if format in (Format.zoombench, Format.vlmevalkit):
+        from r2i.tools.exports.zoombench import REGISTER, write_vlmevalkit, write_zoombench
 
         with explained():
-            print(f"{folder}: {', '.join(write_zoombench(folder))}; `lmms-eval --include_path {folder}`")
+            if format is Format.zoombench:
+                print(f"{folder}: {', '.join(write_zoombench(folder))}; `lmms-eval --include_path {folder}`")
+            else:
+                print(f"{folder}: {', '.join(write_vlmevalkit(folder))}; {REGISTER}")
         return
     with explained():
         run = load_params(params)

@@ -25,9 +25,7 @@ ALONE = {"read in the crop alone": (False, True), "wrong in both views": (False,
 class Replies:
     """Greedy replies in the full view and the crop, and the boxes of the zoom view."""
 
-    outcomes: (
-        pa.Table
-    )  # item_id, right: as scored: a reply that no rule could read is wrong; calls that failed are left out
+    outcomes: pa.Table  # item_id, right: as scored: unread replies are wrong; calls that failed are left out
     crops: pa.Table  # the same, of the crop view
     letters: Counter[str]  # full view, multiple-choice items; replies that were read as no letter are left out
     zooms: pa.Table  # item_id, zoom_box

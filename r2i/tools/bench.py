@@ -1,5 +1,6 @@
 """One model, one benchmark, one command: the stages benchmark, evaluate, score and report in a folder of their own."""
 
+import json
 import os
 import re
 import subprocess
@@ -11,14 +12,17 @@ from typing import Any
 
 import yaml
 
+from r2i.benchmark.version import list_source
 from r2i.core import paths
 from r2i.core.disk import new_file
-from r2i.core.errors import R2IError
+from r2i.core.errors import ParamsError, R2IError
 from r2i.core.fingerprint import ROOT
 from r2i.core.names import RESERVED
-from r2i.core.params import Params, load_params
+from r2i.core.params import OWN_PROTOCOL, Params, load_params
 from r2i.core.prompts import has_prompt
 from r2i.core.yaml_text import read_yaml
+from r2i.evaluate.protocol import open_protocol
+from r2i.importing.hash_cache import HashCache
 
 PARAMS = Path("params.yaml")
 PROFILE = "bench"
@@ -29,7 +33,8 @@ PARTS = ("boxed", "told", "removed", "blind")
 
 @dataclass(frozen=True)
 class Bench:
-    """What is asked for. `model`: a folder, a hub id, or with `endpoint` the server's name for it."""
+    """What is asked for. `model`: a folder, a hub id, or with `endpoint` the server's name for it. `prompts`: None: by
+    the model."""
 
     model: str
     benchmark: Path
@@ -39,7 +44,7 @@ class Bench:
     box_unit: str | None = None
     items: int | None = None
     protocol: str | None = None
-    prompts: str = "paper"
+    prompts: str | None = None
     parts: bool = False
     max_tokens: int = 2048
     judge: str | None = None
@@ -60,7 +65,8 @@ def bench_folder(model: str) -> Path:
 def write_bench(asked: Bench, folder: Path, guess_kind: Callable[[Path], str]) -> Params:
     """The params of `asked` as `folder`/params.yaml. `guess_kind`: of a benchmark whose kind is not told.
 
-    Raises R2IError where the folder holds something else, or what is asked can't be.
+    Raises R2IError where the folder holds something else, or what is asked can't be: no model folder, no protocol, a
+    protocol that says nothing of the benchmark.
     """
     if folder.exists() and not folder.is_dir():
         raise R2IError(f"{folder} is a file", "name another folder: --out")
@@ -68,14 +74,32 @@ def write_bench(asked: Bench, folder: Path, guess_kind: Callable[[Path], str]) -
         raise R2IError(f"{folder} holds something else than a bench", "name another folder: --out")
     if not asked.benchmark.exists():
         raise R2IError(f"there is no benchmark at {asked.benchmark}", "give the file or folder as it was downloaded")
+    if not asked.endpoint and _looks_like_a_folder(asked.model) and not Path(asked.model).expanduser().is_dir():
+        raise R2IError(f"there is no folder {asked.model}", "name a folder of weights, a hub id, or an --endpoint")
     if asked.judge and not asked.judge_endpoint and not asked.endpoint:
         raise R2IError("a judge needs a server", "name its address: --judge-endpoint URL")
+    values = params_of(asked, guess_kind)
     folder.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(params_of(asked, guess_kind), sort_keys=False, allow_unicode=True, width=4096)
-    with new_file(folder / PARAMS) as part:
-        part.write_text(text, encoding="utf-8")
+    params = _write(values, folder / PARAMS)
+    (source,) = params.chosen.benchmark.sources
+    open_protocol(params.chosen.evaluate, [source])
+    with HashCache(paths.pool_hashes()) as cache:
+        values["profiles"][PROFILE]["benchmark"]["sources"][0]["version"] = list_source(source, cache).version
+    return _write(values, folder / PARAMS)
+
+
+def _write(values: dict[str, Any], path: Path) -> Params:
+    with new_file(path) as part:
+        part.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=4096), encoding="utf-8")
         load_params(part)
-    return load_params(folder / PARAMS)
+    return load_params(path)
+
+
+def _looks_like_a_folder(model: str) -> bool:
+    """Rather than like a hub id, which is `owner/name`."""
+    path = Path(model).expanduser()
+    beside = "/" in model and path.parent.is_dir()
+    return path.is_absolute() or model.startswith(".") or len(path.parts) > 2 or beside
 
 
 def _is_bench(folder: Path) -> bool:
@@ -91,11 +115,12 @@ def params_of(asked: Bench, guess_kind: Callable[[Path], str]) -> dict[str, Any]
     """As they are written."""
     source: dict[str, Any] = {"kind": asked.kind or guess_kind(asked.benchmark), "path": str(asked.benchmark.resolve())}
     source |= {key: value for key, value in (("box_unit", asked.box_unit), ("items", asked.items)) if value}
-    pointed = [view for view in PARTS if view != "told" or has_prompt("core", "told", asked.prompts)]
+    prompts = asked.prompts or style_of(asked.model)
+    pointed = [view for view in PARTS if view != "told" or has_prompt("core", "told", prompts)]
     views = [*GAP_VIEWS, *(pointed if asked.parts else ())]
     name = short_name(asked.model)
     evaluate: dict[str, Any] = {
-        "prompts": asked.prompts, "batch": 8, "views": views, "samples": 0, "max_tokens": asked.max_tokens
+        "prompts": prompts, "batch": 8, "views": views, "samples": 0, "max_tokens": asked.max_tokens
     }  # fmt: skip
     if asked.protocol:
         evaluate["protocol"] = _protocol(asked.protocol)
@@ -118,9 +143,25 @@ def _server(model: str, address: str, key_env: str | None) -> dict[str, Any]:
 
 
 def _protocol(name: str) -> str:
-    """A protocol's name, or the whole path of its file: the stages run in another folder."""
+    """A protocol's name, or the whole path of its file: the stages run in another folder. Raises ParamsError."""
     places = (Path(name), Path("protocols") / f"{name}.yaml", ROOT / "protocols" / f"{name}.yaml")
-    return next((str(place.resolve()) for place in places if place.is_file()), name)
+    found = next((str(place.resolve()) for place in places if place.is_file()), None)
+    if found is None and name != OWN_PROTOCOL:
+        raise ParamsError(
+            f"there is no protocol {name}: no file {name}, no protocols/{name}.yaml",
+            f"write it by `r2i protocol import` out of a clone of the reference or an installed lmms-eval "
+            f"(docs/protocols.md), or leave --protocol out: {OWN_PROTOCOL}, our own",
+        )
+    return found or name
+
+
+def style_of(model: str) -> str:
+    """Of our prompts: `mini` for a folder whose tokenizer knows whole words alone, as that of models/mini."""
+    try:
+        told = json.loads((Path(model).expanduser() / "tokenizer.json").read_text(encoding="utf-8"))
+        return "mini" if told["model"]["type"] == "WordLevel" else "paper"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "paper"
 
 
 def run_stages(folder: Path, model: str) -> Iterator[str]:

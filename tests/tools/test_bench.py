@@ -42,9 +42,14 @@ def test_params_say_what_was_asked_for(tmp_path: Path) -> None:
     assert evaluate.views == ["full", "crop", "boxed", "told", "removed", "blind"] and evaluate.attention is None
     assert evaluate.endpoints["Q-4B"].base_url and evaluate.endpoints["Q-4B"].api_key_env == "KEY"
     assert served.chosen.benchmark.sources[0].items == 5 and dict(served.model_names.titles) == {"Q-4B": "Qwen/Q-4B"}
-    in_process = Bench(str(ROOT / "models/mini"), table, prompts="mini", parts=True)
+    in_process = Bench(str(ROOT / "models/mini"), table, parts=True)
     local = write_bench(in_process, tmp_path / "b", guess_kind)
-    assert local.chosen.evaluate.views == evaluate.views and local.chosen.evaluate.attention is not None
+    assert (local.chosen.evaluate.prompts, evaluate.prompts) == ("mini", "paper")
+    assert (
+        local.chosen.benchmark.sources[0].version
+        and local.chosen.evaluate.views == evaluate.views
+        and local.chosen.evaluate.attention is not None
+    )
     assert local.models["mini"].from_ == str(ROOT / "models/mini") and bench_folder("a/b:c/") == Path("data/bench/b-c")
     assert short_name("gap") == "model-gap"  # metrics have a key of this name
 
@@ -62,6 +67,8 @@ def test_what_can_t_be_is_said_before_anything_runs(tmp_path: Path) -> None:
         (Bench("m/m", table), table, "is a file"),
         (Bench("m/m", table, judge="j"), tmp_path / "x", "judge"),
         (Bench("nothing", table), tmp_path / "x", "neither base"),
+        (Bench("m/m", table, protocol="none"), tmp_path / "x", "no protocol none"),
+        (Bench("./weights", table), tmp_path / "x", "no folder"),
         (Bench("m/m", table, kind="vstar", box_unit="thousandths"), tmp_path / "x", "takes no box_unit"),
     ]:
         with pytest.raises(R2IError, match=said):

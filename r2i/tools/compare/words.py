@@ -7,10 +7,10 @@ from r2i.tools.compare.measure import Against, Comparison, Measured
 LEVEL = 0.05
 METHOD = (
     "Accuracy over the same items for all revisions: those that all of them answered. Unscored replies count as wrong. "
-    "Intervals: 95 %, bootstrap over clusters (an image, or one question with cycled options). McNemar: exact, on items. "
-    "Clustered: t test of the paired difference with clustered standard errors. Corrected: the clustered p-value "
-    "by Holm, for the number of tests in its column. Smallest difference: the smallest true one that these items "
-    "would show in four of five repetitions at a two-sided level of 5 %, given how many differ."
+    "Intervals: 95 %, bootstrap over clusters (an image, or one question with cycled options). McNemar: exact, on "
+    "items. Clustered: t test of the paired difference with clustered standard errors. Corrected: the clustered "
+    "p-value by Holm, for the number of tests in its column. Smallest difference: the smallest true one that these "
+    "items would show in four of five repetitions at a two-sided level of 5 %, given how many differ."
 )
 
 

@@ -25,8 +25,8 @@ def write_results(
 ) -> list[Path]:
     """Write the greedy replies of `model` (rows of PREDICTIONS) as lmms-eval writes its own; the files.
 
-    One task for each view, boxed and zoom too. An unscored reply scores 0, a failed call is no sample. `order`: ids of all items
-    as the task r2i_full has them, so that `doc_id` means the same there (`lmms-eval --baseline` pairs by it).
+    One task for each view, boxed and zoom too. An unscored reply scores 0, a failed call is no sample. `order`: ids of
+    all items as the task r2i_full has them, so that `doc_id` means the same there (`lmms-eval --baseline` pairs by it).
     `date`: as lmms-eval names its files, `%Y%m%d_%H%M%S`.
     """
     place = {item_id: number for number, item_id in enumerate(order)}
@@ -90,7 +90,10 @@ def _results(model: str, tasks: Mapping[str, Sequence[Row]], cfg: Evaluate, date
         "versions": dict.fromkeys(names, 1.0),
         "n-shot": dict.fromkeys(names, 0),
         "higher_is_better": {task: {"acc": True} for task in names},
-        "n-samples": {task: {"original": len(rows), "effective": sum(row["status"] == OK for row in rows)} for task, rows in tasks.items()},
+        "n-samples": {
+            task: {"original": len(rows), "effective": sum(row["status"] == OK for row in rows)}
+            for task, rows in tasks.items()
+        },
         "config": {"model": f"r2i:{first['endpoint']}", "model_args": f"pretrained={first['model']}", "limit": None,
                    "gen_kwargs": greedy, "scorer": "r2i.scoring"},
         "date": date,
