@@ -45,12 +45,24 @@ def bench(
     )  # fmt: skip
     with explained():
         folder = out or bench_folder(model)
-        params = write_bench(asked, folder, guess_kind)
+        params = write_bench(asked, folder, guess_kind, check_bench)
         source = params.chosen.benchmark.sources[0]
         print(f"{folder}: {model} on {benchmark}, read as {source.kind}")
         for stage in run_stages(folder, short_name(model)):
             print(f"  {stage} ...", flush=True)
         tell(folder, params)
+
+
+def check_bench(params: "Params") -> str:
+    """The version of the benchmark's files. Raises R2IError where the protocol can't ask about it."""
+    from r2i.benchmark.version import list_source
+    from r2i.evaluate.protocol import open_protocol
+    from r2i.importing.hash_cache import HashCache
+
+    (source,) = params.chosen.benchmark.sources
+    open_protocol(params.chosen.evaluate, [source])
+    with HashCache(paths.pool_hashes()) as cache:
+        return list_source(source, cache).version
 
 
 def lost_lines(folder: Path, model: str) -> list[str]:
@@ -66,8 +78,8 @@ def lost_lines(folder: Path, model: str) -> list[str]:
     if records:
         lines.append(f"{records:,} records are no items ({why}): docs/benchmarks.md says what the reasons mean")
     if calls:
-        lines.append(f"{calls:,} calls failed ({cause}) and count nowhere: mend the server, then run the same command "
-                     "again, which asks these alone")  # fmt: skip
+        lines.append(f"{calls:,} calls failed ({cause}) and count nowhere: the same command asks again what may pass "
+                     "(docs/endpoints.md)")  # fmt: skip
     return lines
 
 
@@ -82,7 +94,7 @@ def tell(folder: Path, params: "Params") -> None:
     models = params.model_names
     console.print(score_table(scores, models))
     console.print(gap_line(scores, models))
-    for line in lost_lines(folder, models.base):
+    for line in lost_lines(folder, next(iter(models))):
         console.print(line, highlight=False, markup=False)
     for card in gap_cards(scores, models):
         console.print(f"{card['title']}:", highlight=False)

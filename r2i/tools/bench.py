@@ -12,7 +12,6 @@ from typing import Any
 
 import yaml
 
-from r2i.benchmark.version import list_source
 from r2i.core import paths
 from r2i.core.disk import new_file
 from r2i.core.errors import ParamsError, R2IError
@@ -21,8 +20,6 @@ from r2i.core.names import RESERVED
 from r2i.core.params import OWN_PROTOCOL, Params, load_params
 from r2i.core.prompts import has_prompt
 from r2i.core.yaml_text import read_yaml
-from r2i.evaluate.protocol import open_protocol
-from r2i.importing.hash_cache import HashCache
 
 PARAMS = Path("params.yaml")
 PROFILE = "bench"
@@ -62,8 +59,11 @@ def bench_folder(model: str) -> Path:
     return Path("data/bench") / short_name(model)
 
 
-def write_bench(asked: Bench, folder: Path, guess_kind: Callable[[Path], str]) -> Params:
-    """The params of `asked` as `folder`/params.yaml. `guess_kind`: of a benchmark whose kind is not told.
+def write_bench(
+    asked: Bench, folder: Path, guess_kind: Callable[[Path], str], check: Callable[[Params], str]
+) -> Params:
+    """The params of `asked` as `folder`/params.yaml. `guess_kind`: of a benchmark whose kind is not told. `check`: the
+    version of its files, once the protocol can ask about it.
 
     Raises R2IError where the folder holds something else, or what is asked can't be: no model folder, no protocol, a
     protocol that says nothing of the benchmark.
@@ -81,10 +81,7 @@ def write_bench(asked: Bench, folder: Path, guess_kind: Callable[[Path], str]) -
     values = params_of(asked, guess_kind)
     folder.mkdir(parents=True, exist_ok=True)
     params = _write(values, folder / PARAMS)
-    (source,) = params.chosen.benchmark.sources
-    open_protocol(params.chosen.evaluate, [source])
-    with HashCache(paths.pool_hashes()) as cache:
-        values["profiles"][PROFILE]["benchmark"]["sources"][0]["version"] = list_source(source, cache).version
+    values["profiles"][PROFILE]["benchmark"]["sources"][0]["version"] = check(params)
     return _write(values, folder / PARAMS)
 
 

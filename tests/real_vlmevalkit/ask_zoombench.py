@@ -18,6 +18,7 @@ export, rows = map(Path, sys.argv[1:])
 place = Path(os.environ["LMUData"])  # noqa: SIM112
 base = importlib.import_module("vlmeval.dataset.image_base")
 spec = importlib.util.spec_from_file_location("vlmeval.dataset.zoombench", export / "zoombench.py")
+assert spec is not None and spec.loader is not None
 module = importlib.util.module_from_spec(spec)
 sys.modules[spec.name] = module
 spec.loader.exec_module(module)

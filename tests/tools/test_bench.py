@@ -8,6 +8,7 @@ from benchmark.made_files import photo, put_json, put_jsonl, put_parquet, put_ph
 from typer.testing import CliRunner
 
 from r2i.benchmark.importers import guess_kind
+from r2i.cli.bench import check_bench
 from r2i.cli.main import app
 from r2i.core.errors import R2IError, TableError
 from r2i.tools.bench import Bench, bench_folder, short_name, write_bench
@@ -37,13 +38,13 @@ def test_a_benchmark_is_known_by_its_columns(tmp_path: Path) -> None:
 def test_params_say_what_was_asked_for(tmp_path: Path) -> None:
     table = own(tmp_path)
     server = Bench("Qwen/Q-4B", table, "http://127.0.0.1:1/v1", "KEY", items=5, parts=True)
-    served = write_bench(server, tmp_path / "a", guess_kind)
+    served = write_bench(server, tmp_path / "a", guess_kind, check_bench)
     evaluate = served.chosen.evaluate
     assert evaluate.views == ["full", "crop", "boxed", "told", "removed", "blind"] and evaluate.attention is None
     assert evaluate.endpoints["Q-4B"].base_url and evaluate.endpoints["Q-4B"].api_key_env == "KEY"
     assert served.chosen.benchmark.sources[0].items == 5 and dict(served.model_names.titles) == {"Q-4B": "Qwen/Q-4B"}
     in_process = Bench(str(ROOT / "models/mini"), table, parts=True)
-    local = write_bench(in_process, tmp_path / "b", guess_kind)
+    local = write_bench(in_process, tmp_path / "b", guess_kind, check_bench)
     assert (local.chosen.evaluate.prompts, evaluate.prompts) == ("mini", "paper")
     assert (
         local.chosen.benchmark.sources[0].version
@@ -72,7 +73,7 @@ def test_what_can_t_be_is_said_before_anything_runs(tmp_path: Path) -> None:
         (Bench("m/m", table, kind="vstar", box_unit="thousandths"), tmp_path / "x", "takes no box_unit"),
     ]:
         with pytest.raises(R2IError, match=said):
-            write_bench(asked, folder, guess_kind)
+            write_bench(asked, folder, guess_kind, check_bench)
 
 
 @pytest.mark.long
