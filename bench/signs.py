@@ -3,8 +3,10 @@
 `make signs` runs the profile `signs` in a clone (.r2i/signs): photographs that packages ship, and composed pictures
 whose texts are known (bench/signs_parts/compose.py); then a benchmark of the held-out images, the readers on it, and
 the report. `PHOTOS=folder` takes your photographs instead, and composes nothing. Writes bench/results/signs.json:
-minutes, kept rows, how many labels are right (composed: the truth; photographs: bench/signs_read.csv, read by a
-person) and the accuracy of each reader in the full and the crop view, their gap; 95 % intervals, clustered by image.
+minutes, kept rows; how many of them are right, of all and of those that became the benchmark's gold; each reader's
+accuracy in the full and the crop view, and the gap; 95 % intervals, clustered by image. A row is right where its label
+is what stands there, but for case and the marks at its ends, and its question means that text and no other. Composed
+pictures: by the truth; photographs: by bench/signs_read.csv, where a person wrote what stands in them.
 About 8 minutes on 2 quiet cores.
 """
 
@@ -44,7 +46,7 @@ READ = ROOT / "bench" / "signs_read.csv"
 FOLDER = ROOT / ".r2i" / "signs"
 DOWNLOADS = ROOT / ".r2i" / "signs-downloads"
 PROFILE, POOLS = "signs", Path("data/pools/signs")
-PICTURES, SEED = 40, 21
+PICTURES, SEED = 40, 22
 TITLES = {"rapidocr": "RapidOCR", "tesseract": "Tesseract"}
 
 
@@ -108,24 +110,36 @@ def precision(verdicts: Iterable[tuple[bool, str]]) -> dict[str, Any]:
     return {"value": mean.value, "ci95": list(share_interval(mean)), "n": mean.n, "images": mean.clusters}
 
 
-def by_truth(folder: Path, rows: Sequence[Row]) -> dict[str, Any]:
-    """Labels of composed pictures against what was drawn."""
+def by_truth(folder: Path, rows: Sequence[Row]) -> dict[str, bool]:
+    """By the question's id, whether a row about a composed picture is right: what was drawn, and where."""
     truth, regions = _read(folder, TRUTH, TRUTH.schema.names), _read(folder, REGIONS, ["region_id", "image_id", "box"])
-    oracle = Oracle(truth, regions)
-    composed = [row for row in rows if row["pool"] == "composed"]
-    return precision((oracle.is_right(row, row["answer"]), row["image_id"]) for row in composed)
+    images = _read(folder, IMAGES, ["image_id", "width", "height"])
+    oracle = Oracle(truth, regions, {row["image_id"]: (row["width"], row["height"]) for row in images})
+    return {row["question_id"]: oracle.is_right(row, row["answer"]) for row in rows if row["pool"] == "composed"}
 
 
-def by_hand(rows: Sequence[Row]) -> dict[str, Any]:
-    """Labels of photographs as a person read them. `unread`: kept rows whose label is not in bench/signs_read.csv.
-
-    A label is looked up by its image: it stands there once.
-    """
+def by_hand(rows: Sequence[Row]) -> dict[str, bool | None]:
+    """By the question's id, whether a row about a photograph is right; None where nobody has read it."""
     with READ.open(encoding="utf-8", newline="") as file:
-        read = {(line["image"], line["label"]): line["verdict"] == "right" for line in csv.DictReader(file)}
-    kept = [row for row in rows if row["pool"] == "photographs"]
-    known = [(read[key], row["image_id"]) for row in kept if (key := (row["member"], row["answer"])) in read]
-    return {**precision(known), "unread": len(kept) - len(known)}
+        read = {(line["image"], line["question"], line["label"]): line["verdict"] == "right"
+                for line in csv.DictReader(file)}  # fmt: skip
+    return {row["question_id"]: read.get((row["member"], row["question"], row["answer"]))
+            for row in rows if row["pool"] == "photographs"}  # fmt: skip
+
+
+def judge(folder: Path, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+    """`label_precision` of all rows and `gold_precision` of those that became items of the benchmark."""
+    gold = {row["question_id"] for row in rows if row["reason"] == HELD_OUT_IMAGE}
+    found: dict[str, dict[str, Any]] = {"label_precision": {}, "gold_precision": {}}
+    for name, verdicts in (("composed", by_truth(folder, rows)), ("by_hand", by_hand(rows))):
+        for key, ids in (("label_precision", verdicts.keys()), ("gold_precision", verdicts.keys() & gold)):
+            about = [(verdicts[row["question_id"]], row["image_id"]) for row in rows if row["question_id"] in ids]
+            known = [(right, image) for right, image in about if right is not None]
+            found[key][name] = {
+                **precision(known),
+                **({"unread": len(about) - len(known)} if name == "by_hand" else {}),
+            }
+    return found
 
 
 def reader_scores(folder: Path, name: str) -> dict[str, Any]:
@@ -146,7 +160,7 @@ def measure(folder: Path) -> dict[str, Any]:
     return {
         "rows": len(rows),
         "images": len({row["image_id"] for row in rows}),
-        "label_precision": {"composed": by_truth(folder, rows), "by_hand": by_hand(rows)},
+        **judge(folder, rows),
         "engines": {name: reader_scores(folder, name) for name in READERS},
     }
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from r2i.core.boxes import Box, share_inside
-from r2i.core.choices import LETTERS
+from r2i.core.choices import LETTERS, read_offered
 from r2i.core.ids import make_id
 from r2i.ocr.language import (
     Place,
@@ -22,7 +22,6 @@ from r2i.ocr.language import (
     fits,
     is_repeated,
     is_same_line,
-    read_choice,
     read_place,
     write_questions,
 )
@@ -126,7 +125,7 @@ def _check(reader: Reader, prompt: str, image: Image.Image, crop: Image.Image) -
     place = read_place(prompt)
     return {
         "reasoning": f"In the region stands: {shown.text}" if shown else "Nothing is read in the region.",
-        "answerable_from_crop": shown is not None and shown.is_legible,
+        "answerable_from_crop": shown is not None and shown.is_legible and reader.is_whole(crop),
         "one_clear_answer": shown is None or not is_repeated(shown.text, readings),
         "same_in_both": shown is None or not _goes_on(shown.text, place, readings, image.size),
         "names_target": place is not None,
@@ -143,8 +142,8 @@ def _mislead(reader: Reader, prompt: str, image: Image.Image, seed: int) -> list
     found = _ANSWER.search(prompt)
     if not found:
         raise Misunderstood("the prompt names no correct answer")
-    answer, choice = found[1].strip(), read_choice(prompt)
-    offered = [one for one in choice or () if likeness(one, answer) < 1]
+    answer = found[1].strip()
+    offered = [one for one in read_offered(prompt) if likeness(one, answer) < 1]
     words = [one.text for one in reader.read(image) if one.is_legible]
     return [*offered, *(one for one in misread(answer, words, seed, WRONG) if one not in offered)]
 
