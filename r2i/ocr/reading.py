@@ -147,11 +147,11 @@ def is_cut(line: Line, size: tuple[int, int]) -> bool:
 
 def stretch(line: Line, share: float) -> Line:
     """The line with both ends moved outwards, along the text, by a share of its height."""
-    quad = (*line.quad[1:], line.quad[0]) if _stands(line.quad) else line.quad
+    quad = (*line.quad[1:], line.quad[0]) if _is_tall(line.quad) else line.quad
     by = share * _sides(quad)[1]
     a, b, c, d = quad
     (a, b), (d, c) = _longer(a, b, by), _longer(d, c, by)
-    return line._replace(quad=(d, a, b, c) if _stands(line.quad) else (a, b, c, d))
+    return line._replace(quad=(d, a, b, c) if _is_tall(line.quad) else (a, b, c, d))
 
 
 def _longer(start: Point, end: Point, by: float) -> tuple[Point, Point]:
@@ -161,11 +161,11 @@ def _longer(start: Point, end: Point, by: float) -> tuple[Point, Point]:
 
 def _ends(quad: Quad) -> tuple[Point, Point]:
     """The middles of the two sides between which the text runs."""
-    a, b, c, d = (*quad[1:], quad[0]) if _stands(quad) else quad
+    a, b, c, d = (*quad[1:], quad[0]) if _is_tall(quad) else quad
     return ((a[0] + d[0]) / 2, (a[1] + d[1]) / 2), ((b[0] + c[0]) / 2, (b[1] + c[1]) / 2)
 
 
-def _stands(quad: Quad) -> bool:
+def _is_tall(quad: Quad) -> bool:
     """Whether a text may stand on its side."""
     wide, high = _sides(quad)
     return high > TALL * wide
@@ -195,7 +195,7 @@ def _score(said: Said) -> tuple[float, str]:
 
 def cut_strips(image: Image.Image, line: Line, variation: Variation) -> list[Image.Image]:
     """The line upright, HEIGHT pixels high before `variation`; one that stands on its side, turned either way."""
-    turns = [1, 3] if _stands(line.quad) else [0]
+    turns = [1, 3] if _is_tall(line.quad) else [0]
     return [_cut(image, (*line.quad[turn:], *line.quad[:turn]), variation) for turn in turns]  # type: ignore[arg-type]
 
 

@@ -35,6 +35,7 @@ SURE = 0.5  # least score of a text that is asked for
 WRONG = 9  # texts that are proposed as wrong answers
 _BOX = re.compile(r"\[(\d+), (\d+), (\d+), (\d+)\]")
 _COUNT = re.compile(r"\b(\d+) questions?\b")
+_QUESTION = re.compile(r"^question: (.+)$", re.IGNORECASE | re.MULTILINE)
 _ANSWER = re.compile(r"^correct answer: (.+)$", re.IGNORECASE | re.MULTILINE)
 _OPTION = re.compile(rf"^([{LETTERS}])\. (.*)$", re.MULTILINE)
 
@@ -134,16 +135,16 @@ def _check(reader: Reader, prompt: str, image: Image.Image, crop: Image.Image) -
 
 def _goes_on(text: str, place: Place | None, readings: Sequence[Reading], size: tuple[int, int]) -> bool:
     """Whether a line at that place of the whole picture says what the crop says, and more: the crop's is cut short."""
-    there = [one for one in readings if place is None or fits(one, place, readings, size)]
+    there = [one for one in readings if place is None or fits(one, place, readings, size, slack=1)]
     return any(fold(text) in fold(one.text) and fold(text) != fold(one.text) for one in there)
 
 
 def _mislead(reader: Reader, prompt: str, image: Image.Image, seed: int) -> list[str]:
-    found = _ANSWER.search(prompt)
-    if not found:
-        raise Misunderstood("the prompt names no correct answer")
+    question, found = _QUESTION.search(prompt), _ANSWER.search(prompt)
+    if not question or not found:
+        raise Misunderstood("the prompt names no question, or no correct answer")
     answer = found[1].strip()
-    offered = [one for one in read_offered(prompt) if likeness(one, answer) < 1]
+    offered = [one for one in read_offered(question[1]) if likeness(one, answer) < 1]
     words = [one.text for one in reader.read(image) if one.is_legible]
     return [*offered, *(one for one in misread(answer, words, seed, WRONG) if one not in offered)]
 
