@@ -4,6 +4,7 @@ Where: in which of nine fields, and where others stand there too, beside which t
 fits two texts is none, and neither is one that a slightly different box would fit or not: outlines are inexact.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -30,9 +31,9 @@ FORMS = (
 WHOLE = "of the whole picture"
 SURE = 0.95  # least score of a text that another one is placed by
 BORDER = 0.015  # of a picture's side: so near to the border of two fields, a text may be in either
-NEAR, REACH, ACROSS = (1.0, 2.25, 3.0), (0.3, 0.4, 0.5), (0.55, 0.4, 0.25)
+NEAR, REACH, ACROSS, CLOSEST = (1.5, 3.0, 4.0), (0.3, 0.4, 0.5), (0.6, 0.3, 0.2), (0.0, 0.25, 0.75)
 """Surely, plainly and barely beside a neighbour: gap at most, in heights; overlap along at most, and across at least,
-as shares."""
+as shares; heights by which one that is directly beside it may be further away than the closest."""
 SAME = 0.6  # least IoU, or share of the smaller box, by which two boxes are of one line
 REPEATED = 0.7  # likeness from which two texts of a picture may be taken for one another
 _PLACE = re.compile(rf"(?P<field>{'|'.join(FIELDS)}) {WHOLE}(?:, (?P<side>{'|'.join(SIDES)}) “(?P<other>[^”]+)”)?")
@@ -97,36 +98,42 @@ def is_named(target: Reading, place: Place, texts: Sequence[Reading], size: tupl
     beside = [one for one in texts if fold(one.text) == fold(place.other)] if place.side else []
     if len(beside) != bool(place.side):
         return False
-    others = [one for one in texts if one is not target and one not in beside]
-    return fits(target, place, texts, size, -slack) and not any(fits(one, place, texts, size, slack) for one in others)
+    return target in find_standing(place, texts, size, -slack) and find_standing(place, texts, size, slack) == [target]
 
 
-def fits(one: Reading, place: Place, readings: Sequence[Reading], size: tuple[int, int], slack: int = 0) -> bool:
-    """Whether a line stands where `place` says, as far as the neighbour that it names can be read here.
+def find_standing(place: Place, readings: Sequence[Reading], size: tuple[int, int], slack: int = 0) -> list[Reading]:
+    """The lines that stand where `place` says, as far as the neighbour that it names can be read here.
 
-    `slack`: -1 surely, 0 plainly, 1 barely.
+    Directly above or below stand only those that are closest to it. `slack`: -1 surely, 0 plainly, 1 barely.
     """
+    beside = [one for one in readings if place.side and fold(one.text) == fold(place.other)]
+    gaps: list[tuple[float, Reading]] = []
+    for one in readings:
+        away = [_gap_beside(one.box, place.side, other.box, slack) for other in beside]
+        if one not in beside and (gap := min(away, default=0.0)) < math.inf:
+            gaps.append((gap, one))
+    closest = CLOSEST[slack + 1] if place.side.startswith("directly") else math.inf
+    least = min((gap for gap, _ in gaps), default=0.0)
+    return [one for gap, one in gaps if gap <= least + closest and _is_in(one, place.field, size, slack)]
+
+
+def _is_in(one: Reading, field: str, size: tuple[int, int], slack: int) -> bool:
     fields = fields_of(one.centre, size) if slack else {field_of(one.centre, size)}
-    if place.field not in fields or (slack < 0 and len(fields) > 1):
-        return False
-    if not place.side:
-        return True
-    beside = [other for other in readings if fold(other.text) == fold(place.other)]
-    return not beside or any(_stands(one.box, place.side, other.box, slack) for other in beside)
+    return field in fields and (slack >= 0 or len(fields) == 1)
 
 
-def _stands(box: Box, side: str, other: Box, slack: int) -> bool:
-    """Whether `box` lies on that side of `other`, near enough and overlapping it across."""
+def _gap_beside(box: Box, side: str, other: Box, slack: int) -> float:
+    """Heights between `other` and a box on that side of it; infinite where it is elsewhere, or too far away."""
     x, y = SIDES[side]
     along = 0 if x else 1
-    step = x or y
-    gap = (box[along] - other[along + 2]) if step > 0 else (other[along] - box[along + 2])
+    gap = (box[along] - other[along + 2]) if x + y > 0 else (other[along] - box[along + 2])
     across = 1 - along
     overlap = min(box[across + 2], other[across + 2]) - max(box[across], other[across])
     least = min(box[across + 2] - box[across], other[across + 2] - other[across])
-    height = max(other[3] - other[1], box[3] - box[1])
+    height = max(other[3] - other[1], box[3] - box[1], 1)
     near, reach, share = (bounds[slack + 1] for bounds in (NEAR, REACH, ACROSS))
-    return -reach * (other[along + 2] - other[along]) <= gap <= near * height and overlap >= share * least
+    stands = -reach * (other[along + 2] - other[along]) <= gap <= near * height and overlap >= share * least
+    return gap / height if stands else math.inf
 
 
 def is_same_line(one: Box, other: Box) -> bool:

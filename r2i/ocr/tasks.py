@@ -19,7 +19,7 @@ from r2i.core.ids import make_id
 from r2i.ocr.language import (
     Place,
     find_place,
-    fits,
+    find_standing,
     is_repeated,
     is_same_line,
     read_place,
@@ -89,7 +89,7 @@ def choose(readings: Sequence[Reading], size: tuple[int, int], prompt: str, opti
     Where nothing can be read all options are alike, and a hash decides: a guess.
     """
     place = read_place(prompt)
-    there = [one for one in readings if place and fits(one, place, readings, size)]
+    there = find_standing(place, readings, size) if place else []
 
     def value(letter: str) -> float:
         return max(
@@ -135,7 +135,7 @@ def _check(reader: Reader, prompt: str, image: Image.Image, crop: Image.Image) -
 
 def _goes_on(text: str, place: Place | None, readings: Sequence[Reading], size: tuple[int, int]) -> bool:
     """Whether a line at that place of the whole picture says what the crop says, and more: the crop's is cut short."""
-    there = [one for one in readings if place is None or fits(one, place, readings, size, slack=1)]
+    there = find_standing(place, readings, size, slack=1) if place else readings
     return any(fold(text) in fold(one.text) and fold(text) != fold(one.text) for one in there)
 
 

@@ -6,6 +6,7 @@ from r2i.ocr.engines import Line, Quad
 from r2i.ocr.language import (
     Place,
     find_place,
+    find_standing,
     is_named,
     is_question,
     is_repeated,
@@ -44,8 +45,17 @@ def test_a_place_that_a_slightly_other_outline_would_change_is_none():
     assert find_place(border, [border, CAFE], SIZE) is None
     beside = Reading("HOTEL", Box(20, 40, 150, 60), 0.8, 0.95)
     assert find_place(beside, [beside, border], SIZE) is None  # the other may stand there too
-    below = at("OPEN 9-5", 40, 40 + 20 + 30)  # one and a half heights below EXIT: near, or not
+    below = at("OPEN 9-5", 40, 40 + 20 + 32)  # 1.6 heights below EXIT: near, or not
     assert find_place(below, [EXIT, below, CAFE], SIZE) is None
+
+
+def test_directly_below_stands_the_closest_one():
+    lines = [at(text, 40, 40 + 26 * number) for number, text in enumerate(("DOUBLE", "PARKING", "PROHIBITED"))]
+    place = Place("at the upper left", "directly below", "DOUBLE")
+    assert find_place(lines[1], lines, SIZE) == place and find_standing(place, lines, SIZE) == [lines[1]]
+    assert find_place(lines[2], lines, SIZE) == Place("at the upper left", "directly below", "PARKING")
+    doubt = [*lines, at("AT NIGHT", 60, 76)]  # as close to the neighbour, as far as outlines tell
+    assert find_place(lines[1], doubt, SIZE) != place
 
 
 def test_a_place_means_one_text_only():
