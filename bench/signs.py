@@ -46,7 +46,7 @@ READ = ROOT / "bench" / "signs_read.csv"
 FOLDER = ROOT / ".r2i" / "signs"
 DOWNLOADS = ROOT / ".r2i" / "signs-downloads"
 PROFILE, POOLS = "signs", Path("data/pools/signs")
-PICTURES, SEED = 40, 23
+PICTURES, SEED = 40, 24
 TITLES = {"rapidocr": "RapidOCR", "tesseract": "Tesseract"}
 
 

@@ -13,7 +13,7 @@ from r2i.core.boxes import Box, iou, share_inside
 from r2i.core.choices import read_offered
 from r2i.core.ids import make_id, unit_of
 from r2i.ocr.engines import Point
-from r2i.ocr.reading import Reading
+from r2i.ocr.reading import TALL, Reading
 from r2i.ocr.similar import fold, likeness, misread
 
 FIELDS = (
@@ -34,7 +34,7 @@ BORDER = 0.015  # of a picture's side: so near to the border of two fields, a te
 NEAR, REACH, ACROSS, CLOSEST = (1.5, 3.0, 4.0), (0.3, 0.4, 0.5), (0.6, 0.3, 0.2), (0.0, 0.25, 0.75)
 """Surely, plainly and barely beside a neighbour: gap at most, in heights; overlap along at most, and across at least,
 as shares; heights by which one that is directly beside it may be further away than the closest."""
-SAME = 0.6  # least IoU, or share of the smaller box, by which two boxes are of one line
+SAME = 0.6  # least IoU, or share of the smaller box, by which two boxes are of one line; of heights, of one row
 REPEATED = 0.7  # likeness from which two texts of a picture may be taken for one another
 _PLACE = re.compile(rf"(?P<field>{'|'.join(FIELDS)}) {WHOLE}(?:, (?P<side>{'|'.join(SIDES)}) “(?P<other>[^”]+)”)?")
 
@@ -149,6 +149,21 @@ def _gap(one: Box, other: Box) -> int:
 def is_repeated(text: str, readings: Sequence[Reading]) -> bool:
     """Whether a text stands more than once among all lines of a picture, in whatever case and spacing."""
     return sum(fold(text) == fold(one.text) for one in readings) > 1
+
+
+def is_part(one: Reading, readings: Sequence[Reading]) -> bool:
+    """Whether a text goes on in another line: one of about its height in its row, no further away than that."""
+    along = int(one.box[3] - one.box[1] > TALL * (one.box[2] - one.box[0]))  # 1: it stands on its side
+    others = [other.box for other in readings if not is_same_line(one.box, other.box)]
+    return any(_goes_on_in(one.box, other, along) for other in others)
+
+
+def _goes_on_in(box: Box, other: Box, along: int) -> bool:
+    across = 1 - along
+    least, most = sorted((box[across + 2] - box[across], other[across + 2] - other[across]))
+    overlap = min(box[across + 2], other[across + 2]) - max(box[across], other[across])
+    gap = max(other[along] - box[along + 2], box[along] - other[along + 2])
+    return gap <= least and overlap >= SAME * least and least >= SAME * most
 
 
 def write_questions(text: str, place: Place, words: Sequence[str], seed: int, count: int) -> list[str]:

@@ -8,6 +8,7 @@ from r2i.ocr.language import (
     find_place,
     find_standing,
     is_named,
+    is_part,
     is_question,
     is_repeated,
     read_place,
@@ -75,6 +76,16 @@ def test_a_choice_holds_the_text_and_one_that_looks_like_it():
 
 def test_a_text_that_stands_twice_is_repeated_whatever_its_case():
     assert is_repeated("Exit", [EXIT, at("exit", 500, 500)]) and not is_repeated("EXIT", [EXIT, CAFE])
+
+
+def test_a_text_that_goes_on_in_another_line_is_a_part():
+    no, entry, far = at("NO", 40, 40), at("ENTRY", 80, 42), at("AHEAD", 180, 42)
+    assert is_part(no, [no, entry, far]) and is_part(entry, [no, entry, far]) and not is_part(far, [no, entry, far])
+    assert not is_part(no, [no, at("ENTRY", 40, 66)])  # the next row
+    large = Reading("P", Box(70, 10, 130, 90), 0.8, 0.95)
+    assert not is_part(no, [no, large])  # of another size
+    side = [Reading(text, Box(40, top, 60, top + 100), 0.8, 0.95) for text, top in (("HOTEL", 40), ("METRO", 150))]
+    assert is_part(side[0], side)
 
 
 def test_other_texts_are_no_questions_about_a_place():
