@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from r2i.core.boxes import Box, area, clip
+from r2i.core.boxes import Box, area, clip, share_inside
 from r2i.ocr.engines import Line, Point, Quad, Said, load_recogniser
 from r2i.ocr.kept import outline, picture_key
 from r2i.ocr.similar import fold
@@ -28,6 +28,7 @@ LONG = 100  # signs of a text that is asked for, at most
 KNOWN = 128  # pictures whose readings are remembered
 ROOM = 0.2  # of a line's height, that a picture shows beyond both ends of a line that is surely whole
 WIDER = (0.25, 0.5)  # of a line's height, by which both ends are moved outwards to see whether the text goes on
+TAKEN = 0.5  # share of a box in another from which both are of one line
 TALL = 1.5  # height / width from which a line may stand on its side
 EDGES = " \t|[]{}<>()'\"`‘’“”«»‹›.,:;!?_-–—~*=+/\\^°•·…"
 
@@ -105,6 +106,14 @@ class Reader:
     def _read(self, image: Image.Image, variation: Variation) -> list[Reading]:
         readings = [self.read_line(image, line, variation) for line in outline(image)]
         return [reading for reading in readings if reading.text]
+
+    def read_all(self, image: Image.Image) -> list[Reading]:
+        """`read`, and what may be a line too, though it is not read: its text is empty."""
+        readings = self.read(image)
+        faint = [Reading("", box_of(line, image.size), line.score, 0.0) for line in outline(image, faint=True)]
+        return readings + [one for one in faint if not any(share_inside(one.box, other.box) >= TAKEN
+                                                           or share_inside(other.box, one.box) >= TAKEN
+                                                           for other in readings)]  # fmt: skip
 
     def read_middle(self, image: Image.Image, variation: Variation = PLAIN) -> Reading | None:
         """The line that a crop is about (`middle_line`), read.

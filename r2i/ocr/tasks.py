@@ -112,7 +112,7 @@ def _write(reader: Reader, prompt: str, image: Image.Image, seed: int) -> list[d
     target = next((one for one in inside if _shift(one.box, region) == middle), None)
     if target is None or not target.is_legible or target.score < SURE or is_repeated(target.text, readings):
         return []
-    place = find_place(target, readings, image.size)
+    place = find_place(target, reader.read_all(image), image.size)
     if place is None:
         return []
     words = _words(readings, target)

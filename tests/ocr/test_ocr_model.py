@@ -98,13 +98,32 @@ def test_a_reader_writes_and_checks_questions_and_finds_wrong_answers(picture: I
         assert len(wrong) >= 3 and "PLATFORM 4" not in wrong and {"EXIT", "Bakery"} & set(wrong)
 
 
+def test_what_may_be_a_text_counts_against_a_place(monkeypatch: pytest.MonkeyPatch):
+    """A second text in the field, which the detector hardly sees and nobody reads."""
+    picture = jpeg_bytes(sign({"BAKERY": (40, 40)}))
+    prompt = load_prompt("question", "write", "signs").fill(count=1, box=[30, 30, 150, 70])
+
+    def questions() -> int:
+        (reply,) = ask("rapidocr", prompt, (picture, picture), form=QUESTIONS_FORM)
+        return len(parse_questions(reply.text).value)
+
+    assert questions() == 1
+    hint = engines.Line(((50.0, 75.0), (90.0, 75.0), (90.0, 83.0), (50.0, 83.0)), 0.25)
+    found = kept.outline
+    monkeypatch.setattr(
+        "r2i.ocr.reading.outline",
+        lambda image, faint=False: [*found(image, faint), hint] if faint else found(image, faint),
+    )
+    assert questions() == 0
+
+
 def test_a_word_whose_outline_is_too_short_is_not_answerable(monkeypatch: pytest.MonkeyPatch):
     """The detector leaves out letters; the wider strip shows them, and the whole picture is read alike."""
     picture = sign({"BAKERY": (40, 40)})
     crop = picture.crop((20, 30, 180, 90))
     found = engines.find_lines
 
-    def short(image: Image.Image) -> list[engines.Line]:
+    def short(image: Image.Image, faint: bool = False) -> list[engines.Line]:
         return [
             line._replace(quad=(a, _part(a, b), _part(d, c), d)) for line in found(image) for a, b, c, d in [line.quad]
         ]
