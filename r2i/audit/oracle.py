@@ -77,6 +77,11 @@ class Oracle:
         best = max(self.things[region["image_id"]], key=overlap, default=None)
         return best if best is not None and overlap(best)[0] >= 0 else None
 
+    def text_in(self, region_id: str) -> str | None:
+        """The text that a region shows, whatever is asked."""
+        shown = self._shown.get(region_id)
+        return str(shown["value"]) if shown is not None and shown["shape"] == TEXT else None
+
     def answer(self, row: Row) -> str | None:
         """The true answer to `row["question"]` on `row["region_id"]`.
 
@@ -86,7 +91,7 @@ class Oracle:
         """
         shown = self._shown.get(row["region_id"])
         if shown is not None and shown["shape"] == TEXT:
-            return str(shown["value"]) if self._is_placed(shown, row["question"] or "") else None
+            return self.text_in(row["region_id"]) if self._is_placed(shown, row["question"] or "") else None
         asked = parse_question(row["question"])
         if asked is None or shown is None or not is_named(shown, asked):
             return None

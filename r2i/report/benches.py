@@ -213,7 +213,7 @@ def _describe_signs(bench: dict[str, Any]) -> str:
     labels, gold = bench["label_precision"], bench.get("gold_precision", {}).get("composed")
     return (
         f"The profile `signs`, pools to report, in {bench['minutes']:.1f} minutes: {bench['rows']} questions kept. "
-        f"Right, in label and place: {share(labels['composed'])} on composed pictures, by the truth; "
+        f"Right in label and place: {share(labels['composed'])} on composed pictures, by the truth; "
         f"{share(labels['by_hand'])} on photographs, read by a person. "
         + (f"Of the benchmark's gold on composed pictures: {share(gold)}. " if gold else "")
         + f"On held-out images the readers answer {readers}."
