@@ -1,7 +1,7 @@
 """What runs in this process, on one GPU: evaluation and attention of mini in float32 and bf16, the training runs of
 TRL, and a model of Qwen3-VL-4B's form and size with random weights.
 
-`python bench/gpu_local.py` (about six minutes) needs one NVIDIA GPU and the tables of `make repro` (or `dvc pull`);
+`python bench/gpu_local.py` (about nine minutes) needs one NVIDIA GPU and the tables of `make repro` (or `dvc pull`);
 no GPU extra. Each part is a process of its own, so that one that fails or runs late costs no other. Writes
 bench/results/gpu_local.json; `--small` tries the bench itself on a CPU, prints and writes nothing.
 
@@ -147,7 +147,7 @@ def ask(
 
     params = load_params()
     profile = params.profiles["mini"]
-    cfg = profile.evaluate.model_copy(update={"views": VIEWS, "samples": 1})
+    cfg = profile.evaluate.model_copy(update={"views": VIEWS, "samples": 0})
     model, processor = load_local(folder, full_precision=True)
     model.to(where, dtype)
     began = time.monotonic()

@@ -3,8 +3,9 @@
 `python bench/scale.py` renders scenes into a folder of JPEGs and runs the stages from `sample` to `audit` on them. A
 server of ours answers with a thousand characters: 100 000 answers, then 1 000 000. At the larger size follow one per
 cent more images, one changed reply, another threshold, two workers and Ray; at a small one `kill -9` at random moments.
-About half an hour on 2 quiet cores; `--answers 2000 8000` is a trial. Writes bench/results/scale.json; with `--memory`
-it runs the stages once at both sizes, prints peaks and seconds, and writes nothing.
+About half an hour on 2 quiet cores; `--answers 2000 8000` is a trial. Writes bench/results/scale.json. `--memory` runs
+the stages once at both sizes, prints peaks and seconds, and writes nothing. `--keep FOLDER` leaves the larger run;
+`--workers FOLDER` compares one worker, two and Ray in such a run again, and puts that beside the other figures.
 
 Peaks are of one process, as the system reports them (maximum resident set). Shares are of the first run's seconds.
 """
@@ -29,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench.endpoint_parts.plan import Plan
 from bench.endpoint_parts.serving import Served, serving
-from bench.result import note_code, write_result
+from bench.result import merge_result, note_code, write_result
 from r2i.core import paths, records
 from r2i.core.images import jpeg_bytes, sha256
 from r2i.core.metrics import rounded
@@ -41,6 +42,7 @@ from r2i.sample.pools import Offer
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "bench" / "results" / "scale.json"
 STAGES = ("sample", "crop", "question", "answer", "vote", "overlay", "benchmark", "audit")
+PARTS = ("scale", "workers")  # of the result, each with the code that it was measured with
 ASKING = ("question", "answer", "overlay")
 PER_IMAGE = 72  # answers: three regions, three questions, eight samples
 KILLS = 20
@@ -82,6 +84,14 @@ class Place:
         smoke["overlay"] |= {"teacher": remote, "student": remote, "per_dimension": None}
         smoke["sample"]["shard_images"] = shard_images
         self.add_images(images)
+
+    @classmethod
+    def of(cls, folder: Path) -> "Place":
+        """One that --keep left."""
+        place = cls.__new__(cls)
+        place.folder, place.things = folder.resolve(), {}
+        place.params = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+        return place
 
     def add_images(self, count: int) -> None:
         """Further files in the pool, whose names come after those that are there."""
@@ -242,9 +252,16 @@ def main() -> None:
     parser.add_argument("--answers", type=int, nargs=2, default=[100_000, 1_000_000])
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--memory", action="store_true", help="peaks alone; nothing is written")
+    parser.add_argument("--keep", type=Path, help="a folder that is made: the larger run stays there")
+    parser.add_argument("--workers", type=Path, help="a folder that --keep made: one worker, two and Ray alone")
     given = parser.parse_args()
     code = note_code(*(ROOT / "stages" / f"{stage}.py" for stage in STAGES), profiles=["smoke"])
-    found: dict[str, Any] = {"peak_mb": {stage: {} for stage in STAGES}, "answers": {}}
+    if given.workers:
+        found = rounded(measure_workers(Place.of(given.workers)), 3)
+        merge_result(given.out, found, code, "workers", PARTS)
+        print(found)
+        return
+    found = {"peak_mb": {stage: {} for stage in STAGES}, "answers": {}}
     with tempfile.TemporaryDirectory() as scratch, serving(Plan(capacity=4096, script=SCRIPT)) as server:
         for size in given.answers:
             images = max(8, size // PER_IMAGE)
@@ -259,7 +276,10 @@ def main() -> None:
             if size == given.answers[-1] and not given.memory:
                 found |= measure_growth(place, first, images)
                 found |= measure_workers(place)
-            shutil.rmtree(place.folder)
+            if size == given.answers[-1] and given.keep:
+                shutil.move(place.folder, given.keep)
+            else:
+                shutil.rmtree(place.folder)
         if not given.memory:
             small = Place(Path(scratch) / "kills", server, 60, shard_images=4)
             small.run_all()

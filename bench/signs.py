@@ -3,8 +3,10 @@
 `make signs` runs the profile `signs` in a clone (.r2i/signs): photographs that packages ship, and composed pictures
 whose texts are known (bench/signs_parts/compose.py); then a benchmark of the held-out images, the readers on it, and
 the report. `PHOTOS=folder` takes your photographs instead, and composes nothing. Writes bench/results/signs.json:
-minutes, kept rows, how many labels are right (composed: the truth; photographs: bench/signs_read.csv, read by a
-person) and the accuracy of each reader in the full and the crop view, their gap; 95 % intervals, clustered by image.
+minutes, kept rows; how many of them are right, of all and of those that became the benchmark's gold; each reader's
+accuracy in the full and the crop view, and the gap; 95 % intervals, clustered by image. A row is right where its label
+is what stands there, but for case and the marks at its ends, and its question means that text and no other. Composed
+pictures: by the truth; photographs: by bench/signs_read.csv, where a person wrote what stands in them.
 About 8 minutes on 2 quiet cores.
 """
 
@@ -16,7 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ from r2i.core.catalogue import IMAGES, REGIONS, TRAIN, TRUTH, predictions_of  # 
 from r2i.core.params import READERS, load_params  # noqa: E402
 from r2i.core.records import OK  # noqa: E402
 from r2i.core.tables import Row, read_table  # noqa: E402
+from r2i.core.text import same_answer  # noqa: E402
 from r2i.overlay.item import HELD_OUT_IMAGE  # noqa: E402
 from r2i.score.clustered import clustered_mean, difference_interval, share_interval  # noqa: E402
 
@@ -44,7 +47,8 @@ READ = ROOT / "bench" / "signs_read.csv"
 FOLDER = ROOT / ".r2i" / "signs"
 DOWNLOADS = ROOT / ".r2i" / "signs-downloads"
 PROFILE, POOLS = "signs", Path("data/pools/signs")
-PICTURES, SEED = 40, 21
+PICTURES, SEED = 40, 24
+RIGHT, MISPLACED, MISREAD = "right", "wrong place", "wrong label"
 TITLES = {"rapidocr": "RapidOCR", "tesseract": "Tesseract"}
 
 
@@ -99,33 +103,51 @@ def _read(folder: Path, table: Any, names: Sequence[str]) -> list[Row]:
     return read_table(folder / table.folder, table.schema, table.stage, list(names), allow_empty=True)
 
 
-def precision(verdicts: Iterable[tuple[bool, str]]) -> dict[str, Any]:
-    """Share of right labels with its interval. `verdicts`: right or not, and the image."""
-    told = list(verdicts)
-    if not told:
-        return {"value": None, "ci95": None, "n": 0, "images": 0}
-    mean = clustered_mean(np.array([right for right, _ in told], float), [image for _, image in told])
-    return {"value": mean.value, "ci95": list(share_interval(mean)), "n": mean.n, "images": mean.clusters}
+def precision(verdicts: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Share of right rows with its interval. `label`: of right labels, wherever the question says that they stand.
 
-
-def by_truth(folder: Path, rows: Sequence[Row]) -> dict[str, Any]:
-    """Labels of composed pictures against what was drawn."""
-    truth, regions = _read(folder, TRUTH, TRUTH.schema.names), _read(folder, REGIONS, ["region_id", "image_id", "box"])
-    oracle = Oracle(truth, regions)
-    composed = [row for row in rows if row["pool"] == "composed"]
-    return precision((oracle.is_right(row, row["answer"]), row["image_id"]) for row in composed)
-
-
-def by_hand(rows: Sequence[Row]) -> dict[str, Any]:
-    """Labels of photographs as a person read them. `unread`: kept rows whose label is not in bench/signs_read.csv.
-
-    A label is looked up by its image: it stands there once.
+    `verdicts`: RIGHT, MISPLACED or another, and the image.
     """
+    if not verdicts:
+        return {"value": None, "ci95": None, "label": None, "n": 0, "images": 0}
+    mean = clustered_mean(np.array([told == RIGHT for told, _ in verdicts], float), [image for _, image in verdicts])
+    label = sum(told in (RIGHT, MISPLACED) for told, _ in verdicts) / len(verdicts)
+    return {"value": mean.value, "ci95": list(share_interval(mean)), "label": label, "n": mean.n,
+            "images": mean.clusters}  # fmt: skip
+
+
+def by_truth(folder: Path, rows: Sequence[Row]) -> dict[str, str | None]:
+    """By the question's id, the verdict on a row about a composed picture: by what was drawn, and where."""
+    truth, regions = _read(folder, TRUTH, TRUTH.schema.names), _read(folder, REGIONS, ["region_id", "image_id", "box"])
+    images = _read(folder, IMAGES, ["image_id", "width", "height"])
+    oracle = Oracle(truth, regions, {row["image_id"]: (row["width"], row["height"]) for row in images})
+
+    def verdict(row: Row) -> str:
+        if oracle.is_right(row, row["answer"]):
+            return RIGHT
+        return MISPLACED if same_answer(oracle.text_in(row["region_id"]) or "", row["answer"]) else MISREAD
+
+    return {row["question_id"]: verdict(row) for row in rows if row["pool"] == "composed"}
+
+
+def by_hand(rows: Sequence[Row]) -> dict[str, str | None]:
+    """By the question's id, the verdict on a row about a photograph; None where nobody has read it."""
     with READ.open(encoding="utf-8", newline="") as file:
-        read = {(line["image"], line["label"]): line["verdict"] == "right" for line in csv.DictReader(file)}
-    kept = [row for row in rows if row["pool"] == "photographs"]
-    known = [(read[key], row["image_id"]) for row in kept if (key := (row["member"], row["answer"])) in read]
-    return {**precision(known), "unread": len(kept) - len(known)}
+        read = {(line["image"], line["question"], line["label"]): line["verdict"] for line in csv.DictReader(file)}
+    return {row["question_id"]: read.get((row["member"], row["question"], row["answer"]))
+            for row in rows if row["pool"] == "photographs"}  # fmt: skip
+
+
+def judge(folder: Path, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+    """`label_precision` of all rows and `gold_precision` of those that became items of the benchmark."""
+    gold = [row for row in rows if row["reason"] == HELD_OUT_IMAGE]
+    found: dict[str, dict[str, Any]] = {"label_precision": {}, "gold_precision": {}}
+    for name, verdicts in (("composed", by_truth(folder, rows)), ("by_hand", by_hand(rows))):
+        for key, about in (("label_precision", rows), ("gold_precision", gold)):
+            told = [(verdicts[row["question_id"]], row["image_id"]) for row in about if row["question_id"] in verdicts]
+            known = [(verdict, image) for verdict, image in told if verdict]
+            found[key][name] = precision(known) | ({"unread": len(told) - len(known)} if name == "by_hand" else {})
+    return found
 
 
 def reader_scores(folder: Path, name: str) -> dict[str, Any]:
@@ -146,7 +168,7 @@ def measure(folder: Path) -> dict[str, Any]:
     return {
         "rows": len(rows),
         "images": len({row["image_id"] for row in rows}),
-        "label_precision": {"composed": by_truth(folder, rows), "by_hand": by_hand(rows)},
+        **judge(folder, rows),
         "engines": {name: reader_scores(folder, name) for name in READERS},
     }
 

@@ -22,7 +22,8 @@ DEBS = {"opencv-doc": "usr/share/doc/opencv-doc/examples", "mate-backgrounds": "
 NAMES = {
     "opencv-doc": ("text/scenetext0*.jpg", "text/scenetext_segmented_word0?.jpg", "text/scenetext_word0*.jpg",
                    "data/board.jpg", "data/box.png", "data/box_in_scene.png", "data/left.jpg", "data/right11.jpg",
-                   "data/sudoku.png", "data/imageTextN.png", "data/LinuxLogo.jpg", "data/stuff.jpg"),
+                   "data/right.jpg", "data/sudoku.png", "data/imageTextN.png", "data/imageTextR.png", "data/messi5.jpg",
+                   "data/LinuxLogo.jpg", "data/stuff.jpg"),
 }  # fmt: skip
 """Of a package, the pictures that are taken; of one that isn't named, all."""
 

@@ -22,6 +22,7 @@ from r2i.core.shards import Counts, MadeShard, Shard, ShardWork
 from r2i.core.tables import Row
 
 COLUMNS = {
+    IMAGES: "image_id width height status",
     REGIONS: "region_id image_id box status",
     QUESTIONS: "question_id region_id image_id question checks status",
     ANSWERS: "answer_id question_id image_id teacher answer status",
@@ -61,7 +62,7 @@ def count_true(truth: list[Row], shard: Shard) -> Counts:
         return [row for row in rows if row["image_id"] in rendered]
 
     regions, questions = read(REGIONS), read(QUESTIONS)
-    oracle = Oracle(truth, regions)
+    oracle = Oracle(truth, regions, {row["image_id"]: (row["width"], row["height"]) for row in read(IMAGES)})
     audits = {
         REGIONS: lambda: audit_regions(oracle, regions),
         QUESTIONS: lambda: audit_questions(oracle, questions),

@@ -1,12 +1,15 @@
 """Multiple-choice questions: letters, options, the prompt. Shared by overlay, train and evaluate."""
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from r2i.core.prompts import has_prompt, load_prompt
 
 LETTERS = "ABCDEFGHIJ"
+_QUOTED = r'(?:“([^“”]+)”|"([^"]+)"|「([^「」]+)」)'
+_OFFERED = re.compile(rf"{_QUOTED}(?:\s*,\s*{_QUOTED})*\s*,?\s*(?:\bor\b|还是|或)\s*{_QUOTED}", re.IGNORECASE)
 
 
 def is_open(item: Mapping[str, Any]) -> bool:
@@ -70,3 +73,12 @@ def shuffle_options(answer: str, distractors: list[str], key: str) -> tuple[list
         key=lambda text: hashlib.sha256(f"{key}\0{text}".encode()).digest(),
     )
     return options, LETTERS[options.index(answer)]
+
+
+def read_offered(question: str) -> tuple[str, ...]:
+    """The texts between which a question leaves the choice: EXIT and EX1T of `Is it “EXIT” or “EX1T” that …?`.
+
+    () for a question that quotes no choice: of alternatives without quotes nobody can say where they begin and end.
+    """
+    found = _OFFERED.search(question)
+    return tuple(next(filter(None, texts)).strip() for texts in re.findall(_QUOTED, found[0])) if found else ()

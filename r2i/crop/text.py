@@ -1,14 +1,15 @@
-"""Lines of text in a photograph: those that stand in it once."""
+"""Lines of text in a photograph: those that are whole and stand in it once."""
 
 from collections.abc import Sequence
 
 from PIL import Image
 
 from r2i.crop.finders import Candidate, Finder, Finding, Refused
-from r2i.ocr.language import is_repeated
+from r2i.ocr.language import is_part, is_repeated
 from r2i.ocr.reading import Reading, load_reader
 
 REPEATED = "repeated_text"  # reason of a text that stands in its image more than once
+PART = "part_of_line"  # of one that goes on in another line
 
 
 def load_text_finder() -> Finder:
@@ -23,6 +24,13 @@ def load_text_finder() -> Finder:
 
 def find_text(readings: Sequence[Reading]) -> Finding:
     """Each line of an image with the detector's score; `name`: what its own reader makes of it."""
-    repeated = [one for one in readings if is_repeated(one.text, readings)]
-    found = [Candidate(one.box, one.found, name=one.text) for one in readings if one not in repeated]
-    return Finding(found, tuple(Refused(one.text, one.box, REPEATED) for one in repeated))
+    reasons = [_refuse(one, readings) for one in readings]
+    judged = list(zip(readings, reasons, strict=True))
+    found = [Candidate(one.box, one.found, name=one.text) for one, reason in judged if not reason]
+    return Finding(found, tuple(Refused(one.text, one.box, reason) for one, reason in judged if reason))
+
+
+def _refuse(one: Reading, readings: Sequence[Reading]) -> str:
+    if is_repeated(one.text, readings):
+        return REPEATED
+    return PART if is_part(one, readings) else ""

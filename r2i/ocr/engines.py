@@ -27,6 +27,8 @@ DATA = "eng.traineddata"
 SEARCHED = ("/usr/share/tesseract-ocr/5/tessdata", "/usr/share/tesseract-ocr/4.00/tessdata", "/usr/share/tessdata")
 LONGEST, ENLARGED = 1280, 800  # pixels of the longest side: above the first a picture is shrunk for the detector,
 MOST = 2.0  # below the second it is enlarged, at most so many times
+SEEN = 0.3, 0.5  # least probability of a pixel, and mean one of an outline, that the detector takes for text
+FAINT = 0.2, 0.2  # the same, where all is wanted that may be text
 
 Point = tuple[float, float]
 Quad = tuple[Point, Point, Point, Point]
@@ -53,8 +55,10 @@ class Recogniser(Protocol):
     def read(self, strip: Image.Image) -> Said: ...
 
 
-def find_lines(image: Image.Image) -> list[Line]:
+def find_lines(image: Image.Image, faint: bool = False) -> list[Line]:
     """The lines of text in an RGB picture, as rapidocr's detector outlines them, from top to bottom.
+
+    `faint`: whatever may be one; of lines that are surely text the outlines are then worse.
 
     Raises EndpointError where the package is missing.
     """
@@ -62,7 +66,10 @@ def find_lines(image: Image.Image) -> list[Line]:
     scale = min(1.0, LONGEST / longest) if longest >= ENLARGED else min(MOST, ENLARGED / longest)
     size = (max(32, round(image.width * scale)), max(32, round(image.height * scale)))
     scaled = image.resize(size, Image.Resampling.BICUBIC)
-    found = _rapidocr()(_bgr(scaled), use_det=True, use_cls=False, use_rec=False)
+    engine = _rapidocr()
+    chosen = engine.text_det.postprocess_op
+    chosen.thresh, chosen.box_thresh = FAINT if faint else SEEN
+    found = engine(_bgr(scaled), use_det=True, use_cls=False, use_rec=False)
     if found.boxes is None:
         return []
     shares = np.array([image.width / size[0], image.height / size[1]])
@@ -131,11 +138,13 @@ def _rapidocr() -> Any:
     except ImportError as error:
         raise EndpointError("there is no package rapidocr here", INSTALL) from error
     threads = "EngineConfig.onnxruntime"
-    return RapidOCR(params={
+    engine = RapidOCR(params={
         "Global.log_level": "critical", "Global.text_score": 0.0, "Global.max_side_len": 4 * LONGEST,
         "Det.limit_type": "max", "Det.limit_side_len": 4 * LONGEST,  # find_lines has scaled it
         f"{threads}.intra_op_num_threads": 1, f"{threads}.inter_op_num_threads": 1,
     })  # fmt: skip
+    engine(np.zeros((64, 64, 3), np.uint8), use_det=True, use_cls=False, use_rec=False)  # it loads its parts when used
+    return engine
 
 
 def _bgr(image: Image.Image) -> np.ndarray:

@@ -21,12 +21,12 @@ TIMEOUT_S = 30.0  # for another process that writes
 CREATE = "CREATE TABLE IF NOT EXISTS outlines_1 (key TEXT PRIMARY KEY, lines TEXT) WITHOUT ROWID"
 
 
-def outline(image: Image.Image) -> list[Line]:
+def outline(image: Image.Image, faint: bool = False) -> list[Line]:
     """`find_lines`, once for the same pixels. Raises EndpointError where the package is missing."""
-    key = f"{_versions()} {picture_key(image)}"
+    key = f"{_versions()} {picture_key(image)}{' faint' * faint}"
     if (known := _find(key)) is not None:
         return known
-    found = find_lines(image)
+    found = find_lines(image, faint)
     with suppress(sqlite3.Error, OSError):
         _open().execute("INSERT OR REPLACE INTO outlines_1 VALUES (?, ?)", (key, json.dumps(found)))
     return found

@@ -1,17 +1,19 @@
 """Questions about text in a picture, by template: the text is named by where it stands in the whole picture.
 
 Where: in which of nine fields, and where others stand there too, beside which text that can be read. A place that
-fits two texts is none.
+fits two texts is none, and neither is one that a slightly different box would fit or not: outlines are inexact.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from r2i.core.boxes import Box, iou, share_inside
+from r2i.core.choices import read_offered
 from r2i.core.ids import make_id, unit_of
 from r2i.ocr.engines import Point
-from r2i.ocr.reading import Reading
+from r2i.ocr.reading import TALL, Reading
 from r2i.ocr.similar import fold, likeness, misread
 
 FIELDS = (
@@ -27,11 +29,14 @@ FORMS = (
     "Is it “{}” or “{}” that is written {}?",
 )
 WHOLE = "of the whole picture"
-SURE = 0.8  # least score of a text that another one is placed by
-SAME = 0.6  # least IoU, or share of the smaller box, by which two boxes are of one line
+SURE = 0.95  # least score of a text that another one is placed by
+BORDER = 0.015  # of a picture's side: so near to the border of two fields, a text may be in either
+NEAR, REACH, ACROSS, CLOSEST = (1.5, 3.0, 4.0), (0.3, 0.4, 0.5), (0.6, 0.3, 0.2), (0.0, 0.25, 0.75)
+"""Surely, plainly and barely beside a neighbour: gap at most, in heights; overlap along at most, and across at least,
+as shares; heights by which one that is directly beside it may be further away than the closest."""
+SAME = 0.6  # least IoU, or share of the smaller box, by which two boxes are of one line; of heights, of one row
 REPEATED = 0.7  # likeness from which two texts of a picture may be taken for one another
 _PLACE = re.compile(rf"(?P<field>{'|'.join(FIELDS)}) {WHOLE}(?:, (?P<side>{'|'.join(SIDES)}) “(?P<other>[^”]+)”)?")
-_CHOICE = re.compile("Is it “([^”]+)” or “([^”]+)” that is written ")
 
 
 class Place(NamedTuple):
@@ -52,67 +57,83 @@ def read_place(text: str) -> Place | None:
     return Place(found["field"], found["side"] or "", found["other"] or "") if found else None
 
 
-def read_choice(text: str) -> tuple[str, str] | None:
-    """The two texts between which a question leaves the choice."""
-    found = _CHOICE.search(text)
-    return (found[1], found[2]) if found else None
-
-
 def is_question(text: str) -> bool:
     """Whether a text is a question of this language, and nothing else."""
     place = read_place(text)
-    choice = read_choice(text)
+    offered = read_offered(text)
     if place is None:
         return False
     said = [form.format(place.say()) for form in FORMS[:-1]]
-    return text in said or (choice is not None and text == FORMS[-1].format(*choice, place.say()))
+    return text in said or (len(offered) == 2 and text == FORMS[-1].format(*offered, place.say()))
 
 
 def field_of(point: Point, size: tuple[int, int]) -> str:
     """The field of a picture of `size` in which a point lies."""
-    column, row = (min(2, int(3 * at / side)) for at, side in zip(point, size, strict=True))
-    return FIELDS[3 * max(0, row) + max(0, column)]
+    column, row = (min(2, max(0, int(3 * at / side))) for at, side in zip(point, size, strict=True))
+    return FIELDS[3 * row + column]
+
+
+def fields_of(point: Point, size: tuple[int, int]) -> set[str]:
+    """The fields in which a point lies, with those to whose border it is near."""
+    steps = (-BORDER, 0.0, BORDER)
+    return {field_of((point[0] + x * size[0], point[1] + y * size[1]), size) for x in steps for y in steps}
 
 
 def find_place(target: Reading, readings: Sequence[Reading], size: tuple[int, int]) -> Place | None:
-    """How the target is named among all lines of its picture; None where nothing tells it from another one."""
-    others = [one for one in readings if not is_same_line(one.box, target.box)]
+    """How the target is named among all lines of its picture; None where nothing surely tells it from another one."""
+    texts = [target, *(one for one in readings if not is_same_line(one.box, target.box))]
     field = field_of(target.centre, size)
-    if not any(field_of(one.centre, size) == field for one in others):
-        return Place(field)
-    named = [one for one in others if one.is_legible and one.score >= SURE and "”" not in one.text]
+    named = [one for one in texts[1:] if one.is_legible and one.score >= SURE and "”" not in one.text]
     unique = [one for one in named if sum(likeness(one.text, other.text) > REPEATED for other in readings) == 1]
-    for anchor in sorted(unique, key=lambda one: (_gap(one.box, target.box), one.box)):
-        for side in SIDES:
-            place = Place(field, side, anchor.text)
-            fitting = [one for one in (target, *others) if one is not anchor and fits(one, place, readings, size)]
-            if fitting == [target]:
-                return place
-    return None
+    anchors = sorted(unique, key=lambda one: (_gap(one.box, target.box), one.box))
+    places = (Place(field), *(Place(field, side, anchor.text) for anchor in anchors for side in SIDES))
+    return next((place for place in places if is_named(target, place, texts, size, slack=1)), None)
 
 
-def fits(one: Reading, place: Place, readings: Sequence[Reading], size: tuple[int, int]) -> bool:
-    """Whether a line stands where `place` says, as far as the neighbour that it names can be read here."""
-    if field_of(one.centre, size) != place.field:
+def is_named(target: Reading, place: Place, texts: Sequence[Reading], size: tuple[int, int], slack: int = 0) -> bool:
+    """Whether `place` means `target` and no other text of a picture, of which `texts` are all.
+
+    `slack` 1: the target surely stands there, and no other text even barely does.
+    """
+    beside = [one for one in texts if fold(one.text) == fold(place.other)] if place.side else []
+    if len(beside) != bool(place.side):
         return False
-    if not place.side:
-        return True
-    beside = [other for other in readings if fold(other.text) == fold(place.other)]
-    return not beside or any(_stands(one.box, place.side, other.box) for other in beside)
+    return target in find_standing(place, texts, size, -slack) and find_standing(place, texts, size, slack) == [target]
 
 
-def _stands(box: Box, side: str, other: Box) -> bool:
-    """Whether `box` lies on that side of `other`, near enough and overlapping it across."""
+def find_standing(place: Place, readings: Sequence[Reading], size: tuple[int, int], slack: int = 0) -> list[Reading]:
+    """The lines that stand where `place` says, as far as the neighbour that it names can be read here.
+
+    Directly above or below stand only those that are closest to it. `slack`: -1 surely, 0 plainly, 1 barely.
+    """
+    beside = [one for one in readings if place.side and fold(one.text) == fold(place.other)]
+    gaps: list[tuple[float, Reading]] = []
+    for one in readings:
+        away = [_gap_beside(one.box, place.side, other.box, slack) for other in beside]
+        if one not in beside and (gap := min(away, default=0.0)) < math.inf:
+            gaps.append((gap, one))
+    closest = CLOSEST[slack + 1] if place.side.startswith("directly") else math.inf
+    least = min((gap for gap, _ in gaps), default=0.0)
+    return [one for gap, one in gaps if gap <= least + closest and _is_in(one, place.field, size, slack)]
+
+
+def _is_in(one: Reading, field: str, size: tuple[int, int], slack: int) -> bool:
+    fields = fields_of(one.centre, size) if slack else {field_of(one.centre, size)}
+    return field in fields and (slack >= 0 or len(fields) == 1)
+
+
+def _gap_beside(box: Box, side: str, other: Box, slack: int) -> float:
+    """Heights between `other` and a box on that side of it; infinite where it is elsewhere, or too far away."""
     x, y = SIDES[side]
     along = 0 if x else 1
-    step = x or y
-    gap = (box[along] - other[along + 2]) if step > 0 else (other[along] - box[along + 2])
+    gap = (box[along] - other[along + 2]) if x + y > 0 else (other[along] - box[along + 2])
     across = 1 - along
     overlap = min(box[across + 2], other[across + 2]) - max(box[across], other[across])
     least = min(box[across + 2] - box[across], other[across + 2] - other[across])
-    near = 2 * (other[3] - other[1]) if along else 2 * max(other[3] - other[1], box[3] - box[1])
-    reach = 0.4 * (other[along + 2] - other[along])
-    return -reach <= gap <= near and overlap >= 0.4 * least
+    height = max(other[3] - other[1], box[3] - box[1], 1)
+    near, reach, share = (bounds[slack + 1] for bounds in (NEAR, REACH, ACROSS))
+    stands = -reach * (other[along + 2] - other[along]) <= gap <= near * height and overlap >= share * least
+    return gap / height if stands else math.inf
 
 
 def is_same_line(one: Box, other: Box) -> bool:
@@ -130,6 +151,21 @@ def is_repeated(text: str, readings: Sequence[Reading]) -> bool:
     return sum(fold(text) == fold(one.text) for one in readings) > 1
 
 
+def is_part(one: Reading, readings: Sequence[Reading]) -> bool:
+    """Whether a text goes on in another line: one of about its height in its row, no further away than that."""
+    along = int(one.box[3] - one.box[1] > TALL * (one.box[2] - one.box[0]))  # 1: it stands on its side
+    others = [other.box for other in readings if not is_same_line(one.box, other.box)]
+    return any(_goes_on_in(one.box, other, along) for other in others)
+
+
+def _goes_on_in(box: Box, other: Box, along: int) -> bool:
+    across = 1 - along
+    least, most = sorted((box[across + 2] - box[across], other[across + 2] - other[across]))
+    overlap = min(box[across + 2], other[across + 2]) - max(box[across], other[across])
+    gap = max(other[along] - box[along + 2], box[along] - other[along + 2])
+    return gap <= least and overlap >= SAME * least and least >= SAME * most
+
+
 def write_questions(text: str, place: Place, words: Sequence[str], seed: int, count: int) -> list[str]:
     """`count` questions about a text, in forms that a seed chooses."""
     order = sorted(FORMS, key=lambda form: make_id(seed, text, form))
@@ -137,7 +173,7 @@ def write_questions(text: str, place: Place, words: Sequence[str], seed: int, co
     for form in order[:count]:
         if form == FORMS[-1]:
             wrong = misread(text, words, seed, 1)
-            if not wrong or "”" in text:
+            if not wrong or re.search("[“”]", text + wrong[0]):
                 continue
             pair = (text, wrong[0]) if unit_of(seed, text, "first") < 0.5 else (wrong[0], text)
             questions.append(form.format(*pair, place.say()))

@@ -16,16 +16,19 @@ import cv2
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from r2i.core.boxes import Box, area, clip
+from r2i.core.boxes import Box, area, clip, share_inside
 from r2i.ocr.engines import Line, Point, Quad, Said, load_recogniser
 from r2i.ocr.kept import outline, picture_key
+from r2i.ocr.similar import fold
 
 HEIGHT = 48  # of a strip, pixels: what recognisers are trained on
 WIDEST = 2400  # of a strip, pixels
 GROW = 0.08  # of a line's height, that a strip shows around it
 LONG = 100  # signs of a text that is asked for, at most
 KNOWN = 128  # pictures whose readings are remembered
-EDGE = 0.01  # of a picture's side: a line so near to its end may be cut
+ROOM = 0.2  # of a line's height, that a picture shows beyond both ends of a line that is surely whole
+WIDER = (0.25, 0.5)  # of a line's height, by which both ends are moved outwards to see whether the text goes on
+TAKEN = 0.5  # share of a box in another from which both are of one line
 TALL = 1.5  # height / width from which a line may stand on its side
 EDGES = " \t|[]{}<>()'\"`‘’“”«»‹›.,:;!?_-–—~*=+/\\^°•·…"
 
@@ -104,16 +107,29 @@ class Reader:
         readings = [self.read_line(image, line, variation) for line in outline(image)]
         return [reading for reading in readings if reading.text]
 
-    def read_middle(self, image: Image.Image, variation: Variation = PLAIN) -> Reading | None:
-        """The line that a crop is about: of those that hold its middle the largest, else the one nearest to it.
+    def read_all(self, image: Image.Image) -> list[Reading]:
+        """`read`, and what may be a line too, though it is not read: its text is empty."""
+        readings = self.read(image)
+        faint = [Reading("", box_of(line, image.size), line.score, 0.0) for line in outline(image, faint=True)]
+        return readings + [one for one in faint if not any(share_inside(one.box, other.box) >= TAKEN
+                                                           or share_inside(other.box, one.box) >= TAKEN
+                                                           for other in readings)]  # fmt: skip
 
-        None where there is none, or it goes on beyond the crop.
+    def read_middle(self, image: Image.Image, variation: Variation = PLAIN) -> Reading | None:
+        """The line that a crop is about (`middle_line`), read.
+
+        None where there is none, or it may go on beyond the crop.
         """
-        lines = {box_of(line, image.size): line for line in outline(image)}
-        middle = find_middle(list(lines), image.size)
-        if middle is None or is_cut(middle, image.size):
-            return None
-        return self.read_line(image, lines[middle], variation)
+        line = middle_line(image)
+        return None if line is None or is_cut(line, image.size) else self.read_line(image, line, variation)
+
+    def is_whole(self, image: Image.Image) -> bool:
+        """Whether the line that a crop is about says the same where it is cut wider: else its outline is too short."""
+        line = middle_line(image)
+        if line is None or is_cut(line, image.size):
+            return False
+        texts = {fold(self.read_line(image, stretch(line, share)).text) for share in (0.0, *WIDER)}
+        return len(texts) == 1
 
     def read_line(self, image: Image.Image, line: Line, variation: Variation = PLAIN) -> Reading:
         said = max((self.recogniser.read(strip) for strip in cut_strips(image, line, variation)), key=_score)
@@ -132,11 +148,43 @@ def box_of(line: Line, size: tuple[int, int]) -> Box:
     return clip(Box(math.floor(min(xs)), math.floor(min(ys)), math.ceil(max(xs)), math.ceil(max(ys))), *size)
 
 
-def is_cut(box: Box, size: tuple[int, int]) -> bool:
-    """Whether a line reaches an edge of its picture that it runs towards: its text may go on there."""
-    along = int(box[3] - box[1] > TALL * (box[2] - box[0]))
-    near = EDGE * size[along]
-    return box[along] <= near or box[along + 2] >= size[along] - near
+def is_cut(line: Line, size: tuple[int, int]) -> bool:
+    """Whether a line ends so near to an edge of its picture that its text may go on there."""
+    first, last = _ends(stretch(line, ROOM).quad)
+    return not all(0 <= x <= size[0] and 0 <= y <= size[1] for x, y in (first, last))
+
+
+def stretch(line: Line, share: float) -> Line:
+    """The line with both ends moved outwards, along the text, by a share of its height."""
+    quad = (*line.quad[1:], line.quad[0]) if _is_tall(line.quad) else line.quad
+    by = share * _sides(quad)[1]
+    a, b, c, d = quad
+    (a, b), (d, c) = _longer(a, b, by), _longer(d, c, by)
+    return line._replace(quad=(d, a, b, c) if _is_tall(line.quad) else (a, b, c, d))
+
+
+def _longer(start: Point, end: Point, by: float) -> tuple[Point, Point]:
+    x, y = ((to - at) * by / (math.dist(start, end) or 1.0) for at, to in zip(start, end, strict=True))
+    return (start[0] - x, start[1] - y), (end[0] + x, end[1] + y)
+
+
+def _ends(quad: Quad) -> tuple[Point, Point]:
+    """The middles of the two sides between which the text runs."""
+    a, b, c, d = (*quad[1:], quad[0]) if _is_tall(quad) else quad
+    return ((a[0] + d[0]) / 2, (a[1] + d[1]) / 2), ((b[0] + c[0]) / 2, (b[1] + c[1]) / 2)
+
+
+def _is_tall(quad: Quad) -> bool:
+    """Whether a text may stand on its side."""
+    wide, high = _sides(quad)
+    return high > TALL * wide
+
+
+def middle_line(image: Image.Image) -> Line | None:
+    """The line that a crop is about: of those that hold its middle the largest, else the one nearest to it."""
+    lines = {box_of(line, image.size): line for line in outline(image)}
+    middle = find_middle(list(lines), image.size)
+    return None if middle is None else lines[middle]
 
 
 def find_middle(boxes: Sequence[Box], size: tuple[int, int]) -> Box | None:
@@ -156,8 +204,7 @@ def _score(said: Said) -> tuple[float, str]:
 
 def cut_strips(image: Image.Image, line: Line, variation: Variation) -> list[Image.Image]:
     """The line upright, HEIGHT pixels high before `variation`; one that stands on its side, turned either way."""
-    wide, high = _sides(line.quad)
-    turns = [1, 3] if high > TALL * wide else [0]
+    turns = [1, 3] if _is_tall(line.quad) else [0]
     return [_cut(image, (*line.quad[turn:], *line.quad[:turn]), variation) for turn in turns]  # type: ignore[arg-type]
 
 

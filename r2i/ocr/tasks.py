@@ -14,15 +14,14 @@ import numpy as np
 from PIL import Image
 
 from r2i.core.boxes import Box, share_inside
-from r2i.core.choices import LETTERS
+from r2i.core.choices import LETTERS, read_offered
 from r2i.core.ids import make_id
 from r2i.ocr.language import (
     Place,
     find_place,
-    fits,
+    find_standing,
     is_repeated,
     is_same_line,
-    read_choice,
     read_place,
     write_questions,
 )
@@ -36,6 +35,7 @@ SURE = 0.5  # least score of a text that is asked for
 WRONG = 9  # texts that are proposed as wrong answers
 _BOX = re.compile(r"\[(\d+), (\d+), (\d+), (\d+)\]")
 _COUNT = re.compile(r"\b(\d+) questions?\b")
+_QUESTION = re.compile(r"^question: (.+)$", re.IGNORECASE | re.MULTILINE)
 _ANSWER = re.compile(r"^correct answer: (.+)$", re.IGNORECASE | re.MULTILINE)
 _OPTION = re.compile(rf"^([{LETTERS}])\. (.*)$", re.MULTILINE)
 
@@ -89,7 +89,7 @@ def choose(readings: Sequence[Reading], size: tuple[int, int], prompt: str, opti
     Where nothing can be read all options are alike, and a hash decides: a guess.
     """
     place = read_place(prompt)
-    there = [one for one in readings if place and fits(one, place, readings, size)]
+    there = find_standing(place, readings, size) if place else []
 
     def value(letter: str) -> float:
         return max(
@@ -112,7 +112,7 @@ def _write(reader: Reader, prompt: str, image: Image.Image, seed: int) -> list[d
     target = next((one for one in inside if _shift(one.box, region) == middle), None)
     if target is None or not target.is_legible or target.score < SURE or is_repeated(target.text, readings):
         return []
-    place = find_place(target, readings, image.size)
+    place = find_place(target, reader.read_all(image), image.size)
     if place is None:
         return []
     words = _words(readings, target)
@@ -126,7 +126,7 @@ def _check(reader: Reader, prompt: str, image: Image.Image, crop: Image.Image) -
     place = read_place(prompt)
     return {
         "reasoning": f"In the region stands: {shown.text}" if shown else "Nothing is read in the region.",
-        "answerable_from_crop": shown is not None and shown.is_legible,
+        "answerable_from_crop": shown is not None and shown.is_legible and reader.is_whole(crop),
         "one_clear_answer": shown is None or not is_repeated(shown.text, readings),
         "same_in_both": shown is None or not _goes_on(shown.text, place, readings, image.size),
         "names_target": place is not None,
@@ -135,16 +135,16 @@ def _check(reader: Reader, prompt: str, image: Image.Image, crop: Image.Image) -
 
 def _goes_on(text: str, place: Place | None, readings: Sequence[Reading], size: tuple[int, int]) -> bool:
     """Whether a line at that place of the whole picture says what the crop says, and more: the crop's is cut short."""
-    there = [one for one in readings if place is None or fits(one, place, readings, size)]
+    there = find_standing(place, readings, size, slack=1) if place else readings
     return any(fold(text) in fold(one.text) and fold(text) != fold(one.text) for one in there)
 
 
 def _mislead(reader: Reader, prompt: str, image: Image.Image, seed: int) -> list[str]:
-    found = _ANSWER.search(prompt)
-    if not found:
-        raise Misunderstood("the prompt names no correct answer")
-    answer, choice = found[1].strip(), read_choice(prompt)
-    offered = [one for one in choice or () if likeness(one, answer) < 1]
+    question, found = _QUESTION.search(prompt), _ANSWER.search(prompt)
+    if not question or not found:
+        raise Misunderstood("the prompt names no question, or no correct answer")
+    answer = found[1].strip()
+    offered = [one for one in read_offered(question[1]) if likeness(one, answer) < 1]
     words = [one.text for one in reader.read(image) if one.is_legible]
     return [*offered, *(one for one in misread(answer, words, seed, WRONG) if one not in offered)]
 

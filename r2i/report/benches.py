@@ -210,11 +210,13 @@ def _describe_signs(bench: dict[str, Any]) -> str:
         f"{100 * found['gap']:.1f} points ({100 * found['ci95'][0]:.1f} to {100 * found['ci95'][1]:.1f})"
         for name, found in sorted(bench["engines"].items())
     )
-    labels = bench["label_precision"]
+    labels, gold = bench["label_precision"], bench.get("gold_precision", {}).get("composed")
     return (
         f"The profile `signs`, pools to report, in {bench['minutes']:.1f} minutes: {bench['rows']} questions kept. "
-        f"Labels that are right: {share(labels['composed'])} on composed pictures, by the truth; "
-        f"{share(labels['by_hand'])} on photographs, read by a person. On held-out images the readers answer {readers}."
+        f"Right in label and place: {share(labels['composed'])} on composed pictures, by the truth; "
+        f"{share(labels['by_hand'])} on photographs, read by a person. "
+        + (f"Of the benchmark's gold on composed pictures: {share(gold)}. " if gold else "")
+        + f"On held-out images the readers answer {readers}."
     )
 
 

@@ -62,9 +62,9 @@ def list_offers(pool: Pool, seed: int, cache: HashCache | None = None) -> Iterat
     truth = read_truth(pool_path(pool)) if pool.kind == "folder" else {}
     if not paths:
         raise R2IError(f"pool {pool.name!r}: no {what} in {pool_path(pool)}", "put images there or change sample.pools")
-    is_empty = True
+    is_empty, root = True, pool_root(pool)
     for path, entries in _hash(paths, pool, cache):
-        for offer in _offers(path, entries, pool):
+        for offer in _offers(path, entries, pool, root):
             is_empty = False
             yield replace(offer, things=truth[offer.member]) if offer.member in truth else offer
     if is_empty:
@@ -136,8 +136,8 @@ def _stat(path: str) -> os.stat_result | None:
         return None
 
 
-def _offers(path: str, entries: list[ImageEntry], pool: Pool) -> Iterator[Offer]:
-    name = name_text(os.path.relpath(path, pool_root(pool)))
+def _offers(path: str, entries: list[ImageEntry], pool: Pool, root: Path) -> Iterator[Offer]:
+    name = name_text(os.path.relpath(path, root))
     if pool.kind != "folder":
         name = name.replace("!", "\\x21")  # ! ends the file's name
     readable = not all(entry.fault for entry in entries)

@@ -11,6 +11,7 @@ from r2i.train.openrlhf.model import ModelFacts, read_model_facts
 
 STATE_BYTES = 16  # of a parameter in process: float32 weight, gradient and Adam's two moments
 TEACHER_BYTES = 4  # of a parameter of opd's teacher
+ACTIVATIONS_GIB = 5  # beside them: seen on a GPU with a 4B model and a row of 4 096 image tokens (docs/log.md)
 
 
 def estimate_training(
@@ -70,9 +71,10 @@ def _of_distillation(train: Train, model: ModelFacts) -> Iterator[str]:
 
 
 def _memory_of_one_gpu(run: str, state_bytes: int, parts: str, train: Train, model: ModelFacts) -> str:
-    needed, limit = state_bytes * model.parameters / GIB, train.cluster.gpu_memory_gib
+    needed, limit = state_bytes * model.parameters / GIB + ACTIVATIONS_GIB, train.cluster.gpu_memory_gib
     verdict = "fits" if needed < limit else f"does NOT fit: take `{run}` out of `runs`"
-    return f"  GPU memory: {needed:.0f} of {limit:.0f} GiB for {parts}, before activations; {verdict}"
+    parts += f", and {ACTIVATIONS_GIB} for activations"
+    return f"  GPU memory: {needed:.0f} of {limit:.0f} GiB for {parts}; {verdict}"
 
 
 def _of_memory(train: Train, model: ModelFacts) -> Iterator[str]:

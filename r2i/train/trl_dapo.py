@@ -13,7 +13,6 @@ from typing import Any
 os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"  # rollout_func is marked experimental; TRL is pinned
 
 import torch
-from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from r2i.core.curve import last_mean
@@ -26,7 +25,7 @@ from r2i.train.reward import RewardFunctions, is_informative
 from r2i.train.rollout import GroupSampler
 from r2i.train.rows import in_training_order, rl_dataset
 from r2i.train.shared import MAX_TOKENS, members_of, packed_length, reply_logs
-from r2i.train.trl import CurveLog, TrlRun, trl_defaults
+from r2i.train.trl import CurveLog, TrlRun, start, trl_defaults
 from r2i.train.validate import KEY, Validation, choose_model
 
 
@@ -228,10 +227,9 @@ def train_policy(
             callbacks=[Validation(run.held, processor, dapo.max_response, dapo.train_prompts), curve, MarkComplete()],
             rollout_func=GroupSampler(model, processor, dapo, run.seed),
         )
-        trainer.remove_callback(PrinterCallback)
         for name, value in {"rewards": rewards, "dapo": dapo, **known}.items():
             setattr(trainer, name, value)
-        trainer.train(resume_from_checkpoint=last_checkpoint(run.checkpoints))
+        start(trainer, last_checkpoint(run.checkpoints))
     curve.write()
     return {
         "steps": trainer.state.global_step,

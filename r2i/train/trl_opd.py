@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch.utils.data import Dataset, SequentialSampler
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from r2i.core.curve import last_mean
 from r2i.core.ids import seed_of
@@ -28,7 +28,7 @@ from r2i.train.privileged import Pair, Shown, in_steps, make_pairs
 from r2i.train.replies import reply_inputs, reply_logits
 from r2i.train.resume import MarkComplete, last_checkpoint
 from r2i.train.rollout import answering
-from r2i.train.trl import CurveLog, TrlRun, trl_defaults
+from r2i.train.trl import CurveLog, TrlRun, start, trl_defaults
 from r2i.train.validate import KEY, Validation, choose_model
 
 MEASURED = ("agreement", "entropy", "teacher_entropy", "response_length", "truncated", "format")
@@ -186,8 +186,7 @@ def train(model: Any, processor: Any, rows: list[Row], run: TrlRun) -> dict[str,
         data_collator=lambda pairs: {"pairs": pairs},
         callbacks=[*follows, Validation(run.held, processor, opd.max_response, micro), curve, MarkComplete()],
     )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=begin)
+    start(trainer, begin)
     curve.write()
     return {
         "steps": trainer.state.global_step,

@@ -7,14 +7,13 @@ logits piece by piece (on a GPU: of the reply's tokens alone), never of the whol
 
 from typing import Any
 
-from transformers import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from r2i.core.ids import seed_of
 from r2i.core.tables import Row
 from r2i.train.resume import MarkComplete, last_checkpoint
 from r2i.train.rows import in_training_order, sft_dataset
-from r2i.train.trl import CurveLog, TrlRun, trl_defaults
+from r2i.train.trl import CurveLog, TrlRun, start, trl_defaults
 from r2i.train.validate import KEY, Validation, choose_model
 
 CURVE_KEYS = {
@@ -49,8 +48,7 @@ def train(model: Any, processor: Any, rows: list[Row], run: TrlRun) -> dict[str,
         callbacks=[Validation(run.held, processor, params.dapo.max_response, micro), curve, MarkComplete()],
     )
     trainer.model_accepts_loss_kwargs = True  # Qwen's VLMs say no, and passes would count alike, however many tokens
-    trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=last_checkpoint(run.checkpoints))
+    start(trainer, last_checkpoint(run.checkpoints))
     curve.write()
     return {
         "steps": trainer.state.global_step,

@@ -15,7 +15,15 @@ from r2i.core.tables import Row
 from r2i.endpoint.flow import Job
 from r2i.endpoint.shard_jobs import JobWork
 from r2i.grading.equality import is_equal
-from r2i.vote.count import VoteCount, VoteResult, count_samples, decide, group_answers, is_worth_judging
+from r2i.vote.count import (
+    VoteCount,
+    VoteResult,
+    check_offered,
+    count_samples,
+    decide,
+    group_answers,
+    is_worth_judging,
+)
 from r2i.vote.judge import JudgedCount, judge_job
 
 COUNTED = ["answer_id", "question_id", "teacher", "answer", "status", "reason"]  # not the replies' long texts
@@ -100,6 +108,8 @@ def make_votes(
 def _vote(question: Row, count: VoteCount, judged: JudgedCount | None, min_agreement: int) -> Row:
     count = judged.count if judged else count
     result = VoteResult(FAILED, judged.fault) if judged and judged.fault else decide(count, min_agreement)
+    if result.status == OK:
+        result = check_offered(question["question"], count.groups[0].answer)
     copied = ("question_id", "region_id", "image_id", "question", "dimension")
     return {name: question[name] for name in copied} | {
         "answer": count.groups[0].answer if count.groups else "",

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from r2i.core.choices import read_offered
 from r2i.core.records import ABSTAINED, FAILED, NOT_ASKED, OK, REJECTED
 from r2i.core.tables import Row
-from r2i.grading.equality import group_equal
+from r2i.grading.equality import group_equal, is_equal
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,14 @@ def decide(count: VoteCount, min_agreement: int) -> VoteResult:
     if not count.saved and count.valid < min_agreement:
         return VoteResult(REJECTED, "too_few_answers")
     return VoteResult(REJECTED, "no_agreement")
+
+
+def check_offered(question: str, answer: str) -> VoteResult:
+    """Rejected, `not_offered`, where a question leaves the choice between texts none of which is the vote's answer."""
+    offered = read_offered(question)
+    if offered and not any(is_equal(text, answer) for text in offered):
+        return VoteResult(REJECTED, "not_offered")
+    return VoteResult(OK, "")
 
 
 def is_worth_judging(count: VoteCount, min_agreement: int) -> bool:

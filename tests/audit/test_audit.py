@@ -332,14 +332,26 @@ def test_a_missing_table_names_the_stage_that_writes_it(workdir: Path) -> None:
     assert not paths.metrics("audit").exists()
 
 
-def test_a_text_is_right_where_it_is_the_one_that_the_region_shows():
+def test_a_text_is_right_where_it_is_the_one_that_the_region_shows_and_the_place_is_its_own():
     shown = {"color": "", "shape": "text", "material": "", "mark": "ocr"}
-    texts = [("EXIT", (0, 0, 20, 20)), ("Exit", (80, 80, 99, 99)), ("Cafe", (40, 0, 60, 20))]
+    texts = [("EXIT", (0, 0, 20, 20)), ("Exit", (80, 80, 99, 99)), ("Cafe", (40, 0, 60, 20)), ("BAR", (40, 24, 60, 40))]
     truth = [{"thing_id": f"t{n}", "image_id": "i", "box": list(box), "value": text} | shown
              for n, (text, box) in enumerate(texts)]  # fmt: skip
-    oracle = Oracle(truth, REGIONS)
-    asked = "What is written {} of the whole picture?"
-    first, second = question(asked.format("at the upper left")), question(asked.format("at the top"), "r1")
-    assert oracle.is_right(first, "EXIT") and not oracle.is_right(first, "EX1T")
-    assert not oracle.is_unambiguous(first) and oracle.is_unambiguous(second) and oracle.is_right(second, "cafe")
+    oracle = Oracle(truth, REGIONS, {"i": (100, 150)})
+    asked = "What is written {} of the whole picture{}?"
+
+    def right(answer: str, field: str, beside: str = "", region_id: str = "r1") -> bool:
+        return oracle.is_right(question(asked.format(field, beside), region_id), answer)
+
+    assert right("EXIT", "at the upper left", region_id="r0") and not right("EX1T", "at the upper left", region_id="r0")
+    assert not right("Cafe", "at the top")  # the bar is there too
+    assert right("cafe", "at the top", ", directly above “BAR”") and not right("Cafe", "at the left", region_id="r1")
+    assert not right("Cafe", "at the top", ", directly below “BAR”")
+    assert not right("Cafe", "at the top", ", directly above “BEER”")  # there is no such text
     assert not oracle.is_right(question("What colour is it?"), "EXIT")
+    assert not Oracle(truth, REGIONS).is_right(question(asked.format("at the upper left", "")), "EXIT")  # of what size?
+    twice, once = asked.format("at the upper left", ""), asked.format("at the top", ", directly above “BAR”")
+    assert not oracle.is_unambiguous(question(twice)) and oracle.is_unambiguous(question(once, "r1"))
+    choice = "Is it “{}” or “EX1T” that is written at the upper left of the whole picture?"
+    assert oracle.is_right(question(choice.format("EXIT")), "EXIT")
+    assert not oracle.is_right(question(choice.format("EXT")), "EXIT")  # neither is offered

@@ -17,6 +17,7 @@ from r2i.crop.finders import make_finder
 from r2i.crop.regions import find_regions_of
 from r2i.endpoint import Picture, Reply, Request, connect
 from r2i.ocr import engines, kept
+from r2i.ocr.reading import load_reader
 from r2i.overlay.reply import DISTRACTORS_FORM, parse_distractors
 from r2i.question.reply import CHECKS_FORM, QUESTIONS_FORM, parse_checks, parse_questions
 from r2i.question.write import build_write_request
@@ -95,6 +96,52 @@ def test_a_reader_writes_and_checks_questions_and_finds_wrong_answers(picture: I
         (reply,) = ask("rapidocr", lure, (row["crop"], whole), form=DISTRACTORS_FORM)
         wrong = parse_distractors(reply.text).value
         assert len(wrong) >= 3 and "PLATFORM 4" not in wrong and {"EXIT", "Bakery"} & set(wrong)
+
+
+def test_what_may_be_a_text_counts_against_a_place(monkeypatch: pytest.MonkeyPatch):
+    """A second text in the field, which the detector hardly sees and nobody reads."""
+    picture = jpeg_bytes(sign({"BAKERY": (40, 40)}))
+    prompt = load_prompt("question", "write", "signs").fill(count=1, box=[30, 30, 150, 70])
+
+    def questions() -> int:
+        (reply,) = ask("rapidocr", prompt, (picture, picture), form=QUESTIONS_FORM)
+        return len(parse_questions(reply.text).value)
+
+    assert questions() == 1
+    hint = engines.Line(((50.0, 75.0), (90.0, 75.0), (90.0, 83.0), (50.0, 83.0)), 0.25)
+    found = kept.outline
+    monkeypatch.setattr(
+        "r2i.ocr.reading.outline",
+        lambda image, faint=False: [*found(image, faint), hint] if faint else found(image, faint),
+    )
+    assert questions() == 0
+
+
+def test_a_word_whose_outline_is_too_short_is_not_answerable(monkeypatch: pytest.MonkeyPatch):
+    """The detector leaves out letters; the wider strip shows them, and the whole picture is read alike."""
+    picture = sign({"BAKERY": (40, 40)})
+    crop = picture.crop((20, 30, 180, 90))
+    found = engines.find_lines
+
+    def short(image: Image.Image, faint: bool = False) -> list[engines.Line]:
+        return [
+            line._replace(quad=(a, _part(a, b), _part(d, c), d)) for line in found(image) for a, b, c, d in [line.quad]
+        ]
+
+    def _part(start: engines.Point, end: engines.Point) -> engines.Point:
+        return start[0] + 0.8 * (end[0] - start[0]), start[1] + 0.8 * (end[1] - start[1])
+
+    prompt = load_prompt("question", "validate", "signs").fill(
+        question="What is written at the upper left of the whole picture?"
+    )
+    shown = (jpeg_bytes(picture), jpeg_bytes(crop))
+    (whole,) = ask("rapidocr", prompt, shown, form=CHECKS_FORM)
+    monkeypatch.setattr("r2i.ocr.reading.outline", short)
+    load_reader("rapidocr").known.clear()
+    (cut,) = ask("rapidocr", prompt, shown, form=CHECKS_FORM)
+    load_reader("rapidocr").known.clear()
+    assert parse_checks(whole.text).value == (True,) * 4
+    assert parse_checks(cut.text).value == (False, True, True, True)
 
 
 @pytest.mark.parametrize("name", READERS)

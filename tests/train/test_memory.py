@@ -120,9 +120,9 @@ def test_the_estimate_says_hours_memory_and_faults() -> None:
     broken = "\n".join(estimate_training(train_of(engines=2), 10_000, rows=5000))
     assert "2 engines" in broken and "rows as told" in broken
     control = "\n".join(estimate_training(train_of(), 10_000, runs=["sft"]))
-    assert "66 of 80 GiB for weights, gradients and Adam in float32, before activations; fits" in control  # 16 x 4.44e9
+    assert "71 of 80 GiB for weights, gradients and Adam in float32, and 5 for activations; fits" in control
     small = "\n".join(estimate_training(train_of(gpu_memory_gib=24), 10_000, runs=["sft"]))
-    assert "66 of 24 GiB" in small and "does NOT fit: take `sft` out of `runs`" in small
+    assert "71 of 24 GiB" in small and "does NOT fit: take `sft` out of `runs`" in small
     assert estimate_training(PARAMS.profiles["mini"].train, 700) == []
 
 

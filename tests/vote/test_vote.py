@@ -305,3 +305,19 @@ def test_rows_fit_their_table_and_are_counted(tmp_path: Path) -> None:
     # teacher a (even places): 4 + 0 of 8 equal the winners 5 and blue; teacher b: 3 + 4 of 8
     assert found["teacher_agreement"] == {"a": 4 / 8, "b": 7 / 8}
     assert found["teachers_differ"] == 1  # a says red, b says blue
+
+
+def test_an_answer_that_a_question_does_not_offer_is_no_row() -> None:
+    def vote(question: str, *answers: str) -> tuple[str, str, str]:
+        row = question_row(1) | {"question": question}
+        (found,) = collect_votes([row], answer_rows(1, *answers), RULES)
+        return found["status"], found["reason"], found["answer"]
+
+    choice = "Is it “NCINI” or “NC7NI” that is written at the left of the whole picture?"
+    assert vote(choice, *["ONCINI"] * 7, "NCINI") == ("rejected", "not_offered", "ONCINI")
+    assert vote(choice, *["ncini"] * 8) == ("ok", "", "ncini")
+    assert vote(choice, *["ONCINI"] * 5, *["NCINI"] * 3)[1] == "no_agreement"  # an earlier reason stands
+    listed = 'Which of these is written on the door: "Push", "Pull" or "5"?'
+    assert vote(listed, *["five"] * 8)[0] == "ok" and vote(listed, *["Exit"] * 8)[1] == "not_offered"
+    for plain in ("What is written below “EXIT”?", "Is the door open or closed?", 'What stands between "A" and "B"?'):
+        assert vote(plain, *["ajar"] * 8)[0] == "ok"
