@@ -89,5 +89,6 @@ def test_the_gap_of_a_model_in_process_with_its_page(tmp_path: Path, monkeypatch
     assert scores["gaps"]["mini"]["n"] == 4 and scores["guessing"]["mini"]["blind"]["full"]["n"] == 4
     assert scores["coverage"]["n"] == 4 and (folder / "data/report/report.html").is_file()
     assert "zooming gap" in result.output and "What can be guessed" in result.output
-    wrong = CliRunner().invoke(app, ["bench", str(tmp_path / "no/model"), "--benchmark", str(table), "--out", "x"])
+    (tmp_path / "no").mkdir()
+    wrong = CliRunner().invoke(app, ["bench", str(tmp_path / "no"), "--benchmark", str(table), "--out", "x"])
     assert wrong.exit_code == 1 and "evaluate failed" in wrong.output
