@@ -14,7 +14,7 @@ export HF_HUB_OFFLINE ?= 1
 STAMP := $(VENV)/.installed
 UV    := .r2i/uv
 
-.PHONY: repro setup test test-long test-vllm stack test-stack test-openrlhf rehearsal test-lmms gpu-check lint format lock track push pull mlflow exps fresh twins signs counts readme pretrain clean help
+.PHONY: repro setup test pytest test-long test-vllm stack test-stack test-openrlhf rehearsal test-lmms gpu-check lint format lock track push pull mlflow exps fresh twins signs counts readme pretrain clean help
 
 help: ## what there is
 	@echo 'make repro runs everything, make test checks it. All targets:'; echo
@@ -62,7 +62,10 @@ repro: setup ## the whole pipeline: images to report; what would stop it is said
 # Modules are given to as many workers as there are cores; what a module's tests share is made once.
 PYTEST := -m pytest --numprocesses logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 
-test: setup lint ## lint, types and tests
+test: setup ## lint, types and tests
+	@$(MAKE) --no-print-directory -j2 lint pytest
+
+pytest: setup
 	@$(PY) $(PYTEST) -m "not long"
 
 test-long: setup ## seeded kills, two labs, a Ray cluster: what repeats a fast test at length
