@@ -18,8 +18,17 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Modules that run the pipeline come first, so that no worker is left alone with one at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """Modules that run the pipeline come first, so that no worker is left alone with one at the end; of those the ones
+    that need the finished run last but for one, so that one worker makes it and none waits for it."""
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    modules = list(dict.fromkeys(item.path for item in slow if "finished" in getattr(item, "fixturenames", ())))
+
+    def turn(item: pytest.Item) -> int:
+        if item.get_closest_marker("slow") is None:
+            return 3
+        return 1 if item.path not in modules else 0 if item.path == modules[0] else 2
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(scope="session")
