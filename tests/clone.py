@@ -1,5 +1,6 @@
 """A clone of this repository on one profile, and commands run in it."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -29,3 +30,10 @@ def clone(folder: Path, profile: str = "smoke") -> Path:
     (folder / "params.yaml").write_text(params.replace("profile: mini", f"profile: {profile}", 1), encoding="utf-8")
     run(folder, "git", "init", "--quiet")
     return folder
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*.parquet"))
+    }
