@@ -69,13 +69,16 @@ class Ran(NamedTuple):
 class Place:
     """A folder with params of its own, in which stages run."""
 
-    def __init__(self, folder: Path, server: Served, images: int, shard_images: int) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, params: dict[str, Any]) -> None:
+        self.folder, self.params = folder, params
+        self.things: dict[str, tuple[Thing, ...]] = {}  # what the scenes show, by image_id
+
+    @classmethod
+    def make(cls, folder: Path, server: Served, images: int, shard_images: int) -> "Place":
+        """A new one, with `images` in its pool."""
         folder.mkdir(parents=True)
         params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
         params["profile"] = "smoke"
-        self.params = params
-        self.things: dict[str, tuple[Thing, ...]] = {}  # what the scenes show, by image_id
         remote = {"kind": "openai", "model": "bench", "base_url": server.url, "concurrency": 64}
         smoke = params["profiles"]["smoke"]
         smoke["crop"]["per_image"] = 3
@@ -83,15 +86,14 @@ class Place:
         smoke["answer"]["teachers"] = [{"name": "teacher", "endpoint": remote, "samples": 8}]
         smoke["overlay"] |= {"teacher": remote, "student": remote, "per_dimension": None}
         smoke["sample"]["shard_images"] = shard_images
-        self.add_images(images)
+        place = cls(folder, params)
+        place.add_images(images)
+        return place
 
     @classmethod
-    def of(cls, folder: Path) -> "Place":
+    def kept_in(cls, folder: Path) -> "Place":
         """One that --keep left."""
-        place = cls.__new__(cls)
-        place.folder, place.things = folder.resolve(), {}
-        place.params = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
-        return place
+        return cls(folder.resolve(), yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8")))
 
     def add_images(self, count: int) -> None:
         """Further files in the pool, whose names come after those that are there."""
@@ -257,7 +259,7 @@ def main() -> None:
     given = parser.parse_args()
     code = note_code(*(ROOT / "stages" / f"{stage}.py" for stage in STAGES), profiles=["smoke"])
     if given.workers:
-        found = rounded(measure_workers(Place.of(given.workers)), 3)
+        found = rounded(measure_workers(Place.kept_in(given.workers)), 3)
         merge_result(given.out, found, code, "workers", PARTS)
         print(found)
         return
@@ -265,7 +267,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, serving(Plan(capacity=4096, script=SCRIPT)) as server:
         for size in given.answers:
             images = max(8, size // PER_IMAGE)
-            place = Place(Path(scratch) / str(size), server, images, shard_images=128)
+            place = Place.make(Path(scratch) / str(size), server, images, shard_images=128)
             first = place.run_all()
             for stage, ran in first.items():
                 found["peak_mb"][stage][str(size)] = ran.peak_mb
@@ -281,7 +283,7 @@ def main() -> None:
             else:
                 shutil.rmtree(place.folder)
         if not given.memory:
-            small = Place(Path(scratch) / "kills", server, 60, shard_images=4)
+            small = Place.make(Path(scratch) / "kills", server, 60, shard_images=4)
             small.run_all()
             found["kills"] = measure_kills(small)
     less, more = map(str, given.answers)
