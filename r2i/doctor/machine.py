@@ -13,8 +13,8 @@ from r2i.core.disk import free_mib
 from r2i.core.params import Crop, Endpoint, Params, Train
 from r2i.crop.segmenter import find_files
 from r2i.doctor.check import Check, passed, tried
-from r2i.doctor.stages import is_hub_id
 from r2i.ocr.engines import load_recogniser
+from r2i.tools.bench import is_hub_id
 from r2i.tools.cost import Use, server_starts
 from r2i.train.openrlhf.attention import choose_attention
 from r2i.train.openrlhf.checkpoints import refuse_small_disk

@@ -1,8 +1,7 @@
 """Which stages a profile has, which of them are still to be run, and whether these need anything but this machine."""
 
-from pathlib import Path
-
 from r2i.core.params import CHAIN, Params
+from r2i.tools.bench import is_hub_id
 from r2i.tools.cost import Scale, planned, run_of
 
 
@@ -30,9 +29,3 @@ def is_light(params: Params, stages: set[str]) -> bool:
         and not (profile.has("crop") and profile.crop.runs_sam2 and "crop" in stages)
         and not (trains and (profile.train.engine == "openrlhf" or is_hub_id(profile.train.base)))
     )
-
-
-def is_hub_id(model: str) -> bool:
-    """Whether a model's name is that of the hub: `models/x` is a path where `models` is a folder."""
-    path = Path(model)
-    return not (path.is_dir() or path.is_absolute() or len(path.parts) != 2 or path.parent.is_dir())

@@ -66,10 +66,7 @@ def find_lines(image: Image.Image, faint: bool = False) -> list[Line]:
     scale = min(1.0, LONGEST / longest) if longest >= ENLARGED else min(MOST, ENLARGED / longest)
     size = (max(32, round(image.width * scale)), max(32, round(image.height * scale)))
     scaled = image.resize(size, Image.Resampling.BICUBIC)
-    engine = _rapidocr()
-    chosen = engine.text_det.postprocess_op
-    chosen.thresh, chosen.box_thresh = FAINT if faint else SEEN
-    found = engine(_bgr(scaled), use_det=True, use_cls=False, use_rec=False)
+    found = _rapidocr(FAINT if faint else SEEN)(_bgr(scaled), use_det=True, use_cls=False, use_rec=False)
     if found.boxes is None:
         return []
     shares = np.array([image.width / size[0], image.height / size[1]])
@@ -132,19 +129,19 @@ def find_tessdata() -> Path:
 
 
 @cache
-def _rapidocr() -> Any:
+def _rapidocr(bounds: tuple[float, float] = SEEN) -> Any:
+    """The engine whose detector has these bounds; what it is not used for it does not load."""
     try:
         from rapidocr import RapidOCR
     except ImportError as error:
         raise EndpointError("there is no package rapidocr here", INSTALL) from error
     threads = "EngineConfig.onnxruntime"
-    engine = RapidOCR(params={
+    return RapidOCR(params={
         "Global.log_level": "critical", "Global.text_score": 0.0, "Global.max_side_len": 4 * LONGEST,
         "Det.limit_type": "max", "Det.limit_side_len": 4 * LONGEST,  # find_lines has scaled it
+        "Det.thresh": bounds[0], "Det.box_thresh": bounds[1],
         f"{threads}.intra_op_num_threads": 1, f"{threads}.inter_op_num_threads": 1,
     })  # fmt: skip
-    engine(np.zeros((64, 64, 3), np.uint8), use_det=True, use_cls=False, use_rec=False)  # it loads its parts when used
-    return engine
 
 
 def _bgr(image: Image.Image) -> np.ndarray:

@@ -123,13 +123,13 @@ class Reader:
         line = middle_line(image)
         return None if line is None or is_cut(line, image.size) else self.read_line(image, line, variation)
 
-    def is_whole(self, image: Image.Image) -> bool:
-        """Whether the line that a crop is about says the same where it is cut wider: else its outline is too short."""
+    def is_whole(self, image: Image.Image, shown: Reading) -> bool:
+        """Whether the line that a crop is about, read as `shown`, says the same where it is cut wider: else its outline
+        is too short."""
         line = middle_line(image)
-        if line is None or is_cut(line, image.size):
-            return False
-        texts = {fold(self.read_line(image, stretch(line, share)).text) for share in (0.0, *WIDER)}
-        return len(texts) == 1
+        return line is not None and all(
+            fold(self.read_line(image, stretch(line, share)).text) == fold(shown.text) for share in WIDER
+        )
 
     def read_line(self, image: Image.Image, line: Line, variation: Variation = PLAIN) -> Reading:
         said = max((self.recogniser.read(strip) for strip in cut_strips(image, line, variation)), key=_score)

@@ -126,7 +126,7 @@ def _check(reader: Reader, prompt: str, image: Image.Image, crop: Image.Image) -
     place = read_place(prompt)
     return {
         "reasoning": f"In the region stands: {shown.text}" if shown else "Nothing is read in the region.",
-        "answerable_from_crop": shown is not None and shown.is_legible and reader.is_whole(crop),
+        "answerable_from_crop": shown is not None and shown.is_legible and reader.is_whole(crop, shown),
         "one_clear_answer": shown is None or not is_repeated(shown.text, readings),
         "same_in_both": shown is None or not _goes_on(shown.text, place, readings, image.size),
         "names_target": place is not None,

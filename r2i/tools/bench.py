@@ -88,15 +88,18 @@ def write_bench(
 def _write(values: dict[str, Any], path: Path) -> Params:
     with new_file(path) as part:
         part.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=4096), encoding="utf-8")
-        load_params(part)
-    return load_params(path)
+        return load_params(part)
+
+
+def is_hub_id(model: str) -> bool:
+    """Whether a model's name is that of the hub: `models/x` is a path where `models` is a folder."""
+    path = Path(model)
+    return not (path.is_dir() or path.is_absolute() or len(path.parts) != 2 or path.parent.is_dir())
 
 
 def _looks_like_a_folder(model: str) -> bool:
-    """Rather than like a hub id, which is `owner/name`."""
     path = Path(model).expanduser()
-    beside = "/" in model and path.parent.is_dir()
-    return path.is_absolute() or model.startswith(".") or len(path.parts) > 2 or beside
+    return not is_hub_id(str(path)) and ("/" in model or model.startswith("."))
 
 
 def _is_bench(folder: Path) -> bool:
