@@ -7,7 +7,7 @@ minutes, kept rows; how many of them are right, of all and of those that became 
 accuracy in the full and the crop view, and the gap; 95 % intervals, clustered by image. A row is right where its label
 is what stands there, but for case and the marks at its ends, and its question means that text and no other. Composed
 pictures: by the truth; photographs: by bench/signs_read.csv, where a person wrote what stands in them.
-About a quarter of an hour on 2 cores.
+Five to ten minutes on 2 cores.
 """
 
 import argparse
