@@ -26,12 +26,14 @@ PARENT_S = 1.0  # between two looks whether the parent lives
 
 @dataclass(frozen=True)
 class Task:
-    """`function(*given, items, workers)` does the work of `items`; all of it must pickle. `gpus`: of one worker."""
+    """`function(*given, items, workers)` does the work of `items`; all of it must pickle. `gpus`: of one worker.
+    `keys`: names of the variables of the environment that hold what it must know and nobody may read."""
 
     function: Callable[..., None]
     given: tuple[Any, ...]
     items: Sequence[Any]
     gpus: int = 0
+    keys: Sequence[str] = ()
 
 
 def run_tasks(task: Task, execution: Execution, most: int | None = None) -> None:

@@ -6,14 +6,14 @@ path on every node: as DVC needs it.
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import r2i
 from r2i.core.errors import R2IError
-from r2i.core.executors import RAY_TASKS, RETRIES, Task
+from r2i.core.executors import GRACE_S, RAY_TASKS, RETRIES, Task
 from r2i.core.servers import ADDRESSES
 
 STORE_BYTES = 2**30  # of a Ray that is started here
@@ -31,8 +31,9 @@ def run_by_ray(task: Task, most: int | None) -> None:
         count = max(1, min(gpus or int(there.get("CPU", 1)), len(task.items), most or len(task.items)))
         slices = min(len(task.items), count * RAY_TASKS)
         places = {"num_gpus": 1} if gpus else {"num_cpus": 1}
-        remote = ray.remote(max_retries=RETRIES, **places)(task.function)
-        waiting = [remote.remote(*task.given, task.items[at::slices], count) for at in range(slices)]
+        remote = ray.remote(max_retries=RETRIES, **places)(work_with_keys)
+        keys = {name: os.environ[name] for name in task.keys if name in os.environ}
+        waiting = [remote.remote(keys, task, task.items[at::slices], count) for at in range(slices)]
         try:
             while waiting:
                 ended, waiting = ray.wait(waiting)
@@ -40,8 +41,22 @@ def run_by_ray(task: Task, most: int | None) -> None:
         except Exception as error:  # Ray's own, and what a worker raised, wrapped
             raise plain_error(error) from error
         finally:
-            for one in waiting:
-                ray.cancel(one)
+            stop(ray, waiting)
+
+
+def work_with_keys(keys: Mapping[str, str], task: Task, items: Sequence[Any], workers: int) -> None:
+    """In a worker. Keys come as an argument, which Ray writes nowhere: its dashboard shows a job's environment."""
+    os.environ.update(keys)
+    task.function(*task.given, items, workers)
+
+
+def stop(ray: Any, waiting: Sequence[Any]) -> None:
+    """As by Ctrl-C, so that replies under way are stored; GRACE_S later whoever goes on ends with Ray."""
+    with suppress(ray.exceptions.RayError):  # of a Ray that is gone
+        for one in waiting:
+            ray.cancel(one)
+        if waiting:
+            ray.wait(waiting, num_returns=len(waiting), timeout=GRACE_S)
 
 
 @contextmanager

@@ -139,6 +139,10 @@ class ShardWork(ABC):
         """GPUs of one process, where there are any."""
         return 0
 
+    def keys(self) -> list[str]:
+        """Names of the environment's variables with keys that it needs."""
+        return []
+
 
 WorkType = Callable[..., ShardWork]
 """Makes the work out of params and, where several processes share it, their number. It must pickle."""
@@ -164,7 +168,7 @@ def make_table(work_type: WorkType, file: Path, amend: Amend | None = None) -> C
     if due and len(due) < len(shards):
         print(f"{work.stage}: {len(shards) - len(due)} of {len(shards)} shards were made before", file=sys.stderr)
     given = (work_type, params, kept, str(Path.cwd()))
-    run_tasks(Task(work_on, given, due, work.gpus()), params.chosen.execution, work.most_workers())
+    run_tasks(Task(work_on, given, due, work.gpus(), work.keys()), params.chosen.execution, work.most_workers())
     counts |= {shard.name: kept.find(key, settled=False) for shard, key in due}
     of_each = {name: found for name, found in counts.items() if found is not None}
     if len(of_each) < len(shards):

@@ -135,6 +135,9 @@ class JobWork(ShardWork, Generic[T]):
     def gpus(self) -> int:
         return int(any(one.kind == "local" for one in self.endpoints().values()))
 
+    def keys(self) -> list[str]:
+        return sorted({one.api_key_env for one in self.endpoints().values() if one.api_key_env})
+
     def require_made(self, counts: Counts) -> None:
         Ledger.of(counts.get("calls", {}), {}).require_replies(self.stage, counts.get("status", {}).get(OK, 0))
 

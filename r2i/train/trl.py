@@ -2,14 +2,15 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate.utils import AutocastKwargs
-from transformers import AutoConfig, PrinterCallback, TrainerCallback
+from transformers import AutoConfig, PrinterCallback, TrainerCallback, TrainingArguments
 
 from r2i.core.curve import CurveSink, Line, combine_sinks, progress_printer, write_curve
 from r2i.core.disk import new_folder
@@ -99,6 +100,19 @@ def trl_defaults(train: Train, seed: int, save_steps: int) -> dict[str, Any]:
         "logging_steps": 1,
         "disable_tqdm": True,
     }
+
+
+Arguments = TypeVar("Arguments", bound=TrainingArguments)
+
+
+def on_one_gpu(arguments: Arguments) -> Arguments:
+    """The arguments, for the first GPU alone. Where several are visible, Transformers would copy the model to each
+    (DataParallel), which TRL refuses, and steps would be of as many batches."""
+    if arguments.n_gpu > 1:
+        said = "trains on the first; CUDA_VISIBLE_DEVICES chooses another"
+        print(f"{arguments.n_gpu} GPUs are visible: a training in process {said}", file=sys.stderr, flush=True)
+        arguments._n_gpu = 1  # as Transformers itself does where a model's layers are on several
+    return arguments
 
 
 def start(trainer: Any, checkpoint: str | None) -> None:

@@ -25,7 +25,7 @@ from r2i.train.reward import RewardFunctions, is_informative
 from r2i.train.rollout import GroupSampler
 from r2i.train.rows import in_training_order, rl_dataset
 from r2i.train.shared import MAX_TOKENS, members_of, packed_length, reply_logs
-from r2i.train.trl import CurveLog, TrlRun, start, trl_defaults
+from r2i.train.trl import CurveLog, TrlRun, on_one_gpu, start, trl_defaults
 from r2i.train.validate import KEY, Validation, choose_model
 
 
@@ -221,7 +221,7 @@ def train_policy(
         trainer = trainer_class(
             model=model,
             reward_funcs=rewards.functions(),
-            args=trl_config(train, seed_of(run.seed, "dapo"), run.checkpoints),
+            args=on_one_gpu(trl_config(train, seed_of(run.seed, "dapo"), run.checkpoints)),
             train_dataset=rl_dataset(in_training_order(rows, run.seed)),
             processing_class=processor,
             callbacks=[Validation(run.held, processor, dapo.max_response, dapo.train_prompts), curve, MarkComplete()],

@@ -28,7 +28,7 @@ from r2i.train.privileged import Pair, Shown, in_steps, make_pairs
 from r2i.train.replies import reply_inputs, reply_logits
 from r2i.train.resume import MarkComplete, last_checkpoint
 from r2i.train.rollout import answering
-from r2i.train.trl import CurveLog, TrlRun, start, trl_defaults
+from r2i.train.trl import CurveLog, TrlRun, on_one_gpu, start, trl_defaults
 from r2i.train.validate import KEY, Validation, choose_model
 
 MEASURED = ("agreement", "entropy", "teacher_entropy", "response_length", "truncated", "format")
@@ -181,7 +181,7 @@ def train(model: Any, processor: Any, rows: list[Row], run: TrlRun) -> dict[str,
         opd,
         run.seed,
         model=model,
-        args=config,
+        args=on_one_gpu(config),
         train_dataset=Pairs(in_steps(afar, close, opd, run.seed)),
         data_collator=lambda pairs: {"pairs": pairs},
         callbacks=[*follows, Validation(run.held, processor, opd.max_response, micro), curve, MarkComplete()],

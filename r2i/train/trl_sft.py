@@ -13,7 +13,7 @@ from r2i.core.ids import seed_of
 from r2i.core.tables import Row
 from r2i.train.resume import MarkComplete, last_checkpoint
 from r2i.train.rows import in_training_order, sft_dataset
-from r2i.train.trl import CurveLog, TrlRun, start, trl_defaults
+from r2i.train.trl import CurveLog, TrlRun, on_one_gpu, start, trl_defaults
 from r2i.train.validate import KEY, Validation, choose_model
 
 CURVE_KEYS = {
@@ -42,7 +42,7 @@ def train(model: Any, processor: Any, rows: list[Row], run: TrlRun) -> dict[str,
     curve = CurveLog(run.log, CURVE_KEYS, run.sink)
     trainer = SFTTrainer(
         model=model,
-        args=config,
+        args=on_one_gpu(config),
         train_dataset=sft_dataset(in_training_order(rows, run.seed), run.style),
         processing_class=processor,
         callbacks=[Validation(run.held, processor, params.dapo.max_response, micro), curve, MarkComplete()],

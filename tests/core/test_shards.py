@@ -1,9 +1,12 @@
 """Shards: where tables are cut, what is made anew, and that nothing of it changes a row."""
 
+import asyncio
 import os
 import random
 import shutil
 import signal
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -242,6 +245,41 @@ def die(given: str, which: list[str], workers: int) -> None:
 
 def run(function: Callable[..., None], names: str = "abcd") -> None:
     run_tasks(Task(function, ("x",), list(names)), Execution(workers=2))
+
+
+async def pay(stored: Path) -> None:
+    """A reply comes a second after the stage was told to stop, as r2i.endpoint.flow waits for it."""
+    told = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, told.set)
+    await asyncio.wait_for(told.wait(), 60)
+    await asyncio.sleep(1)
+    stored.write_text("")
+
+
+def fail_or_pay(folder: Path, which: list[str], workers: int) -> None:
+    (folder / f"{which[0]} has").write_text(os.environ.get("KEY_OF_A_TEST", "none"))
+    if which == ["b"]:
+        asyncio.run(pay(folder / "stored"))
+    while not (folder / "b has").exists():
+        time.sleep(0.05)
+    raise TableError("the table is torn", "mend it")
+
+
+def test_workers_of_a_ray_that_runs_have_keys_and_store_what_is_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It began before the key was exported, as a node of a cluster; what Ray shows of the job doesn't hold it."""
+    ray = pytest.importorskip("ray")
+    from r2i.core.ray_tasks import connected_ray
+
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    with connected_ray():
+        monkeypatch.setenv("KEY_OF_A_TEST", "sesame-open")
+        with pytest.raises(TableError, match="the table is torn"):
+            run_tasks(Task(fail_or_pay, (tmp_path,), ["a", "b"], 0, ["KEY_OF_A_TEST"]), Execution(executor="ray"))
+        assert (tmp_path / "stored").exists()
+        assert [(tmp_path / f"{name} has").read_text() for name in "ab"] == ["sesame-open"] * 2
+        assert "sesame-open" not in str(ray.get_runtime_context().runtime_env)
 
 
 def note_gpu(folder: Path, which: list[str], workers: int) -> None:

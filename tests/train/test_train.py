@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from tiny_run import OPTIONS, SMOKE, run, same_model, train_rows
+from transformers import TrainingArguments
 
 from r2i.core.curve import Line, read_curve
 from r2i.core.errors import R2IError
@@ -311,6 +312,22 @@ def test_sft_changes_the_model_and_lowers_its_loss(base: Path, tmp_path: Path) -
     losses = [line["loss"] for line in read_curve(tmp_path / "sft.json")]
     assert losses[-1] < losses[0]
     assert (tmp_path / "sft" / "model.safetensors").read_bytes() != (base / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["dapo", "sft", "opd"])
+def test_several_gpus_are_one_to_a_training_in_process(
+    base: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Arguments count GPUs once, when they are made; TRL refuses two in one process."""
+    count = TrainingArguments.__post_init__
+
+    def find_two(arguments: TrainingArguments) -> None:
+        count(arguments)
+        arguments._n_gpu = 2
+
+    monkeypatch.setattr(TrainingArguments, "__post_init__", find_two)
+    run(base, tmp_path, name, steps=1)
+    assert "2 GPUs are visible: a training in process trains on the first" in capsys.readouterr().err
 
 
 def test_an_objective_without_a_trainer_is_an_error(base: Path, tmp_path: Path) -> None:
