@@ -4,7 +4,7 @@
 counts, paths and commands in bench/rehearsal.yaml. One server, or an engine that r2i starts, speaks for all that the
 profile names; SAM 2, the student, OpenRLHF, Ray and the vLLM of the student are the real ones on the CPU. Writes
 bench/results/rehearsal.json: whether the report was reached, and seconds by stage. `--folder` keeps the clone and goes
-on in it.
+on in it. A run that fails replaces none that reached its report.
 """
 
 import argparse
@@ -43,6 +43,9 @@ from r2i.core.servers import variable  # noqa: E402
 RESULT = ROOT / "bench" / "results" / "rehearsal.json"
 OVERLAY = ROOT / "bench" / "rehearsal.yaml"
 MODELS = Path("models/rehearsal")
+NOTES = Path(".r2i/rehearsal.json")  # of a clone: the code that it was begun with, and seconds by stage
+OF_THE_USER = ("DVC_", "R2I_SERVER_", "R2I_STORE", "R2I_REPLIES")
+"""How variables begin that lead out of the clone: made replies under real models' names go into no store but its own."""
 MAY_CHANGE = frozenset({
     "rehearsal", "sample.images", "sample.workers", "crop.sam2_model", "crop.sam2_config", "train.base",
     "train.threads", "train.dapo.epochs", "train.dapo.max_steps", "train.dapo.rollout_prompts",
@@ -121,7 +124,7 @@ def environment_of(folder: Path, profile: str, address: str) -> dict[str, str]:
     """Of every process of the clone: one GPU that isn't there, every server at `address`."""
     endpoints = load_params(folder / "params.yaml").profiles[profile].endpoints
     return {
-        **{name: value for name, value in environment(1).items() if not name.startswith(("DVC_", "R2I_SERVER_"))},
+        **{name: value for name, value in environment(1).items() if not name.startswith(OF_THE_USER)},
         "PATH": f"{PYTHON.parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join(map(str, (HERE / "shim", folder))),
         "DVC_NO_ANALYTICS": "1",
@@ -169,6 +172,31 @@ def follow(folder: Path, command: list[str], env: Mapping[str, str]) -> tuple[in
     return running.returncode, {name: round(end - began, 1) for (name, began), end in zip(starts, ends, strict=False)}
 
 
+def begin(folder: Path, code: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of the clone, with which code it was begun."""
+    path = folder / NOTES
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"code": code["code"], "stages_s": {}}), encoding="utf-8")
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def record(result: Path, folder: Path, profile: str, found: Mapping[str, Any], code: dict[str, Any]) -> None:
+    """Write what was found, with the seconds of stages that this clone did before: by the same code alone."""
+    notes = begin(folder, code)
+    if notes["code"] != code["code"]:
+        print("not recorded: this clone was begun with other code, rehearse in a new one", file=sys.stderr)
+        return
+    found = {**found, "stages_s": notes["stages_s"] | found["stages_s"]}
+    (folder / NOTES).write_text(json.dumps({**notes, "stages_s": found["stages_s"]}), encoding="utf-8")
+    before = json.loads(result.read_text(encoding="utf-8"))["profiles"] if result.exists() else {}
+    if not found["reached_report"] and before.get(profile, {}).get("reached_report"):
+        print(f"not recorded: {profile} has reached its report before, {result.name} keeps that", file=sys.stderr)
+        return
+    names = list(yaml.safe_load(OVERLAY.read_text(encoding="utf-8")))
+    merge_result(result, {"profiles": {**before, profile: found}}, code, profile, names)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("profile", choices=sorted(yaml.safe_load(OVERLAY.read_text(encoding="utf-8"))))
@@ -177,15 +205,12 @@ def main() -> None:
     code = note_code(*STAGES, ROOT / "bench" / "rehearsal_parts" / "models.py", profiles=[told.profile])
     folder = (told.folder or Path(tempfile.mkdtemp(prefix="rehearsal-"))).resolve()
     folder.mkdir(parents=True, exist_ok=True)
+    begin(folder, code)
     found = rehearse(folder, told.profile)
     print(json.dumps(found, indent=1))
+    record(RESULT, folder, told.profile, found, code)
     if not told.folder and found["reached_report"]:
         shutil.rmtree(folder)
-    before = json.loads(RESULT.read_text(encoding="utf-8"))["profiles"] if RESULT.exists() else {}
-    if told.folder:  # what it did before is not done again
-        found["stages_s"] = before.get(told.profile, {}).get("stages_s", {}) | found["stages_s"]
-    names = list(yaml.safe_load(OVERLAY.read_text(encoding="utf-8")))
-    merge_result(RESULT, {"profiles": {**before, told.profile: found}}, code, told.profile, names)
     sys.exit(not found["reached_report"])
 
 

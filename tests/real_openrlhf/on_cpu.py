@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -72,19 +71,27 @@ class Run:
         threading.Thread(target=self._watch, daemon=True).start()
 
     def wait(self, within_s: float = 1500) -> None:
-        """Its end; it must be a good one."""
-        code = self.process.wait(within_s)
-        self.seconds = time.monotonic() - self.began
+        """Its end; it must be a good one. What takes longer is killed."""
+        try:
+            code = self.process.wait(within_s)
+        finally:
+            self._kill()
         assert code == 0, self.output.read_text()[-4000:]
 
     def kill_after(self, step: int, within_s: float = 1200) -> None:
         """`kill -9` of r2i's own process once OpenRLHF has said `step`."""
         end = time.monotonic() + within_s
-        while step not in self.steps_said():
-            assert self.process.poll() is None, self.output.read_text()[-4000:]
-            assert time.monotonic() < end, f"no step {step}: {self.steps_said()}"
-            time.sleep(0.2)
-        self.process.send_signal(signal.SIGKILL)
+        try:
+            while step not in self.steps_said():
+                assert self.process.poll() is None, self.output.read_text()[-4000:]
+                assert time.monotonic() < end, f"no step {step}: {self.steps_said()}"
+                time.sleep(0.2)
+        finally:
+            self._kill()
+
+    def _kill(self) -> None:
+        """r2i's own process, where it still runs; what it started ends with it."""
+        self.process.kill()
         self.process.wait()
         self.seconds = time.monotonic() - self.began
 
