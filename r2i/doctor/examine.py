@@ -8,6 +8,7 @@ from r2i.doctor.machine import (
     check_device,
     check_disk,
     check_gpu,
+    check_memory_in_process,
     check_packages,
     check_readers,
     check_training,
@@ -40,6 +41,10 @@ def examine(params: Params, stages: set[str], files: bool, timeout_s: float) -> 
         checks += found
     if "train@dapo" in trained and profile.train.engine == "openrlhf":
         checks += collected("train", check_training(profile.train, rows))
+    if trained:
+        own_engine = {"dapo"} if profile.train.engine == "openrlhf" else set()
+        in_process = sorted({stage.removeprefix("train@") for stage in trained} - own_engine)
+        checks += collected("train", check_memory_in_process(profile.train, in_process))
     images = profile.sample.images if profile.has("sample") else 0
     made = images * read_funnel(read_metrics(params), ROWS_PER_IMAGE).rows_per_image
     return [*checks, check_disk(params, made)]

@@ -16,6 +16,7 @@ from r2i.doctor.check import Check, passed, tried
 from r2i.ocr.engines import load_recogniser
 from r2i.tools.bench import is_hub_id
 from r2i.tools.cost import Use, server_starts
+from r2i.train.estimate import gib_in_process
 from r2i.train.openrlhf.attention import choose_attention
 from r2i.train.openrlhf.checkpoints import refuse_small_disk
 from r2i.train.openrlhf.checks import violations
@@ -55,11 +56,27 @@ def _check_sizes(train: Train, model: ModelFacts) -> Iterator[Check]:
     memory = estimate_memory(train, model, choose_attention(train.cluster))
     fits = memory.fits and kv_room(train, model) >= 1
     said = f"{memory.total / GIB:.0f} of {memory.limit / GIB:.0f} GiB of a GPU, computed"
-    yield Check("train: memory", "ok" if fits else "note", said, "" if fits else "see `r2i estimate`")
+    yield Check("train: memory", "ok" if fits else "not ok", said, "" if fits else "see `r2i estimate`")
     root, keep = paths.state_folder(), train.keep
     if root.is_dir():
         found = f"{keep} checkpoints fit"
         yield passed("train: disk", lambda: refuse_small_disk(Files.under(root), model.parameters, keep), found)
+
+
+def check_memory_in_process(train: Train, runs: Iterable[str]) -> Iterator[Check]:
+    """Of trainings in process, where there is a GPU or OpenRLHF is to have one. Raises R2IError."""
+    import torch
+
+    there = torch.cuda.is_available()
+    model = read_model_facts(train.base) if there or train.engine == "openrlhf" else None
+    if model is None:
+        return
+    limit = torch.cuda.get_device_properties(0).total_memory / GIB if there else train.cluster.gpu_memory_gib
+    for run in runs:
+        needed = gib_in_process(run, model)
+        said = f"{needed:.0f} of {limit:.0f} GiB of {'this' if there else 'a'} GPU, computed"
+        remedy = "" if needed < limit else f"take `{run}` out of `runs`, or train it on a larger card"
+        yield Check(f"train@{run}: memory", "not ok" if remedy else "ok", said, remedy)
 
 
 def check_gpu(params: Params, uses: Iterable[Use], stages: set[str]) -> Iterator[Check]:

@@ -57,7 +57,7 @@ def _of_control(train: Train, model: ModelFacts) -> Iterator[str]:
         f"train@sft: about {cost.estimate_control_hours(train, model):,.1f} GPU-hours of an H100: {train.sft.steps:,} "
         f"steps of {train.sft.batch} rows, in process on one GPU"
     )
-    yield _memory_of_one_gpu("sft", STATE_BYTES, "weights, gradients and Adam in float32", train, model)
+    yield _memory_of_one_gpu("sft", "weights, gradients and Adam in float32", train, model)
 
 
 def _of_distillation(train: Train, model: ModelFacts) -> Iterator[str]:
@@ -67,11 +67,17 @@ def _of_distillation(train: Train, model: ModelFacts) -> Iterator[str]:
         "neither answers nor votes are needed"
     )
     parts = "weights, gradients and Adam of the student and its teacher's weights, in float32"
-    yield _memory_of_one_gpu("opd", STATE_BYTES + TEACHER_BYTES, parts, train, model)
+    yield _memory_of_one_gpu("opd", parts, train, model)
 
 
-def _memory_of_one_gpu(run: str, state_bytes: int, parts: str, train: Train, model: ModelFacts) -> str:
-    needed, limit = state_bytes * model.parameters / GIB + ACTIVATIONS_GIB, train.cluster.gpu_memory_gib
+def gib_in_process(run: str, model: ModelFacts) -> float:
+    """Of one GPU, that a training in process takes."""
+    state_bytes = STATE_BYTES + (TEACHER_BYTES if run == "opd" else 0)
+    return state_bytes * model.parameters / GIB + ACTIVATIONS_GIB
+
+
+def _memory_of_one_gpu(run: str, parts: str, train: Train, model: ModelFacts) -> str:
+    needed, limit = gib_in_process(run, model), train.cluster.gpu_memory_gib
     verdict = "fits" if needed < limit else f"does NOT fit: take `{run}` out of `runs`"
     parts += f", and {ACTIVATIONS_GIB} for activations"
     return f"  GPU memory: {needed:.0f} of {limit:.0f} GiB for {parts}; {verdict}"

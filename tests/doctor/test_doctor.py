@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from r2i.core.records import TRAIN
 from r2i.core.tables import write_table
 from r2i.doctor.check import Check
 from r2i.doctor.data import check_pools
-from r2i.doctor.machine import check_device, check_weights
+from r2i.doctor.machine import check_device, check_memory_in_process, check_training, check_weights
 from r2i.doctor.rows import check_rows
 from r2i.doctor.servers import check_keys, check_servers, servers_of
 from r2i.doctor.stages import is_light, stages_of
@@ -276,6 +277,22 @@ def test_servers_on_one_device_take_turns_or_fit_together(params: Params, monkey
     assert at_once.found.endswith("in answer, overlay")
     judged = look(free=0.95, judge=params.profiles["one-card"].evaluate.judge)
     assert (judged.state, "train@dapo starts one while it trains" in judged.found) == ("not ok", True)
+
+
+def test_a_training_that_would_not_fit_its_card_would_stop_the_run(
+    params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = params.profiles["one-gpu"].train
+    state = {check.what: check.state for check in check_memory_in_process(train, ["opd", "sft"])}
+    assert state == {"train@opd: memory": "not ok", "train@sft: memory": "ok"}  # 88 and 71 of 80 GiB
+    small = train.model_copy(update={"cluster": train.cluster.model_copy(update={"gpu_memory_gib": 24.0})})
+    for each, expected in ((train, "ok"), (small, "not ok")):
+        assert {c.state for c in check_training(each, 1000) if c.what == "train: memory"} == {expected}
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda at: SimpleNamespace(total_memory=24 * 2**30))
+    (check,) = check_memory_in_process(train, ["sft"])
+    assert check.state == "not ok" and "of 24 GiB of this GPU" in check.found
+    assert all(check.state == "ok" for check in check_memory_in_process(params.profiles["mini"].train, ["dapo"]))
 
 
 def test_a_pool_is_there_pinned_and_unchanged(params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
