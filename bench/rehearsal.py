@@ -45,7 +45,7 @@ OVERLAY = ROOT / "bench" / "rehearsal.yaml"
 MODELS = Path("models/rehearsal")
 NOTES = Path(".r2i/rehearsal.json")  # of a clone: the code that it was begun with, and seconds by stage
 OF_THE_USER = ("DVC_", "R2I_SERVER_", "R2I_STORE", "R2I_REPLIES")
-"""How variables begin that lead out of the clone: made replies under real models' names go into no store but its own."""
+"""How variables begin that lead out of the clone: made replies under real models' names go into its own store alone."""
 MAY_CHANGE = frozenset({
     "rehearsal", "sample.images", "sample.workers", "crop.sam2_model", "crop.sam2_config", "train.base",
     "train.threads", "train.dapo.epochs", "train.dapo.max_steps", "train.dapo.rollout_prompts",

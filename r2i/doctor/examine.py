@@ -34,6 +34,7 @@ def examine(params: Params, stages: set[str], files: bool, timeout_s: float) -> 
     if "benchmark" in stages:
         checks += check_benchmarks(params, files)
     trained = {stage for stage in stages if stage.startswith("train@")}
+    runs = {stage.removeprefix("train@") for stage in trained}
     rows: int | None = None
     if trained:
         own = "overlay" not in stages_to_run(params)
@@ -42,9 +43,8 @@ def examine(params: Params, stages: set[str], files: bool, timeout_s: float) -> 
     if "train@dapo" in trained and profile.train.engine == "openrlhf":
         checks += collected("train", check_training(profile.train, rows))
     if trained:
-        own_engine = {"dapo"} if profile.train.engine == "openrlhf" else set()
-        in_process = sorted({stage.removeprefix("train@") for stage in trained} - own_engine)
-        checks += collected("train", check_memory_in_process(profile.train, in_process))
+        in_process = sorted(runs - ({"dapo"} if profile.train.engine == "openrlhf" else set()))
+        checks += check_memory_in_process(profile.train, in_process)
     images = profile.sample.images if profile.has("sample") else 0
     made = images * read_funnel(read_metrics(params), ROWS_PER_IMAGE).rows_per_image
-    return [*checks, check_disk(params, made)]
+    return [*checks, check_disk(params, made, runs)]

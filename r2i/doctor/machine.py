@@ -3,13 +3,15 @@
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from r2i.core import paths
 from r2i.core.disk import free_mib
+from r2i.core.errors import R2IError
 from r2i.core.params import Crop, Endpoint, Params, Train
 from r2i.crop.segmenter import find_files
 from r2i.doctor.check import Check, passed, tried
@@ -29,6 +31,8 @@ from r2i.train.openrlhf.workspace import Files
 LEAST_MIB = 1024  # free, below which no run is begun
 PICTURE_BYTES = 1.5e6  # of a photograph's JPEG, in a table
 TWICE = 2  # what a stage writes lies in DVC's cache too, where the disk can't share it
+CHECKPOINT_BYTES = 12  # of a parameter in process: float32 weight and Adam's two moments
+MODEL_BYTES = 2  # of a parameter, as a trained model is stored
 OFFLINE = "HF_HUB_OFFLINE"
 MEMORY_FLAG, MEMORY_SHARE = "--gpu-memory-utilization", 0.92  # of vLLM, and its default
 
@@ -63,12 +67,19 @@ def _check_sizes(train: Train, model: ModelFacts) -> Iterator[Check]:
         yield passed("train: disk", lambda: refuse_small_disk(Files.under(root), model.parameters, keep), found)
 
 
+def _facts_of(base: str) -> ModelFacts | None:
+    """None where nothing is known of it; check_weights says so where it has to be there."""
+    with suppress(R2IError):
+        return read_model_facts(base)
+    return None
+
+
 def check_memory_in_process(train: Train, runs: Iterable[str]) -> Iterator[Check]:
-    """Of trainings in process, where there is a GPU or OpenRLHF is to have one. Raises R2IError."""
+    """Of trainings in process, where there is a GPU or OpenRLHF is to have one."""
     import torch
 
     there = torch.cuda.is_available()
-    model = read_model_facts(train.base) if there or train.engine == "openrlhf" else None
+    model = _facts_of(train.base) if there or train.engine == "openrlhf" else None
     if model is None:
         return
     limit = torch.cuda.get_device_properties(0).total_memory / GIB if there else train.cluster.gpu_memory_gib
@@ -222,17 +233,27 @@ def _of_hub(what: str, hub_id: str, files: list[str]) -> Check:
     return Check(what, "note", "not in the hub's cache: it is fetched", f"or before: `hf download {hub_id}`")
 
 
-def check_disk(params: Params, rows: float) -> Check:
-    """`rows`: train rows to be made."""
+def models_mib(train: Train, runs: Collection[str]) -> float:
+    """Of the models that `runs` make, and of the checkpoints of one in process (OpenRLHF's: check_training); 0 where
+    nothing is known of the base."""
+    model = _facts_of(train.base)
+    in_process = any(run != "dapo" or train.engine == "trl" for run in runs)
+    bytes_each = TWICE * MODEL_BYTES * len(runs) + CHECKPOINT_BYTES * (train.keep + 1) * in_process
+    return bytes_each * model.parameters / 2**20 if model else 0.0
+
+
+def check_disk(params: Params, rows: float, runs: Collection[str] = ()) -> Check:
+    """`rows`: train rows to be made; `runs`: to be trained."""
     profile, pictures = params.chosen, 0.0
     if profile.has("sample") and any(pool.kind != "rendered" for pool in profile.sample.pools):
         pictures = rows + (profile.sample.images if profile.sample.embed else 0)
-    needed = LEAST_MIB + TWICE * pictures * PICTURE_BYTES / 2**20
+    least = LEAST_MIB + (models_mib(profile.train, runs) if runs else 0)
+    needed = least + TWICE * pictures * PICTURE_BYTES / 2**20
     free = free_mib(Path())
     if free is None:
         return Check("disk", "note", "how much is free can't be said")
-    said = f"{free / 1024:,.0f} GiB free; pictures take about {needed / 1024:,.0f}"
-    if free < LEAST_MIB:
+    said = f"{free / 1024:,.0f} GiB free; pictures and models take about {needed / 1024:,.0f}"
+    if free < least:
         return Check("disk", "not ok", said, "make space")
     return Check(
         "disk", "ok" if free >= needed else "note", said, "" if free >= needed else "make space, or sample less"

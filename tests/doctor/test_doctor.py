@@ -21,7 +21,7 @@ from r2i.core.records import TRAIN
 from r2i.core.tables import write_table
 from r2i.doctor.check import Check
 from r2i.doctor.data import check_pools
-from r2i.doctor.machine import check_device, check_memory_in_process, check_training, check_weights
+from r2i.doctor.machine import check_device, check_disk, check_memory_in_process, check_training, check_weights
 from r2i.doctor.rows import check_rows
 from r2i.doctor.servers import check_keys, check_servers, servers_of
 from r2i.doctor.stages import is_light, stages_of
@@ -293,6 +293,15 @@ def test_a_training_that_would_not_fit_its_card_would_stop_the_run(
     (check,) = check_memory_in_process(train, ["sft"])
     assert check.state == "not ok" and "of 24 GiB of this GPU" in check.found
     assert all(check.state == "ok" for check in check_memory_in_process(params.profiles["mini"].train, ["dapo"]))
+
+
+def test_a_disk_has_room_for_the_models_too(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 4B model in bf16 twice, and three checkpoints of 12 bytes a parameter: 4.4e9 * (4 + 36) = 165 GiB."""
+    monkeypatch.setattr("r2i.doctor.machine.free_mib", lambda folder: 100 * 1024)
+    params = params.model_copy(update={"profile": "released"})
+    assert check_disk(params, 0).state == check_disk(params, 0, {"dapo"}).state == "ok"
+    found = check_disk(params, 0, {"sft"})
+    assert found.state == "not ok" and 150 < float(found.found.split()[-1]) < 180
 
 
 def test_a_pool_is_there_pinned_and_unchanged(params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
