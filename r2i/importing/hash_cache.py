@@ -8,6 +8,7 @@ import os
 import sqlite3
 import sys
 import zlib
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -77,25 +78,33 @@ class HashCache:
 
     def find(self, path: str, variant: str, stat: os.stat_result) -> list[ImageEntry] | None:
         """The entries of the file `path`; None where it is new or has changed. `variant`: how it is read."""
-        db = self._open()
+        return self.find_all([(path, stat)], variant)[0]
+
+    def find_all(self, files: Sequence[tuple[str, os.stat_result]], variant: str) -> list[list[ImageEntry] | None]:
+        """`find` of each of some hundred files, in one look at the database."""
+        db, here = self._open(), os.getcwd()  # noqa: PTH109 - millions
         if not db:
-            return None
-        key = (os.fsencode(os.path.abspath(path)), variant, stat.st_size, stat.st_mtime_ns)  # noqa: PTH100 - millions
-        ask = "SELECT entries FROM files_1 WHERE path = ? AND variant = ? AND size = ? AND mtime_ns = ?"
+            return [None] * len(files)
+        keys = [_key(path, here) for path, _ in files]
+        places = ", ".join("?" * len(keys))
+        ask = f"SELECT path, size, mtime_ns, entries FROM files_1 WHERE variant = ? AND path IN ({places})"
         try:
-            row = db.execute(ask, key).fetchone()
-            return [ImageEntry(*values) for values in json.loads(zlib.decompress(row[0]))] if row else None
+            known = {path: (size, mtime, data) for path, size, mtime, data in db.execute(ask, (variant, *keys))}
+            return [
+                _entries(known[key][2]) if known.get(key, ())[:2] == (stat.st_size, stat.st_mtime_ns) else None
+                for key, (_, stat) in zip(keys, files, strict=True)
+            ]
         except (sqlite3.Error, zlib.error, ValueError, TypeError) as error:
             self._give_up(error)
-            return None
+            return [None] * len(files)
 
     def add(self, path: str, variant: str, stat: os.stat_result, entries: list[ImageEntry]) -> None:
         """Remember the entries of a file that was hashed."""
         if not self.db:
             return
         data = zlib.compress(json.dumps([astuple(entry) for entry in entries]).encode(), 1)
-        absolute = os.fsencode(os.path.abspath(path))  # noqa: PTH100 - millions
-        self.unwritten.append((absolute, variant, stat.st_size, stat.st_mtime_ns, data))
+        key = _key(path, os.getcwd())  # noqa: PTH109 - millions
+        self.unwritten.append((key, variant, stat.st_size, stat.st_mtime_ns, data))
         if len(self.unwritten) >= BUFFERED:
             self.flush()
 
@@ -139,3 +148,11 @@ class HashCache:
         if self.db:
             self.db.close()
         self.db = None
+
+
+def _key(path: str, here: str) -> bytes:
+    return os.fsencode(os.path.normpath(os.path.join(here, path)))  # noqa: PTH118 - millions
+
+
+def _entries(data: bytes) -> list[ImageEntry]:
+    return [ImageEntry(*values) for values in json.loads(zlib.decompress(data))]

@@ -23,6 +23,7 @@ from r2i.sample.truth import TRUTH_FILE, ShownText, read_truth
 
 TRAIN_SCENES = 1  # second word of every seed; the benchmark draws its scenes with another
 THREADS = 16  # that hash files; they mostly wait for the disk
+LOOKED_UP = 500  # files at once in the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +107,7 @@ def _hash(paths: list[str], pool: Pool, cache: HashCache | None) -> Iterator[tup
     stop = threading.Event()
     with ThreadPoolExecutor(THREADS, "hash") as threads:
         try:
-            for path in paths:
-                stat = _stat(path)
-                entries = cache.find(path, variant, stat) if cache and stat else None
+            for path, stat, entries in _looked_up(paths, variant, cache):
                 future = threads.submit(read_entries, path, pool, stop) if entries is None else None
                 ahead.append(_HashJob(path, stat, entries, future))
                 while len(ahead) > 4 * THREADS:
@@ -118,6 +117,18 @@ def _hash(paths: list[str], pool: Pool, cache: HashCache | None) -> Iterator[tup
         finally:
             stop.set()
             threads.shutdown(cancel_futures=True)
+
+
+def _looked_up(
+    paths: list[str], variant: str, cache: HashCache | None
+) -> Iterator[tuple[str, os.stat_result | None, list[ImageEntry] | None]]:
+    """Each path with what the cache knows of it."""
+    for start in range(0, len(paths), LOOKED_UP):
+        files = [(path, _stat(path)) for path in paths[start : start + LOOKED_UP]]
+        there = [(path, stat) for path, stat in files if stat]
+        known = iter(cache.find_all(there, variant) if cache else [])
+        for path, stat in files:
+            yield path, stat, next(known, None) if stat else None
 
 
 def _take(job: _HashJob, variant: str, cache: HashCache | None) -> tuple[str, list[ImageEntry]]:
@@ -137,7 +148,8 @@ def _stat(path: str) -> os.stat_result | None:
 
 
 def _offers(path: str, entries: list[ImageEntry], pool: Pool, root: Path) -> Iterator[Offer]:
-    name = name_text(os.path.relpath(path, root))
+    inside = path.removeprefix(f"{root}/")
+    name = name_text(inside if inside != path else os.path.relpath(path, root))
     if pool.kind != "folder":
         name = name.replace("!", "\\x21")  # ! ends the file's name
     readable = not all(entry.fault for entry in entries)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from clone import ROOT, digests, run
+from clone import ROOT, run
 from made_run import run_stage
 from twins import differences, repro_elsewhere
 
@@ -55,18 +55,6 @@ def test_a_new_threshold_reruns_vote_and_what_follows_and_nothing_before(finishe
     rerun = {line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")}
     assert {"vote", "overlay", "train@dapo", "train@sft", "evaluate@distilled", "score", "audit", "report"} <= rerun
     assert rerun.isdisjoint({"pretrain", "sample", "crop", "question", "answer", "benchmark", "evaluate@base"})
-
-
-def test_train_rows_are_made_without_the_truth(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The truth is deleted as soon as the images are there; the train rows are rebuilt to the same bytes."""
-    shutil.copytree(finished / "models" / "mini", tmp_path / "models" / "mini")
-    shutil.copytree(finished / "data" / "sample", tmp_path / "data" / "sample")
-    shutil.copy(finished / "params.yaml", tmp_path)
-    monkeypatch.chdir(tmp_path)
-    for stage in ("crop", "question", "answer", "vote", "overlay"):
-        run_stage(monkeypatch, stage)
-    assert not (tmp_path / "data" / "truth").exists()
-    assert digests(tmp_path / "data" / "overlay") == digests(finished / "data" / "overlay")
 
 
 def test_another_clone_in_another_place_writes_the_same_lock(finished: Path, tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ def address() -> Iterator[str]:
 
 
 def job(address: str, log: Path, code: str, name: str) -> RayJob:
-    return RayJob(["-c", code], ENVIRONMENT, log, address, name)
+    found = RayJob.found(ENVIRONMENT, log, address, name, whole=lambda: True)
+    return found or RayJob.submitted(["-c", code], ENVIRONMENT, log, address, name)
 
 
 def said(log: Path, word: str) -> bool:
@@ -65,6 +66,8 @@ def test_a_job_is_followed_to_its_end(address: str, tmp_path: Path) -> None:
     good = job(address, log, "import os; print(os.environ['WORD'], os.environ['KEY'][:3])", "good")
     assert not wait_while_alive(good, 120) and good.ended_as() == ""
     assert said(log, "told sk-") and "sk-secret" not in log.read_text()
+    again = job(address, tmp_path / "again", "0 / 0", "good")  # its result is taken
+    assert again.job == good.job and not wait_while_alive(again, 120) and again.ended_as() == ""
     bad = job(address, log, "import os; raise KeyError('no latest', os.environ['KEY'])", "bad")
     assert not wait_while_alive(bad, 120) and bad.ended_as().startswith("failed")
     assert "('no latest', '***')" in bad.ended_as() and said(log, "no latest")

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("openrlhf")
 
 from openrlhf.trainer.ppo_utils.samples_generator import SamplesGenerator
+from torchdata.stateful_dataloader import StatefulDataLoader
 
 from r2i.train.openrlhf import trainer
 from r2i.train.openrlhf.executor import read_tallies
@@ -29,6 +30,39 @@ def test_a_short_batch_is_cut_to_whole_steps_and_what_is_cut_is_counted(
     )
     assert generator.generate_samples() == (list(range(kept)), 50.0, 9, True)
     assert read_tallies(tmp_path)["left_over"] == made - kept
+
+
+@pytest.mark.parametrize(("drawn", "left"), [(9, 1), (10, 0), (11, 0)])
+def test_a_run_that_used_up_its_prompts_ends_at_once(
+    drawn: int, left: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loader() -> StatefulDataLoader[int]:
+        return StatefulDataLoader(list(range(10)), batch_size=1, shuffle=True)
+
+    before, here = loader(), loader()
+    prompts = iter(before)
+    for _ in range(drawn):
+        next(prompts, None)  # the 11th: dynamic sampling asks for one more, and the loader is finished
+    states = {
+        "episode": 0,
+        "global_step": 2,
+        "total_consumed_prompts": drawn,
+        "data_loader_state_dict": before.state_dict(),
+    }
+    made: list[Any] = []
+    run: Any = trainer.Trainer.__new__(trainer.Trainer)
+    run.args = SimpleNamespace(
+        train=SimpleNamespace(num_episodes=1), ckpt=SimpleNamespace(path=tmp_path, load_enable=True)
+    )
+    (tmp_path / "_actor").mkdir()
+    run.actor_model_group = SimpleNamespace(async_run_method=lambda method_name: [states])
+    monkeypatch.setattr(trainer.ray, "get", lambda told: told)
+    run.broadcast_to_vllm = lambda: None
+    run.prompts_dataloader, run.generate_kwargs = here, {}
+    run.samples_generator = SimpleNamespace(generate_samples=lambda: (made.extend(here) or [], None, 0, True))
+    run.wandb_logger = run.tensorboard_logger = None
+    run.fit()
+    assert len(made) == left
 
 
 def test_a_job_s_own_variables_are_not_set_twice(monkeypatch: pytest.MonkeyPatch) -> None:

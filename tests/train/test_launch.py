@@ -2,19 +2,23 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import AsyncIterator
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 
 from r2i.core.curve import Line
 from r2i.core.errors import R2IError
 from r2i.core.params import Cluster, Train
-from r2i.train.openrlhf import environment, launch
+from r2i.train.openrlhf import environment, follow, launch, run
 from r2i.train.openrlhf.checkpoints import refuse_other_layout, refuse_small_disk, usable
 from r2i.train.openrlhf.environment import Environment, link_libraries, training_environment
 from r2i.train.openrlhf.follow import AddMaskedShare
@@ -195,6 +199,100 @@ def test_a_cluster_that_is_not_there_is_an_error(files: Files) -> None:
     assert gpus_there("http://127.0.0.1:9") is None
 
 
+class Jobs:
+    """In the place of Ray's client; it takes no new job."""
+
+    listed: ClassVar[list[SimpleNamespace]] = []
+
+    def __init__(self, address: str) -> None: ...
+
+    def list_jobs(self) -> list[SimpleNamespace]:
+        return self.listed
+
+    def get_job_status(self, job: str) -> SimpleNamespace:
+        return next(known.status for known in self.listed if known.submission_id == job)
+
+    async def tail_job_logs(self, job: str) -> AsyncIterator[str]:
+        yield f"log of {job}\n"
+
+
+@pytest.fixture
+def jobs(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
+    monkeypatch.setattr(Jobs, "listed", [])
+    module = ModuleType("ray.job_submission")
+    module.JobSubmissionClient = Jobs  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    monkeypatch.setitem(sys.modules, "ray.job_submission", module)
+    return Jobs.listed
+
+
+def listed(name: str, status: str, start: int) -> SimpleNamespace:
+    told = {"metadata": {"r2i": name}, "submission_id": f"{status}-{start}", "start_time": start}
+    return SimpleNamespace(status=SimpleNamespace(value=status), **told)
+
+
+def test_a_job_that_runs_or_left_a_whole_result_is_found(files: Files, jobs: list[SimpleNamespace]) -> None:
+    def found(whole: bool) -> str | None:
+        training = launch.left_behind(Environment({}, {}, ()), files.log, "http://head", "mine", lambda: whole)
+        return training and training.job  # type: ignore[attr-defined, no-any-return]
+
+    jobs += [listed("another", "RUNNING", 9), listed("mine", "FAILED", 1)]
+    assert found(whole=True) is None
+    jobs.append(listed("mine", "SUCCEEDED", 2))
+    assert found(whole=True) == "SUCCEEDED-2" and found(whole=False) is None
+    jobs.insert(0, listed("mine", "STOPPED", 3))  # it wrote last: the result may be half
+    assert found(whole=True) is None
+    jobs.append(listed("mine", "RUNNING", 4))
+    assert found(whole=False) == "RUNNING-4"
+    assert launch.left_behind(Environment({}, {}, ()), files.log, None, "mine", lambda: True) is None
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "SUCCEEDED"])
+def test_what_a_job_left_behind_writes_stays(
+    status: str, files: Files, jobs: list[SimpleNamespace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs.append(listed("mine", status, 1))
+    (state,) = save(files, 25).glob("mp_rank*")
+    state.write_bytes(b"half")
+    files.result.mkdir()
+    (files.result / "config.json").write_text("{}")
+    weights = files.result / "model.safetensors"
+    if status == "SUCCEEDED":
+        weights.write_bytes(b"whole")
+
+    def follow_it(training: Any, *others: object) -> list[Line]:
+        assert training.job == f"{status}-1" and state.read_bytes() == b"half" and files.result.is_dir()
+        weights.write_bytes(b"whole")
+        return [{"step": 1}]
+
+    monkeypatch.setattr(run, "refuse_what_cannot_run", lambda *given: None)
+    monkeypatch.setattr(follow, "follow", follow_it)
+    cluster = TRAIN.cluster.model_copy(update={"address": "http://head"})
+    view = {"prompts": 4, "rows": 4}
+    run.train_in(files, TRAIN.model_copy(update={"cluster": cluster}), view, 0, "mine", lambda *line: None)
+    assert (files.root / run.DONE).exists() and weights.read_bytes() == b"whole"
+
+
+def test_a_workspace_goes_at_once(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(path: Path, ignore_errors: bool = False) -> None:
+        if path.exists():
+            raise KeyboardInterrupt
+
+    (files.root / run.DONE).touch()
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run.remove_folder(files.root)
+    assert not files.root.exists()  # else half a result would be taken for a whole one
+    monkeypatch.undo()
+    files.root.mkdir()
+    run.remove_folder(files.root)
+    assert not list(files.root.parent.glob("work*"))
+
+
+def test_a_job_s_workers_may_write_bytecode(files: Files) -> None:
+    assert training_environment(TRAIN, files, None, {}).job()["PYTHONDONTWRITEBYTECODE"] == ""  # as unset, for Python
+
+
 def test_too_few_gpus_are_refused_and_unknown_ones_are_not() -> None:
     refuse_too_few_gpus(4, None, "http://head:8265")
     refuse_too_few_gpus(4, 4, None)
@@ -202,14 +300,20 @@ def test_too_few_gpus_are_refused_and_unknown_ones_are_not() -> None:
         refuse_too_few_gpus(4, 3, "http://head:8265")
 
 
-def test_rollouts_masked_since_the_last_line_are_told_with_it(tmp_path: Path) -> None:
+def test_rollouts_masked_since_the_last_line_are_told_with_it_and_told_again_alike(tmp_path: Path) -> None:
+    def masked_share() -> AddMaskedShare:
+        return AddMaskedShare(lambda step, steps, line: told.append(line), tmp_path / "counts", tmp_path / "told.json")
+
     told: list[Line] = []
-    sink = AddMaskedShare(lambda step, steps, line: told.append(line), tmp_path)
+    (tmp_path / "counts").mkdir()
+    sink = masked_share()
     sink(1, 3, {"loss": 1.0})  # nothing was counted yet
     for step, (rollouts, masked) in enumerate([(100, 0), (200, 50)], 2):
-        (tmp_path / "engine.json").write_text(json.dumps({"rollouts": rollouts, "masked": masked}))
+        (tmp_path / "counts" / "engine.json").write_text(json.dumps({"rollouts": rollouts, "masked": masked}))
         sink(step, 3, {"loss": 1.0, "masked": 0.0})
     assert told == [{"loss": 1.0}, {"loss": 1.0, "masked": 0.0}, {"loss": 1.0, "masked": 0.5}]  # 50 of the last 100
+    masked_share()(3, 3, {"loss": 1.0, "masked": 0.0})  # of a run that goes on
+    assert told[-1] == told[-2]
 
 
 ONE = Cluster(gpus_per_node=1)
@@ -243,6 +347,21 @@ def test_a_broken_one_gives_way_to_an_older(files: Files) -> None:
     assert usable(files, ONE, told.append)
     assert (files.checkpoints / "_actor" / "latest").read_text() == "global_step100"  # not 25: by number
     assert told == ["checkpoint global_step125 is not whole: training goes on from global_step100"]
+    left = {path.name for path in (files.checkpoints / "_actor").iterdir() if path.is_dir()}
+    assert left == {
+        "global_step25",
+        "global_step100",
+    }  # OpenRLHF would keep a broken one, and remove a whole one for it
+
+
+def test_the_newest_whole_one_is_used_also_where_latest_was_not_written(files: Files) -> None:
+    save(files, 25)
+    save(files, 50, latest=False)
+    (state,) = save(files, 75, latest=False).glob("mp_rank*")
+    state.unlink()
+    assert usable(files, ONE, print)
+    assert (files.checkpoints / "_actor" / "latest").read_text() == "global_step50"
+    assert not (files.checkpoints / "_actor" / "global_step75").exists()
 
 
 def test_one_without_a_gpu_s_state_or_without_latest(files: Files) -> None:
@@ -272,8 +391,6 @@ def test_the_split_of_checkpoints_is_remembered(files: Files) -> None:
 
 
 def test_a_disk_that_is_too_small_is_an_error(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    import shutil
-
     free = shutil.disk_usage(files.root)._replace(free=30_000_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
     refuse_small_disk(files, 1_000_000_000, keep=2)  # 2 x 14 GB, and 2 GB for the result

@@ -18,23 +18,25 @@ LATEST = "latest"
 
 
 def usable(files: Files, cluster: Cluster, tell: Callable[[str], None]) -> bool:
-    """Whether there is a checkpoint to go on from. `latest` is set back to the newest complete one, and `_actor`
-    removed where there is none; `tell` is told of either."""
+    """Whether there is a checkpoint to go on from. `latest` is set to the newest complete one; those after it are
+    removed, since OpenRLHF would count them and remove the complete one for them; `_actor` is removed where there is
+    none. `tell` is told of what is removed."""
     folder = files.checkpoints / "_actor"
     if not folder.is_dir():
         return False
-    named = _named(folder)
-    if named and is_complete(folder / named, cluster):
-        return True
-    whole = [path for path in folder.iterdir() if path.is_dir() and is_complete(path, cluster)]
-    if not whole:
-        shutil.rmtree(folder)
-        tell("no checkpoint is whole: training starts anew")
-        return False
-    newest = max(whole, key=_step)
-    (folder / LATEST).write_text(newest.name, encoding="utf-8")
-    tell(f"checkpoint {named or '(none named)'} is not whole: training goes on from {newest.name}")
-    return True
+    broken: list[str] = []
+    for path in sorted((path for path in folder.iterdir() if path.is_dir()), key=_step, reverse=True):
+        if is_complete(path, cluster):
+            if _named(folder) != path.name:
+                (folder / LATEST).write_text(path.name, encoding="utf-8")
+            if broken:
+                tell(f"checkpoint {', '.join(broken)} is not whole: training goes on from {path.name}")
+            return True
+        broken.append(path.name)
+        shutil.rmtree(path)
+    shutil.rmtree(folder)
+    tell("no checkpoint is whole: training starts anew")
+    return False
 
 
 def is_complete(folder: Path, cluster: Cluster) -> bool:
@@ -73,7 +75,8 @@ def refuse_other_layout(files: Files, cluster: Cluster) -> None:
 def refuse_small_disk(files: Files, parameters: int, keep: int) -> None:
     """Raises R2IError where `keep` checkpoints and the result don't fit. `parameters`: of the model."""
     needed = parameters * (BYTES_OF_A_PARAMETER * keep + 2)
-    there = sum(path.stat().st_size for path in files.checkpoints.rglob("*") if path.is_file())
+    old = (*files.checkpoints.rglob("*"), *files.result.rglob("*"))  # the new ones take their place
+    there = sum(path.stat().st_size for path in old if path.is_file())
     free = shutil.disk_usage(files.root).free + there
     if free < needed:
         sizes = f"{needed / 1e9:.0f} GB; there are {free / 1e9:.0f} GB at {files.root}"

@@ -35,9 +35,10 @@ class Environment:
         return {**QUIET, **BRISK, **kept, "PATH": programs, "RAY_ADDRESS": "local", **self.ours, **self.secrets}
 
     def job(self) -> dict[str, str]:
-        """What a Ray job is given: the nodes have an environment of their own."""
+        """What a Ray job is given: the nodes have an environment of their own. How nice its workers are is
+        decided by the node's Ray: a job changes nothing about it (BRISK)."""
         passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        return {**QUIET, **passed, **self.ours, **self.secrets}
+        return {**QUIET, **dict.fromkeys(SLOW, ""), **passed, **self.ours, **self.secrets}
 
     def hide(self, text: str) -> str:
         """`text` without the keys: Ray quotes the environment of a job that it could not start."""

@@ -1,9 +1,12 @@
 """Follow a training in another process to its end: the lines of its curve as they come, the cause where it fails."""
 
+import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from r2i.core.curve import CurveSink, Line
+from r2i.core.disk import DiskError, new_file
 from r2i.core.errors import R2IError
 from r2i.train.openrlhf.executor import read_tallies
 from r2i.train.openrlhf.launch import Training, wait_while_alive
@@ -72,15 +75,20 @@ class LineReporter:
 class AddMaskedShare:
     """A sink that adds to each line the share of rollouts masked since the line before, from the executors' tallies in
     `counts`. OpenRLHF's scalars lack the groups that dynamic sampling filters out, and would not show an outage of the
-    judge."""
+    judge. `told`: file of the shares by step, so that a run that goes on tells its earlier lines as they were."""
 
-    def __init__(self, sink: CurveSink, counts: Path) -> None:
-        self.sink, self.counts = sink, counts
+    def __init__(self, sink: CurveSink, counts: Path, told: Path) -> None:
+        self.sink, self.counts, self.told = sink, counts, told
         self._before = read_tallies(counts)
+        self._shares: dict[str, float] = json.loads(told.read_text(encoding="utf-8")) if told.exists() else {}
 
     def __call__(self, step: int, steps: int, line: Line) -> None:
         now = read_tallies(self.counts)
         if rollouts := now["rollouts"] - self._before["rollouts"]:
-            line = {**line, "masked": round((now["masked"] - self._before["masked"]) / rollouts, 6)}
+            self._shares[str(step)] = round((now["masked"] - self._before["masked"]) / rollouts, 6)
+            with suppress(DiskError), new_file(self.told) as part:
+                part.write_text(json.dumps(self._shares), encoding="utf-8")
         self._before = now
+        if str(step) in self._shares:
+            line = {**line, "masked": self._shares[str(step)]}
         self.sink(step, steps, line)

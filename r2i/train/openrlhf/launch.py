@@ -1,7 +1,7 @@
 """OpenRLHF as a process of this machine, or as a job of a running Ray cluster.
 
 Both end with the run that wants them: the process under r2i/endpoint/guard.py also by kill -9; a job after that
-goes on, and the next run with the same fingerprint follows it instead of starting another.
+goes on, and the next run with the same fingerprint follows it, or takes its result, instead of starting another.
 """
 
 import json
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,12 +75,21 @@ class LocalTraining:
             self.guard.wait(guard.GRACE_S + guard.LAST_S + 1)
 
 
+def left_behind(
+    environment: Environment, log: Path, address: str | None, name: str, whole: Callable[[], bool]
+) -> Training | None:
+    """What a killed run with this `name` left on the cluster, running or ended with a `whole` result; None on this
+    machine. To ask before any file of the workspace is touched: the job may be writing it. Raises R2IError where the
+    cluster doesn't answer."""
+    return RayJob.found(environment, log, address, name, whole) if address else None
+
+
 def launch(flags: list[str], environment: Environment, log: Path, address: str | None, name: str) -> Training:
     """Start OpenRLHF here or, with `address` of a Ray job server, there. `name`: of the job, by which a later run
     finds it. Raises R2IError where the cluster doesn't take it."""
     if address is None:
         return LocalTraining(flags, environment, log)
-    return RayJob(["-m", TRAINER, *flags], environment, log, address, name)
+    return RayJob.submitted(["-m", TRAINER, *flags], environment, log, address, name)
 
 
 def gpus_there(address: str | None) -> int | None:

@@ -6,10 +6,11 @@ import shlex
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from r2i.core.errors import R2IError
 from r2i.train.openrlhf.environment import Environment
@@ -22,25 +23,35 @@ OVER = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
 class RayJob:
-    """`python <arguments>` on the cluster's head; found again by `name` as long as it runs."""
+    """A job of the cluster at `address`: of an earlier run, or a new one."""
 
-    def __init__(self, arguments: list[str], environment: Environment, log: Path, address: str, name: str) -> None:
-        self.address, self.hide = address, environment.hide
-        try:
-            from ray.job_submission import JobSubmissionClient
-
-            self.client: Any = JobSubmissionClient(address)
-            self.job = self._running(name) or self._submit(arguments, environment, name)
-        except (ImportError, ConnectionError, RuntimeError, OSError) as error:
-            first = environment.hide((str(error).splitlines() or [type(error).__name__])[0])[:300]
-            raise R2IError(
-                f"the Ray cluster at {address} takes no job: {first}",
-                "train.cluster.address is the address of its job server, e.g. http://head:8265",
-            ) from error
+    def __init__(self, client: Any, job: str, environment: Environment, log: Path, address: str) -> None:
+        self.client, self.job, self.address, self.hide = client, job, address, environment.hide
         self.status, self._asked = "PENDING", 0.0
         self._heard, self._copied = time.monotonic(), 0
         self.began = log_begun(log, f"{datetime.now(UTC).isoformat(timespec='seconds')} job {self.job} at {address}")
         threading.Thread(target=self._follow, args=(log,), daemon=True).start()
+
+    @classmethod
+    def found(
+        cls, environment: Environment, log: Path, address: str, name: str, whole: Callable[[], bool]
+    ) -> Self | None:
+        """The job `name` that a killed run left behind: one that still runs or, where its result is `whole`, has ended
+        well. Raises R2IError where the cluster doesn't answer."""
+        with _cluster(environment, address) as client:
+            job = _left_behind(client.list_jobs(), name, whole)
+        return cls(client, job, environment, log, address) if job else None
+
+    @classmethod
+    def submitted(cls, arguments: list[str], environment: Environment, log: Path, address: str, name: str) -> Self:
+        """`python <arguments>` on the cluster's head. Raises R2IError where the cluster doesn't take it."""
+        with _cluster(environment, address) as client:
+            job = client.submit_job(
+                entrypoint=shlex.join([sys.executable, *arguments]),
+                runtime_env={"env_vars": environment.job()},
+                metadata={"r2i": name},
+            )
+        return cls(client, str(job), environment, log, address)
 
     def alive(self) -> bool:
         if self.status not in OVER and time.monotonic() - self._asked >= LOOK_S:
@@ -74,24 +85,6 @@ class RayJob:
                     "run again when it is back: a job that still runs is followed, else the last checkpoint is used",
                 ) from error
 
-    def _running(self, name: str) -> str | None:
-        """A run that was killed leaves its job behind."""
-        for job in self.client.list_jobs():
-            known = (job.metadata or {}).get("r2i") == name
-            if known and str(job.status.value) not in OVER and job.submission_id:
-                print(f"job {job.submission_id} at {self.address} still runs: it is followed", file=sys.stderr)
-                return str(job.submission_id)
-        return None
-
-    def _submit(self, arguments: list[str], environment: Environment, name: str) -> str:
-        return str(
-            self.client.submit_job(
-                entrypoint=shlex.join([sys.executable, *arguments]),
-                runtime_env={"env_vars": environment.job()},
-                metadata={"r2i": name},
-            )
-        )
-
     def _follow(self, log: Path) -> None:
         """Copy the job's output to `log`; after a broken connection again, past what is there."""
         while True:
@@ -110,3 +103,30 @@ class RayJob:
                 file.flush()
                 seen += len(data)
                 self._copied = max(self._copied, seen)
+
+
+def _left_behind(jobs: list[Any], name: str, whole: Callable[[], bool]) -> str | None:
+    """The id of the newest job `name`, where there is something to take from it."""
+    ours = [job for job in jobs if (job.metadata or {}).get("r2i") == name and job.submission_id]
+    running = [job for job in ours if str(job.status.value) not in OVER]
+    newest = max(running or ours, key=lambda job: job.start_time or 0, default=None)
+    if newest and (running or (str(newest.status.value) == "SUCCEEDED" and whole())):
+        what = "still runs: it is followed" if running else "has ended well: its result is taken"
+        print(f"job {newest.submission_id} {what}", file=sys.stderr)
+        return str(newest.submission_id)
+    return None
+
+
+@contextmanager
+def _cluster(environment: Environment, address: str) -> Iterator[Any]:
+    """A client of the job server at `address`; what it can't do is an R2IError without the keys."""
+    try:
+        from ray.job_submission import JobSubmissionClient
+
+        yield JobSubmissionClient(address)
+    except (ImportError, ConnectionError, RuntimeError, OSError) as error:
+        first = environment.hide((str(error).splitlines() or [type(error).__name__])[0])[:300]
+        raise R2IError(
+            f"the Ray cluster at {address} takes no job: {first}",
+            "train.cluster.address is the address of its job server, e.g. http://head:8265",
+        ) from error

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from r2i.core.curve import CurveSink, Line, combine_sinks, last_mean, write_curve
 from r2i.core.disk import new_folder
@@ -26,6 +26,10 @@ from r2i.train.openrlhf.flags import engines, notes, openrlhf_flags
 from r2i.train.openrlhf.scalars import Scalars
 from r2i.train.openrlhf.workspace import ENGINES, Files, fingerprint_of, open_workspace, write_settings
 from r2i.train.watch import Watcher, warnings
+
+if TYPE_CHECKING:
+    from r2i.train.openrlhf.environment import Environment
+    from r2i.train.openrlhf.launch import Training
 
 COLUMNS = ["row_id", "prompt", "question", "options", "answer", "label", "view", "status", "reason"]
 DONE = "trained"  # in the workspace: OpenRLHF has ended well, its result is whole
@@ -56,7 +60,7 @@ def train_openrlhf(
         write_curve(log, lines)
         live.tag_curve(log)
         rollouts = account_for(read_tallies(files.rollout_counts), lines)
-        shutil.rmtree(files.root)
+        remove_folder(files.root)
     return {**view, **summary_of(train, lines), "rollouts": rollouts}
 
 
@@ -89,30 +93,41 @@ def prepare(train: Train, table: Path, seed: int, files: Files) -> dict[str, int
 
 def train_in(files: Files, train: Train, view: dict[str, int], seed: int, fingerprint: str, sink: CurveSink) -> None:
     """Check, launch and follow OpenRLHF; when this returns, `files.result` is whole."""
-    from r2i.train.openrlhf.attention import choose_attention, flash_attn_installed, shim_path
+    from r2i.train.openrlhf.attention import flash_attn_installed, shim_path
     from r2i.train.openrlhf.environment import training_environment
     from r2i.train.openrlhf.follow import AddMaskedShare, follow
-    from r2i.train.openrlhf.launch import launch
+    from r2i.train.openrlhf.launch import left_behind
 
     cluster = train.cluster
-    refuse_what_cannot_run(files, train, view)
-    if usable(files, cluster, _note):
-        _note("training goes on from its last checkpoint")
     shim = None if flash_attn_installed() else shim_path()
     environment = training_environment(train, files, shim, os.environ)
-    for name in environment.unwanted:
-        _note(f"{name} is not passed on to OpenRLHF: vLLM's sleep can't do with it")
-    flags = openrlhf_flags(train, seed, files, choose_attention(cluster))
-    shutil.rmtree(files.result, ignore_errors=True)
-    _note(f"OpenRLHF starts, its log is {files.log}")
-    training = launch(flags, environment, files.log, cluster.address, fingerprint)
+    training = left_behind(environment, files.log, cluster.address, fingerprint, lambda: is_whole(files.result))
+    training = training or start(files, train, view, seed, fingerprint, environment)
     scalars = Scalars(files.tensorboard, train.dapo.group_size)
     steps = view["prompts"] // train.dapo.rollout_prompts
-    sink = AddMaskedShare(sink, files.rollout_counts)
+    sink = AddMaskedShare(sink, files.rollout_counts, files.root / "masked.json")
     lines = follow(training, scalars, steps, sink, files.log, cluster.start_timeout_s, environment.hide)
     refuse_untrained(lines, train, view)
     refuse_half_a_result(files)
     (files.root / DONE).touch()
+
+
+def start(
+    files: Files, train: Train, view: dict[str, int], seed: int, fingerprint: str, environment: "Environment"
+) -> "Training":
+    """Check and launch OpenRLHF on what a killed run left. Raises R2IError where it can't run."""
+    from r2i.train.openrlhf.attention import choose_attention
+    from r2i.train.openrlhf.launch import launch
+
+    refuse_what_cannot_run(files, train, view)
+    if usable(files, train.cluster, _note):
+        _note("training goes on from its last checkpoint")
+    for name in environment.unwanted:
+        _note(f"{name} is not passed on to OpenRLHF: vLLM's sleep can't do with it")
+    flags = openrlhf_flags(train, seed, files, choose_attention(train.cluster))
+    shutil.rmtree(files.result, ignore_errors=True)
+    _note(f"OpenRLHF starts, its log is {files.log}")
+    return launch(flags, environment, files.log, train.cluster.address, fingerprint)
 
 
 def refuse_what_cannot_run(files: Files, train: Train, view: dict[str, int]) -> None:
@@ -149,9 +164,14 @@ def refuse_untrained(lines: list[Line], train: Train, view: dict[str, int]) -> N
         )
 
 
+def is_whole(result: Path) -> bool:
+    """Whether a training that ended well has left its model."""
+    weights = [path for path in result.glob("*.safetensors") if path.stat().st_size]
+    return bool(weights) and (result / "config.json").is_file()
+
+
 def refuse_half_a_result(files: Files) -> None:
-    weights = [path for path in files.result.glob("*.safetensors") if path.stat().st_size]
-    if not weights or not (files.result / "config.json").is_file():
+    if not is_whole(files.result):
         raise R2IError(
             f"OpenRLHF ended without an error, and left no whole model in {files.result}",
             f"run again: the last step is taken up from its checkpoint; the log is {files.log}",
@@ -167,6 +187,14 @@ def collect(base: str, files: Files, out: Path) -> None:
         shutil.copytree(files.result, part, dirs_exist_ok=True)
         restore_processor(base, part)
         restore_config(base, part)
+
+
+def remove_folder(folder: Path) -> None:
+    """At once: what a kill left of it would pass for a whole one."""
+    over = folder.with_suffix(".over")
+    shutil.rmtree(over, ignore_errors=True)
+    folder.rename(over)
+    shutil.rmtree(over)
 
 
 def account_for(tallies: Mapping[str, int], lines: list[Line]) -> dict[str, int]:

@@ -3,6 +3,8 @@
 - The last batch of a run with dynamic sampling is short. OpenRLHF trains on it as it is: a GPU whose share has a
   micro-batch less than another's ends first, and the others wait for it for ever; or its gradients fill no optimizer
   step, and it counts as one. Here it is cut to whole optimizer steps; where that leaves nothing, the run is over.
+- A run that had used up its prompts and goes on from its last checkpoint would draw them all again: a finished data
+  loader starts over. Here such a run ends at once, and its result is saved.
 - OpenRLHF tells its workers three variables. Ray takes no driver that sets a name which the environment of its job
   sets too, not even to the same value.
 
@@ -56,7 +58,7 @@ class WholeSteps(SamplesGenerator):
 
 
 class Trainer(ppo_trainer.PPOTrainer.__ray_metadata__.modified_class.__ray_actor_class__):  # type: ignore[misc]
-    """PPOTrainer whose batches are whole."""
+    """PPOTrainer whose batches are whole, and whose episodes end once."""
 
     samples_generator: SamplesGenerator
 
@@ -66,6 +68,12 @@ class Trainer(ppo_trainer.PPOTrainer.__ray_metadata__.modified_class.__ray_actor
         self.samples_generator = WholeSteps(
             self.strategy, made.prompts_dataloader, made.eval_dataloader, made.tokenizer, made.vllm_engines
         )
+
+    def init_checkpoint_states(self) -> dict[str, Any]:
+        """What the run goes on from: the next episode, where the data loader had come to the end of one."""
+        states: dict[str, Any] = super().init_checkpoint_states()
+        over = states["data_loader_state_dict"].get("_iterator_finished", False)
+        return {**states, "episode": states["episode"] + over}
 
 
 def for_workers() -> dict[str, str]:
