@@ -22,7 +22,7 @@ from r2i.core.errors import R2IError, TableError
 from r2i.core.executors import Task, run_tasks
 from r2i.core.ids import make_id
 from r2i.core.images import sha256
-from r2i.core.params import Execution
+from r2i.core.params import Execution, load_params
 from r2i.core.shards import Counts, add_counts, cut_shards, list_shards, make_table, remove_unused, require_ok_rows
 from r2i.core.tables import Row, part_name, read_table, write_table
 from r2i.question.ask import QuestionWork
@@ -245,6 +245,12 @@ def die(given: str, which: list[str], workers: int) -> None:
 
 def run(function: Callable[..., None], names: str = "abcd") -> None:
     run_tasks(Task(function, ("x",), list(names)), Execution(workers=2))
+
+
+def test_work_names_the_keys_of_its_own_endpoints() -> None:
+    params = load_params(ROOT / "params.yaml").model_copy(update={"profile": "one-card"})
+    paper = params.model_copy(update={"profile": "paper"})
+    assert QuestionWork(params).keys() == [] and QuestionWork(paper).keys() == ["R2I_TEACHER_KEY"]
 
 
 async def pay(stored: Path) -> None:
