@@ -58,7 +58,9 @@ def _same_request(row: Row, judge: Judge, seed: int) -> bool:
 def find_changes(before: Sequence[Row], after: Sequence[Row]) -> list[Change]:
     """Rows whose verdict, rule or state differs, in order."""
     pairs = zip(before, after, strict=True)
-    return [Change(old, new) for old, new in pairs if any(old[name] != new[name] for name in ("rule", "correct", "status"))]
+    return [
+        Change(old, new) for old, new in pairs if any(old[name] != new[name] for name in ("rule", "correct", "status"))
+    ]
 
 
 def count_rules(rows: Iterable[Row]) -> Counter[str]:
