@@ -101,6 +101,6 @@ def tell(folder: Path, params: "Params") -> None:
         for line in card["lines"]:
             cells = zip(card["head"][1:], line[1:], strict=True)
             console.print(f"  {line[0]}: " + "; ".join(f"{name} {value}" for name, value in cells), markup=False)
-    for line in filter(None, evaluation_lines(scores, models)):
+    for line in filter(None, evaluation_lines(scores, models, params.chosen.evaluate.zoom.box == "oracle")):
         console.print(line, highlight=False, markup=False)
     console.print(f"page: {(folder / paths.REPORT).resolve()}", highlight=False, markup=False)

@@ -530,7 +530,7 @@ class Judge(Section):
     sampling: Sampling = Sampling(temperature=0.0, max_tokens=512)
     max_calls: Count
     """Budget of calls of one training run or one evaluation. What stays undecided is masked in training (its reward is
-    never 0) and unscored in evaluation."""
+    never 0) and counts nowhere in evaluation."""
 
 
 class Watch(Section):

@@ -10,15 +10,16 @@ from r2i.core.ids import make_id, seed_of
 from r2i.core.params import Judge
 from r2i.core.parse import ReplyError
 from r2i.core.provenance import call_of
-from r2i.core.records import OK, is_unscored
+from r2i.core.records import FAILED, OK, is_unscored
 from r2i.core.tables import Row
 from r2i.endpoint.base import Model, Request
 from r2i.endpoint.flow import Job, run_jobs
 from r2i.endpoint.ledger import Ledger
-from r2i.grading import JUDGE
+from r2i.grading import JUDGE, NONE
 from r2i.grading.statements import find_answer, is_sign, plain
 from r2i.grading.verdict import VERDICT_FORM, fill_judge, judge_prompt, parse_verdict
 
+UNJUDGED = "judge_"  # before the reason of a row that the judge should have decided, and did not
 LONGEST = 1000  # characters of a reply that the judge gets: of an answer that is longer, its end
 
 
@@ -41,12 +42,14 @@ def judge_rows(
     """`rows` (of PREDICTIONS), those that are unscored decided by the judge where it could; and the counts.
 
     Equal replies to one item are asked about once. At most `params.max_calls` are asked about, whole items in the
-    order of a hash of their ids, so that neither order nor speed chooses them; the others stay unscored. A call
-    that fails, and a reply without a verdict, decide nothing.
+    order of a hash of their ids, so that neither order nor speed chooses them. A call that fails, a reply without a
+    verdict and a spent budget decide nothing: such rows are `failed` (see `leave_open`), and count nowhere. What says
+    nothing stays unscored.
 
     Counts: `open` rows that the rules left, `silent` of them that say nothing and aren't asked about, `over_budget`,
     `judged`, `undecided` (asked, but no verdict) - rows all of them - and `calls`, `repaired`, `fault` by reason.
     """
+    rows = [reopen(row) for row in rows]
     asks: dict[str, Request] = {}
     asking: dict[str, list[int]] = defaultdict(list)
     left = [place for place, row in enumerate(rows) if is_unscored(row)]
@@ -60,9 +63,10 @@ def judge_rows(
     jobs = [judge_job(asks[name], judge, params) for name in chosen]
     judgements = dict(zip(chosen, run_jobs(jobs, ledger, len(jobs)), strict=True))
     judged = list(rows)
-    for name, judgement in judgements.items():
-        for place in asking[name]:
-            judged[place] = apply_judgement(rows[place], judgement)
+    for name, places in asking.items():
+        for place in places:
+            given = judgements.get(name)
+            judged[place] = apply_judgement(rows[place], given) if given else leave_open(rows[place], "over_budget")
     found = {place: name for name, places in asking.items() for place in places}
     return judged, {
         "open": len(left),
@@ -112,6 +116,22 @@ def quote_reply(reply: str) -> str:
 
 
 def apply_judgement(row: Row, judgement: Judgement) -> Row:
-    """`row` as the judge decided it, its call beside it; still open where it did not."""
-    decided = {"rule": JUDGE, "correct": judgement.correct} if judgement.correct is not None else {}
-    return {**row, **decided, "verdict": judgement.call}
+    """`row` as the judge decided it, its call beside it; open where it did not."""
+    row = {**row, "verdict": judgement.call}
+    if judgement.correct is None:
+        return leave_open(row, judgement.fault)
+    return {**row, "rule": JUDGE, "correct": judgement.correct}
+
+
+def leave_open(row: Row, why: str) -> Row:
+    """`row`, whose reply came and which the judge should have decided: nobody knows whether it is right.
+
+    It is `failed`, so that it counts nowhere, as where the call itself failed; its reply stays.
+    """
+    return {**row, "rule": NONE, "correct": None, "status": FAILED, "reason": UNJUDGED + why}
+
+
+def reopen(row: Row) -> Row:
+    """`row` as it was before the judge left it open; any other as it is."""
+    left = row["status"] == FAILED and row["reason"].startswith(UNJUDGED)
+    return {**row, "status": OK, "reason": "", "verdict": None} if left else row

@@ -1,6 +1,7 @@
 """Grades stored predictions again by today's rules, without a model call.
 
-A judge's verdict stands where the judge would get the same request today.
+A judge's verdict stands where the judge would get the same request today; what it has not decided
+counts nowhere.
 """
 
 from collections import Counter
@@ -12,7 +13,7 @@ from r2i.core.records import OK
 from r2i.core.tables import Row
 from r2i.grading import JUDGE, NONE
 from r2i.grading.flexible import grade_flexibly
-from r2i.grading.judged import ask_judge, quote_reply
+from r2i.grading.judged import ask_judge, leave_open, quote_reply, reopen
 
 
 @dataclass(frozen=True)
@@ -33,30 +34,33 @@ def regrade_rows(rows: Iterable[Row], judge: Judge | None, seed: int) -> list[Ro
 
 
 def _regrade(row: Row, judge: Judge | None, seed: int) -> Row:
+    before, row = row, reopen(row)
     if row["status"] != OK:
         return row
     verdict = grade_flexibly(row["reply"], row)
     new = {"rule": verdict.rule, "correct": verdict.correct, "predicted": verdict.predicted, "verdict": None}
-    if verdict.rule == NONE and row["verdict"] and judge and _same_request(row, judge, seed):
-        new["verdict"] = row["verdict"]
-        if row["rule"] == JUDGE:
-            new |= {"rule": JUDGE, "correct": row["correct"]}
-    return {**row, **new}
+    if verdict.rule != NONE or not judge or not quote_reply(row["reply"]):
+        return {**row, **new}
+    if before["status"] != OK:
+        return before
+    if row["rule"] == JUDGE and row["verdict"] and _same_request(row, judge, seed):
+        return {**row, **new, "rule": JUDGE, "correct": row["correct"], "verdict": row["verdict"]}
+    return leave_open({**row, **new}, "not_asked")
 
 
 def _same_request(row: Row, judge: Judge, seed: int) -> bool:
     """Whether the judge would get the same request today, word for word, from the same model."""
-    if not quote_reply(row["reply"]):
-        return False
     request = ask_judge(row, judge, seed)
     model, asked = row["verdict"]["model"], row["verdict"]["reply_key"].partition("/")[0]
     return model == judge.endpoint.model and asked in {request.key(model, enforced) for enforced in (False, True)}
 
 
 def find_changes(before: Sequence[Row], after: Sequence[Row]) -> list[Change]:
-    """Rows whose verdict or rule differs, in order."""
+    """Rows whose verdict, rule or state differs, in order."""
     pairs = zip(before, after, strict=True)
-    return [Change(old, new) for old, new in pairs if any(old[name] != new[name] for name in ("rule", "correct"))]
+    return [
+        Change(old, new) for old, new in pairs if any(old[name] != new[name] for name in ("rule", "correct", "status"))
+    ]
 
 
 def count_rules(rows: Iterable[Row]) -> Counter[str]:

@@ -54,7 +54,7 @@ def check_cards(scores: Mapping[str, Any], models: ModelNames) -> list[dict[str,
     found = [_power_card(scores, models), _contamination_card(scores.get("contamination"))]
     for key, title, note in (
         ("unscored", "Replies that nothing could read", "Greedy; they count as wrong."),
-        ("failed", "Calls that failed", "Greedy; they are in no accuracy and in no pair."),
+        ("failed", "Calls that failed, of the model or its judge", "Greedy; they are in no accuracy and in no pair."),
     ):
         found.append(_count_card(title, note, scores.get(key), models))
     return [card for card in (*found, _rules_card(scores.get("rules"), models)) if card]

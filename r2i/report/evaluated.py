@@ -5,9 +5,16 @@ from typing import Any
 from r2i.core.names import ModelNames
 
 
-def evaluation_lines(scores: dict[str, Any], models: ModelNames) -> list[str]:
-    """Paragraphs of Markdown, from `metrics/evaluate.json`; what was not measured is left out."""
-    texts = [_replies(scores, models), _coverage(scores.get("coverage"), models), _cost(scores.get("cost"), models)]
+def evaluation_lines(scores: dict[str, Any], models: ModelNames, given: bool) -> list[str]:
+    """Paragraphs of Markdown, from `metrics/evaluate.json`; what was not measured is left out.
+
+    `given`: the zoom view showed each item's own box (`zoom.box: oracle`).
+    """
+    texts = [
+        _replies(scores, models),
+        _coverage(scores.get("coverage"), models),
+        _cost(scores.get("cost"), models, given),
+    ]
     return [line for text in texts if text for line in ("", text)]
 
 
@@ -46,12 +53,12 @@ def _coverage(cell: dict[str, Any] | None, models: ModelNames) -> str:
     )
 
 
-def _cost(cost: dict[str, Any] | None, models: ModelNames) -> str:
+def _cost(cost: dict[str, Any] | None, models: ModelNames, given: bool) -> str:
     ratios = ((cost or {}).get("zoom_over_full") or {}).get(models.headline)
     if not ratios or None in ratios.values():
         return ""
     return (
         f"A zoom costs {ratios['vision_forwards']:.1f} times the full view's vision forwards, "
-        f"{ratios['tokens_in']:.1f} times its prompt tokens and {ratios['tokens_out']:.1f} times its reply tokens "
-        "(mini can't name boxes: its zoom is shown the item's own)."
+        f"{ratios['tokens_in']:.1f} times its prompt tokens and {ratios['tokens_out']:.1f} times its reply tokens"
+        + (" (no model chose its box: it is shown the item's own)." if given else ".")
     )

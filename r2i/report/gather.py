@@ -62,6 +62,7 @@ class Story:
     missing: list[tuple[str, str]] = field(default_factory=list)  # folder of a table, stage that writes it
     chosen: dict[str, dict[str, int]] = field(default_factory=dict)  # model -> letters it replied, full view, greedy
     zoom_given: bool = False
+    temperatures: tuple[float, ...] = ()  # at which sampled replies were drawn
     latency: dict[str, Any] = field(default_factory=dict)
     study: dict[str, Any] = field(default_factory=dict)  # claims by name, of any profile
 
@@ -96,6 +97,7 @@ def gather(seed: int, count: int, models: ModelNames, student: str = "") -> Stor
         missing=[(str(listed.folder), listed.stage) for listed in TABLES if not there(listed)],
         chosen={model: dict(found.letters) for model, found in replies.items()},
         zoom_given=zooms_given(leading),
+        temperatures=tuple(sorted({at for found in replies.values() for at in found.temperatures})),
         latency=latency if latency.get("model") == student else {},
         study=read_json(STUDY),
     )

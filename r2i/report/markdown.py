@@ -50,11 +50,12 @@ def update_readme(older: bool = False) -> list[Path]:
         cause = f"{len(stale)} measurements are of older code:\n" + "\n".join(stale)
         raise R2IError(cause, "run these commands, or `make readme OLDER=1` to mark the figures instead")
     _between_markers(README, "")  # raises before anything is read
-    models = load_params().model_names
+    run = load_params()
+    models, given = run.model_names, run.chosen.evaluate.zoom.box == "oracle"
     if models.base is None or scores.get("left_out"):
         raise R2IError("no model was measured: there are no figures to write", "name a model in `models` of params")
     table = write_table(scores, models) + (f"\n\n{OLDER}: run `make repro`, then `make readme`." if changed else "")
-    texts = {README: _between_markers(README, table), PAGE: write_page(scores, audit, models, changed, results)}
+    texts = {README: _between_markers(README, table), PAGE: write_page(scores, audit, models, given, changed, results)}
     written = [path for path, text in texts.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     for path in written:
         with new_file(path) as part:
@@ -117,10 +118,11 @@ def write_page(
     scores: dict[str, Any],
     audit: dict[str, Any],
     models: ModelNames,
+    given: bool,
     changed: Sequence[str],
     results: Sequence[tuple[Bench, dict[str, Any], Provenance]],
 ) -> str:
-    """The text of docs/measurements.md. `changed`: what differs from what the run of the metrics was made from."""
+    """The text of docs/measurements.md. `given`: see evaluation_lines. `changed`: what differs from what the run of the metrics was made from."""
     run_state = f"{OLDER}; changed since: {join_names(changed)}" if changed else "dvc.lock is of this code"
     rows = [("The run", "make repro", "10 minutes", OLDER if changed else "dvc.lock")]
     rows += [(bench.title, bench.run, bench.takes, _mark(origin)) for bench, _, origin in results]
@@ -134,7 +136,7 @@ def write_page(
     lines += [
         "",
         *_audit_lines(audit),
-        *evaluation_lines(scores, models),
+        *evaluation_lines(scores, models, given),
         "",
         _source("make repro", METRICS, run_state),
     ]

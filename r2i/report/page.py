@@ -101,6 +101,7 @@ def _result(story: Story) -> dict[str, Any]:
         "layers": layer_card(story.scores, story.models),
         "looks": [card for row in story.looks if (card := look_card(row))],
         "zoom_given": story.zoom_given,
+        "sampled_at": " or ".join(f"{at:g}" for at in story.temperatures),
         "costs": charts.cost_rows(story.scores, story.models),
         "latency": story.latency,
         "trained": story.models.trained,

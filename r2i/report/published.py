@@ -21,18 +21,26 @@ def published_beside(
         ours = (scores.get("by_source") or {}).get(name)
         if source.get("kind") in known and ours:
             card = known[source["kind"]]
-            cards.append({**card, "name": name, "ours": _ours(ours, models), "differs": _differences(card, scores)})
+            cards.append(
+                {**card, "name": name, "ours": _ours(ours, models), "differs": _differences(card, scores, source)}
+            )
     return cards
 
 
-def _differences(card: Mapping[str, Any], scores: Mapping[str, Any]) -> list[str]:
+def _differences(card: Mapping[str, Any], scores: Mapping[str, Any], source: Mapping[str, Any]) -> list[str]:
     """Where ours was made in another way than the published figures: they then stand there for the eye alone.
 
-    `edited`, a protocol that was changed since it was read, is another one.
+    `edited`, a protocol that was changed since it was read, is another one. `source`: what metrics/benchmark.json says
+    of the items, which must be the published ones, all of them.
     """
     protocol, judge = scores.get("protocol") or {}, scores.get("judge") or "none"
     ours = {"protocol": protocol.get("kind", "unknown"), "judge": judge.rpartition("/")[2]}
-    return [f"{what}: {card[what]} there, {said} here" for what, said in ours.items() if said != card[what]]
+    found = [f"{what}: {card[what]} there, {said} here" for what, said in ours.items() if said != card[what]]
+    read, scored = (source.get("found") or {}).get("rows", 0), (source.get("status") or {}).get("ok", 0)
+    if not source.get("complete") or {read, scored} != {card["items"]}:
+        found.append(f"items: {card['items']} there, {scored} of {read} rows here")
+    way = "our rules, then a judge by our prompt" if scores.get("judge") else "our rules alone"
+    return [*found, f"judged by: {card['judging']} there, {way} here"]
 
 
 def _ours(cells: Mapping[str, Any], models: ModelNames) -> dict[str, float | None]:

@@ -1,5 +1,6 @@
 """What the report needs of all predictions of a model, in one pass: who was right, which letters, which zooms."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from r2i.core.choices import LETTERS
 from r2i.core.records import OK, PREDICTIONS
 from r2i.report.pick import batches, there
 
-COLUMNS = ("item_id", "view", "sample", "label", "predicted", "correct", "zoom_box", "status")
+COLUMNS = ("item_id", "view", "sample", "label", "predicted", "correct", "zoom_box", "status", "sampling")
 _OUTCOME = pa.schema([("item_id", pa.string()), ("right", pa.bool_())])
 _ZOOM = pa.schema([("item_id", pa.string()), ("zoom_box", PREDICTIONS.field("zoom_box").type)])
 TRAINED = {"fixed": (False, True), "broken": (True, False), "still wrong": (False, False)}  # right before, right after
@@ -29,6 +30,7 @@ class Replies:
     crops: pa.Table  # the same, of the crop view
     letters: Counter[str]  # full view, multiple-choice items; replies that were read as no letter are left out
     zooms: pa.Table  # item_id, zoom_box
+    temperatures: frozenset[float] = frozenset()  # at which its sampled replies were drawn
 
 
 def predictions_of(model: str) -> Listed:
@@ -39,16 +41,19 @@ def read_replies(model: str, required: bool = True) -> Replies:
     """Raises TableError where the table is missing, unless it is not `required`: then nothing is in it."""
     outcomes, crops, zooms = [_OUTCOME.empty_table()], [_OUTCOME.empty_table()], [_ZOOM.empty_table()]
     letters: Counter[str] = Counter()
+    sampling: set[str] = set()
     listed = predictions_of(model)
     for rows in batches(listed, COLUMNS) if required or there(listed) else ():
         came = rows.filter(pc.equal(rows["status"], OK))
+        sampling |= set(pc.unique(came.filter(pc.greater(came["sample"], 0))["sampling"]).to_pylist())
         zoom = came.filter(pc.equal(came["view"], "zoom"))
         zooms.append(pa.table([zoom[name] for name in _ZOOM.names], schema=_ZOOM))
         full, crop = (_greedy(came, view) for view in ("full", "crop"))
         outcomes.append(_outcomes(full))
         crops.append(_outcomes(crop))
         _count_letters(letters, full)
-    return Replies(pa.concat_tables(outcomes), pa.concat_tables(crops), letters, pa.concat_tables(zooms))
+    temperatures = frozenset(float(json.loads(text)["temperature"]) for text in sampling if text)
+    return Replies(pa.concat_tables(outcomes), pa.concat_tables(crops), letters, pa.concat_tables(zooms), temperatures)
 
 
 def _greedy(came: pa.Table, view: str) -> pa.Table:

@@ -11,7 +11,9 @@ from r2i.core.params import Judge
 from r2i.core.records import PREDICTIONS
 from r2i.core.tables import read_table, write_table
 from r2i.endpoint.base import Reply, Request
+from r2i.evaluate.summary import summarise
 from r2i.grading.judged import ask_judge, judge_rows, quote_reply
+from r2i.grading.regrade import regrade_rows
 
 CFG = Judge.model_validate(
     {"endpoint": {"kind": "openai", "model": "fake", "base_url": "http://none"}, "max_calls": 99}
@@ -54,10 +56,15 @@ def test_the_judge_gets_the_right_options_text_and_not_its_letter_alone() -> Non
     [failed("timeout"), failed("truncated", '{"correct": tr'), "It is right.", '{"correct": "yes"}', '{"correct": 1}'],
     ids=["timeout", "truncated", "prose", "text for a boolean", "number for a boolean"],
 )
-def test_a_judge_that_gives_no_verdict_leaves_the_reply_unscored(reply: str | Reply) -> None:
+def test_a_reply_without_a_verdict_counts_nowhere(reply: str | Reply) -> None:
     ((row,), counts) = judge_rows([prediction("a", "navy")], FakeModel(lambda *_: reply), CFG, 0)
     assert (row["rule"], row["correct"]) == ("none", None)
+    assert (row["status"], row["reply"]) == ("failed", "navy") and row["reason"].startswith("judge_")
     assert row["verdict"]["model"] == "fake"  # the call is on record
+    assert summarise([row, prediction("b", "B")])["accuracy"] == {"full": 1.0}
+    ((again,), _) = judge_rows([row], FakeModel(navy_is_right), CFG, 0)
+    assert (again["status"], again["correct"], again["reason"]) == ("ok", True, "")
+    assert regrade_rows([row], CFG, 0) == [row]
     assert (counts["judged"], counts["undecided"]) == (0, 1)
     assert sum(counts["fault"].values()) == 1
 
@@ -94,6 +101,7 @@ def test_the_budget_takes_whole_items_by_a_hash_and_not_by_their_order() -> None
     assert sorted(asked) == sorted(2 * sorted(set(asked)))  # both views of three items
     assert len(asked) == 6
     assert (counts["open"], counts["judged"], counts["over_budget"]) == (20, 6, 14)
+    assert summarise(forward)["reason"] == {"failed: judge_over_budget": 14}
     other, _ = judge_rows(rows, FakeModel(navy_is_right), budget, seed=1)
     assert [row["rule"] for row in other] != [row["rule"] for row in forward]
 

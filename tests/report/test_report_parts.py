@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from r2i.report.cards import funnel_card
 from r2i.report.charts import dimension_rows, group_heads, source_rows
 from r2i.report.curves import POINTS, curve, curve_table
 from r2i.report.dropped import pick_dropped
+from r2i.report.evaluated import evaluation_lines
 from r2i.report.gap import gap_picture
 from r2i.report.gather import FUNNEL, LOOKS, Step, gather, read_json
 from r2i.report.page import render_page
@@ -295,10 +297,38 @@ def test_published_figures_stand_beside_ours_only_where_that_benchmark_was_measu
     assert published_beside({"benchmark": {"sources": {"made": {"kind": "rendered"}}}}, scores, NAMES) == []
     assert card["differs"] == [
         "protocol: zwz there, r2i here", "judge: Qwen3-30B-A3B-Instruct-2507 there, none here",
+        "items: 845 there, 0 of 0 rows here",
+        "judged by: MathRuler and a yes-or-no prompt there, our rules alone here",
     ]  # fmt: skip
     alike = {"protocol": {"name": "zwz", "kind": "zwz"}, "judge": "Qwen/Qwen3-30B-A3B-Instruct-2507"}
-    assert published_beside(metrics, scores | alike, NAMES)[0]["differs"] == []
+    judged = "judged by: MathRuler and a yes-or-no prompt there, our rules, then a judge by our prompt here"
+    whole = {"kind": "zoombench", "found": {"rows": 845}, "status": {"ok": 845}, "complete": True}
+    for source, differs in (
+        (whole, []),
+        (whole | {"status": {"ok": 12}}, ["items: 845 there, 12 of 845 rows here"]),
+        (whole | {"found": {"rows": 12}, "status": {"ok": 12}, "complete": False},
+         ["items: 845 there, 12 of 12 rows here"]),
+    ):  # fmt: skip
+        (card,) = published_beside({"benchmark": {"sources": {"made": source}}}, scores | alike, NAMES)
+        assert card["differs"] == [*differs, judged]
     assert "ZwZ-8B" in render_page(gather(0, 1, NAMES), "smoke")
+
+
+def test_a_zoom_is_said_to_be_given_only_where_no_model_chose_its_box() -> None:
+    ratios = {"vision_forwards": 3.0, "tokens_in": 2.5, "tokens_out": 1.0}
+    scores = {"cost": {"zoom_over_full": {NAMES.headline: ratios}}}
+    chosen, given = ("\n".join(evaluation_lines(scores, NAMES, box)) for box in (False, True))
+    assert "mini can't" not in given and "the item's own" in given and "the item's own" not in chosen
+
+
+def test_sampled_replies_are_said_to_be_of_the_temperature_that_was_used(whole: Path) -> None:
+    rows = read_table(paths.PREDICTIONS / "base", PREDICTIONS, "evaluate@base")
+    for row in rows:
+        row["sampling"] = json.dumps({"temperature": 0.7 if row["sample"] else 0.0})
+    write_table(paths.PREDICTIONS / "base", rows, PREDICTIONS)
+    assert read_replies("base").temperatures == {0.7}
+    story = replace(gather(0, 1, NAMES), temperatures=(0.7,))
+    assert "sampled at temperature 0.7" in render_page(story, "smoke")
 
 
 def test_the_gap_is_drawn_from_view_to_view() -> None:
