@@ -50,8 +50,8 @@ def update_readme(older: bool = False) -> list[Path]:
         cause = f"{len(stale)} measurements are of older code:\n" + "\n".join(stale)
         raise R2IError(cause, "run these commands, or `make readme OLDER=1` to mark the figures instead")
     _between_markers(README, "")  # raises before anything is read
-    run = load_params()
-    models, given = run.model_names, run.chosen.evaluate.zoom.box == "oracle"
+    loaded = load_params()
+    models, given = loaded.model_names, loaded.chosen.evaluate.zoom.box == "oracle"
     if models.base is None or scores.get("left_out"):
         raise R2IError("no model was measured: there are no figures to write", "name a model in `models` of params")
     table = write_table(scores, models) + (f"\n\n{OLDER}: run `make repro`, then `make readme`." if changed else "")
@@ -122,7 +122,10 @@ def write_page(
     changed: Sequence[str],
     results: Sequence[tuple[Bench, dict[str, Any], Provenance]],
 ) -> str:
-    """The text of docs/measurements.md. `given`: see evaluation_lines. `changed`: what differs from what the run of the metrics was made from."""
+    """The text of docs/measurements.md.
+
+    `given`: see evaluation_lines. `changed`: what differs from what the run of the metrics was made from.
+    """
     run_state = f"{OLDER}; changed since: {join_names(changed)}" if changed else "dvc.lock is of this code"
     rows = [("The run", "make repro", "10 minutes", OLDER if changed else "dvc.lock")]
     rows += [(bench.title, bench.run, bench.takes, _mark(origin)) for bench, _, origin in results]
