@@ -37,13 +37,15 @@ def repro(folder: Path, **env: str) -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
-def repro_elsewhere(folder: Path, profile: str) -> Path:
-    """A clone whose path, locale, clock, hashing, threads, umask, cache and store are unlike those of other clones."""
+def repro_elsewhere(folder: Path, profile: str, *targets: str) -> Path:
+    """A clone whose path, locale, clock, hashing, threads, umask, cache and store are unlike those of other clones.
+
+    `targets`: stages that it runs, with all that they need; without any the whole pipeline."""
     other = clone(folder / "elsewhere, déjà vu" / "and deeper" / "r2i", profile)
     for key, value in (("cache.dir", str(folder / "cache of its own")), ("cache.type", "copy")):
         assert run(other, "dvc", "config", "--local", key, value).returncode == 0
-    told = ("sh", "-c", "umask 077; exec dvc repro")
-    done = run(other, *told, timeout=HOURS * 3600, R2I_STORE=str(folder / "store of its own"), **UNLIKE)
+    told = ("sh", "-c", 'umask 077; exec dvc repro "$@"', "sh")
+    done = run(other, *told, *targets, timeout=HOURS * 3600, R2I_STORE=str(folder / "store of its own"), **UNLIKE)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return other
 

@@ -10,7 +10,9 @@ import pytest
 import yaml
 from clone import ROOT, run
 from made_run import run_stage
-from twins import differences, repro_elsewhere
+from twins import differences, outs, repro_elsewhere
+
+from r2i.core.params import CHAIN
 
 pytestmark = pytest.mark.slow
 
@@ -58,6 +60,15 @@ def test_a_new_threshold_reruns_vote_and_what_follows_and_nothing_before(finishe
 
 
 def test_another_clone_in_another_place_writes_the_same_lock(finished: Path, tmp_path: Path) -> None:
+    """Up to one model of the four and the audit."""
+    other = repro_elsewhere(tmp_path, "smoke", "evaluate@distilled", "audit")
+    ran = set(outs(other))
+    assert {*CHAIN, "train@dapo", "benchmark", "evaluate@distilled", "audit"} <= ran
+    assert differences(finished, other, set(outs(finished)) - ran) == []
+
+
+@pytest.mark.long
+def test_another_clone_writes_the_same_lock_to_the_end(finished: Path, tmp_path: Path) -> None:
     assert differences(finished, repro_elsewhere(tmp_path, "smoke")) == []
 
 

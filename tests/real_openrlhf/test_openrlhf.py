@@ -51,7 +51,7 @@ def ranks(tmp_path_factory: pytest.TempPathFactory, figures: Figures) -> Run:
     """Two ranks and an engine of its own, over rows that fill no whole number of batches."""
     before = segments()
     cluster = {"gpus_per_node": 2, "engines": 1, "colocate": False, "sleep": False}
-    told = {"rows": 21, "gpus": 3, "cluster": cluster, "dapo": {"train_prompts": 4}}
+    told = {"rows": 23, "gpus": 3, "cluster": cluster, "dapo": {"train_prompts": 4}}
     run = Run(tmp_path_factory.mktemp("openrlhf") / "ranks", told)
     run.wait()
     assert not run.left_alive() and segments() <= before

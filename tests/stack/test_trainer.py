@@ -1,5 +1,6 @@
 """What r2i's entry module changes of OpenRLHF's loop: the last batch, and what workers are told."""
 
+import asyncio
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -63,6 +64,31 @@ def test_a_run_that_used_up_its_prompts_ends_at_once(
     run.wandb_logger = run.tensorboard_logger = None
     run.fit()
     assert len(made) == left
+
+
+@pytest.mark.parametrize("way", ["update_weight", "update_weight_cuda_ipc"])
+def test_an_engine_with_new_weights_looks_at_pictures_anew(way: str) -> None:
+    """vLLM keeps the features of pictures that it saw; those of earlier weights are forgotten after the last new one."""
+    told: list[str] = []
+
+    class Vllm:
+        async def collective_rpc(self, name: str, args: tuple[Any, ...]) -> str:
+            told.append(f"{name} {args[0]}")
+            return "done"
+
+        async def reset_encoder_cache(self) -> None:
+            told.append("forget")
+
+    engine: Any = trainer.Engine.__new__(trainer.Engine)
+    engine.llm = Vllm()
+    handles = {"ipc_handles": {}} if way.endswith("ipc") else {}
+
+    async def update() -> None:
+        for name, is_last in (("first", False), ("last", True)):
+            assert await getattr(engine, way)(name, dtype=None, shape=(), **handles, empty_cache=is_last) == "done"
+
+    asyncio.run(update())
+    assert told == [f"{way} first", f"{way} last", "forget"]
 
 
 def test_a_job_s_own_variables_are_not_set_twice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,8 @@
   step, and it counts as one. Here it is cut to whole optimizer steps; where that leaves nothing, the run is over.
 - A run that had used up its prompts and goes on from its last checkpoint would draw them all again: a finished data
   loader starts over. Here such a run ends at once, and its result is saved.
+- vLLM keeps what it saw in a picture and knows it again in later prompts. After new weights OpenRLHF has it forget its
+  key-value cache, not that: where the engine never sleeps, rollouts came of new weights and old image features.
 - OpenRLHF tells its workers three variables. Ray takes no driver that sets a name which the environment of its job
   sets too, not even to the same value.
 
@@ -21,6 +23,7 @@ from typing import Any
 import ray
 from openrlhf.trainer import ppo_trainer
 from openrlhf.trainer.ppo_utils.samples_generator import SamplesGenerator
+from openrlhf.trainer.ray import vllm_engine
 
 from r2i.train.openrlhf.executor import Tally
 from r2i.train.openrlhf.workspace import read_settings
@@ -76,6 +79,25 @@ class Trainer(ppo_trainer.PPOTrainer.__ray_metadata__.modified_class.__ray_actor
         return {**states, "episode": states["episode"] + over}
 
 
+class Engine(vllm_engine.RolloutRayActor.__ray_metadata__.modified_class.__ray_actor_class__):  # type: ignore[misc]
+    """An engine that looks at every picture anew once it has new weights."""
+
+    async def update_weight(self, *args: Any, empty_cache: bool = False, **given: Any) -> Any:
+        done = await super().update_weight(*args, empty_cache=empty_cache, **given)
+        await self._forget(empty_cache)
+        return done
+
+    async def update_weight_cuda_ipc(self, *args: Any, empty_cache: bool = False, **given: Any) -> Any:
+        done = await super().update_weight_cuda_ipc(*args, empty_cache=empty_cache, **given)
+        await self._forget(empty_cache)
+        return done
+
+    async def _forget(self, is_last: bool) -> None:
+        """`is_last`: of the weights of one update."""
+        if is_last:
+            await self.llm.reset_encoder_cache()
+
+
 def for_workers() -> dict[str, str]:
     """What this driver sets for its workers: none of what its job sets already."""
     job = json.loads(os.environ.get(JOB) or "{}")
@@ -86,6 +108,7 @@ def for_workers() -> dict[str, str]:
 def main() -> None:
     ray.init(runtime_env={"env_vars": for_workers()})
     ppo_trainer.PPOTrainer = ray.remote(Trainer)
+    vllm_engine.RolloutRayActor = ray.remote(Engine)
     runpy.run_module(OPENRLHF, run_name="__main__", alter_sys=True)
     ray.shutdown()
     sys.stdout.flush()
