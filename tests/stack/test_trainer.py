@@ -68,7 +68,7 @@ def test_a_run_that_used_up_its_prompts_ends_at_once(
 
 @pytest.mark.parametrize("way", ["update_weight", "update_weight_cuda_ipc"])
 def test_an_engine_with_new_weights_looks_at_pictures_anew(way: str) -> None:
-    """vLLM keeps the features of pictures that it saw; those of earlier weights are forgotten after the last new one."""
+    """vLLM keeps features of pictures that it saw: those of earlier weights are forgotten after the last new one."""
     told: list[str] = []
 
     class Vllm:
