@@ -28,9 +28,14 @@ def bench(
     parts: Annotated[bool, typer.Option("--parts", help="What the gap is made of: four more views are asked.")] = False,
     judge: Annotated[str | None, typer.Option(help="Model that reads replies to open questions.")] = None,
     judge_endpoint: Annotated[str | None, typer.Option(help="Its address; the model's unless told.")] = None,
+    judge_key_env: Annotated[
+        str | None, typer.Option(help="Variable that holds its key; the model's key goes to the model's host alone.")
+    ] = None,
     prompts: Annotated[str | None, typer.Option(help="Style of our prompts; by the model unless told.")] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Of a reply.")] = 2048,
-    out: Annotated[Path | None, typer.Option(help="Folder; data/bench/MODEL unless told.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Of a reply; 2048 unless told.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder; data/bench/MODEL unless told, with the protocol and the judge.")
+    ] = None,
 ) -> None:
     """Measure a model's zooming gap on a benchmark: full and crop view, intervals, attention where it shows, a page.
 
@@ -41,10 +46,10 @@ def bench(
 
     asked = Bench(
         model, benchmark, endpoint, key_env, kind, box_unit, items, protocol, prompts, parts, max_tokens, judge,
-        judge_endpoint,
+        judge_endpoint, judge_key_env,
     )  # fmt: skip
     with explained():
-        folder = out or bench_folder(model)
+        folder = out or bench_folder(asked)
         params = write_bench(asked, folder, guess_kind, check_bench)
         source = params.chosen.benchmark.sources[0]
         print(f"{folder}: {model} on {benchmark}, read as {source.kind}")

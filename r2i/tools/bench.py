@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -23,6 +24,7 @@ from r2i.core.yaml_text import read_yaml
 
 PARAMS = Path("params.yaml")
 PROFILE = "bench"
+MAX_TOKENS = 2048  # of a reply, unless told
 LOOKS = 200  # most items whose attention is measured
 GAP_VIEWS = ("full", "crop")
 PARTS = ("boxed", "told", "removed", "blind")
@@ -43,9 +45,10 @@ class Bench:
     protocol: str | None = None
     prompts: str | None = None
     parts: bool = False
-    max_tokens: int = 2048
+    max_tokens: int | None = None
     judge: str | None = None
     judge_endpoint: str | None = None
+    judge_key_env: str | None = None
 
 
 def short_name(model: str) -> str:
@@ -54,9 +57,11 @@ def short_name(model: str) -> str:
     return name if name and name not in RESERVED else f"model-{name}".rstrip("-")
 
 
-def bench_folder(model: str) -> Path:
-    """Where a model is measured unless told: data/bench/<its name>."""
-    return Path("data/bench") / short_name(model)
+def bench_folder(asked: Bench) -> Path:
+    """Where a model is measured unless told: data/bench/<its name>, with the protocol and the judge that it names, so
+    that `r2i compare` finds each."""
+    protocol = Path(asked.protocol).stem if asked.protocol and asked.protocol != OWN_PROTOCOL else None
+    return Path("data/bench") / "-".join(short_name(name) for name in (asked.model, protocol, asked.judge) if name)
 
 
 def write_bench(
@@ -120,16 +125,23 @@ def params_of(asked: Bench, guess_kind: Callable[[Path], str]) -> dict[str, Any]
     views = [*GAP_VIEWS, *(pointed if asked.parts else ())]
     name = short_name(asked.model)
     evaluate: dict[str, Any] = {
-        "prompts": prompts, "batch": 8, "views": views, "samples": 0, "max_tokens": asked.max_tokens
+        "prompts": prompts, "batch": 8, "views": views, "samples": 0, "max_tokens": asked.max_tokens or MAX_TOKENS
     }  # fmt: skip
     if asked.protocol:
         evaluate["protocol"] = _protocol(asked.protocol)
+        if asked.max_tokens and evaluate["protocol"] != OWN_PROTOCOL:
+            raise ParamsError(
+                f"--max-tokens: how long a reply may be is part of protocol {asked.protocol}",
+                "leave it out, or change max_tokens in the protocol's file",
+            )
     if asked.endpoint:
         evaluate["endpoints"] = {name: _server(asked.model, asked.endpoint, asked.key_env)}
     else:
         evaluate["attention"] = {"items": LOOKS}  # a server shows none
     if asked.judge:
-        judge = _server(asked.judge, asked.judge_endpoint or asked.endpoint or "", asked.key_env)
+        address = asked.judge_endpoint or asked.endpoint or ""
+        is_there = urlsplit(address)[:2] == urlsplit(asked.endpoint or "")[:2]  # scheme, host and port
+        judge = _server(asked.judge, address, asked.judge_key_env or (asked.key_env if is_there else None))
         evaluate["judge"] = {"endpoint": judge, "max_calls": 1_000_000}
     folder = Path(asked.model).expanduser()
     origin = "server" if asked.endpoint else str(folder.resolve()) if folder.is_dir() else asked.model

@@ -11,7 +11,7 @@ from r2i.benchmark.importers import guess_kind
 from r2i.cli.bench import check_bench
 from r2i.cli.main import app
 from r2i.core.errors import R2IError, TableError
-from r2i.tools.bench import Bench, bench_folder, short_name, write_bench
+from r2i.tools.bench import Bench, bench_folder, params_of, short_name, write_bench
 
 ROOT = Path(__file__).parents[2]
 OWN = {"image": "1.jpg", "question": "What color is the lid?", "options": ["red", "blue"], "answer": "red"}
@@ -51,14 +51,37 @@ def test_params_say_what_was_asked_for(tmp_path: Path) -> None:
         and local.chosen.evaluate.views == evaluate.views
         and local.chosen.evaluate.attention is not None
     )
-    assert local.models["mini"].from_ == str(ROOT / "models/mini") and bench_folder("a/b:c/") == Path("data/bench/b-c")
+    assert local.models["mini"].from_ == str(ROOT / "models/mini") and bench_folder(Bench("a/b:c/", table)) == Path(
+        "data/bench/b-c"
+    )
+    assert bench_folder(Bench("a/b", table, protocol="protocols/zwz.yaml", judge="o/j")) == Path("data/bench/b-zwz-j")
     assert short_name("gap") == "model-gap"  # metrics have a key of this name
+
+
+@pytest.mark.parametrize(
+    ("address", "own", "sent"),
+    [
+        (None, None, "KEY"),
+        ("https://a:1/other", None, "KEY"),
+        ("https://b/v1", None, None),
+        ("http://a:1/v1", None, None),
+        ("https://b/v1", "OTHER", "OTHER"),
+    ],
+)
+def test_a_key_goes_to_the_host_that_it_is_of(address: str | None, own: str | None, sent: str | None) -> None:
+    asked = Bench(
+        "m", Path("table"), "https://a:1/v1", "KEY", judge="j", judge_endpoint=address, judge_key_env=own, kind="table"
+    )
+    params = params_of(asked, guess_kind)["profiles"]["bench"]["evaluate"]
+    assert params["judge"]["endpoint"].get("api_key_env") == sent
+    assert params["endpoints"]["m"]["api_key_env"] == "KEY"
 
 
 def test_what_can_t_be_is_said_before_anything_runs(tmp_path: Path) -> None:
     table = own(tmp_path)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("")
+    (foreign := tmp_path / "foreign.yaml").write_text("name: foreign\n")
     (tmp_path / "repository").mkdir()
     (tmp_path / "repository" / "params.yaml").write_text("seed: 1\nprofile: mini\n")
     for asked, folder, said in [
@@ -69,6 +92,7 @@ def test_what_can_t_be_is_said_before_anything_runs(tmp_path: Path) -> None:
         (Bench("m/m", table, judge="j"), tmp_path / "x", "judge"),
         (Bench("nothing", table), tmp_path / "x", "neither base"),
         (Bench("m/m", table, protocol="none"), tmp_path / "x", "no protocol none"),
+        (Bench("m/m", table, protocol=str(foreign), max_tokens=9), tmp_path / "x", "part of protocol"),
         (Bench("./weights", table), tmp_path / "x", "no folder"),
         (Bench("m/m", table, kind="vstar", box_unit="thousandths"), tmp_path / "x", "takes no box_unit"),
     ]:
