@@ -2,9 +2,10 @@
 
     python bench/latency.py [MODEL] [ITEMS] [--endpoint URL] [--side PIXELS] [--tokens N] [--turns N] [--out FILE]
 
-MODEL (models/mini unless told) in process or, with --endpoint, behind a server that calls it so; the same ITEMS (100)
-rendered items in both views, asked as `evaluate` asks them, in turns within one run, after a warm-up. Image features
-are forgotten before every measurement, and no reply comes from a store, so that each pays for its own.
+MODEL (models/mini unless told) in process or, with --endpoint, behind a server that calls it so; ITEMS (100)
+rendered items in both views, asked as `evaluate` asks them, in turns within one run, after a warm-up. Each measurement
+has items of its own, so that no server knows a picture or the head of a prompt from before; in process image features
+are forgotten too, and no reply comes from a store.
 
 --side: pictures of this longest side. --tokens: replies of this length, exactly so in process, at most behind a server.
 --turns: the zoom view is a conversation with so many looks at most; else two steps whose box is `oracle`: mini can't
@@ -20,6 +21,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from bench.result import note_code, write_result
 from r2i.benchmark.rendered import render_items
 from r2i.core.params import Cut, Endpoint, Evaluate, Zoom, load_params
 from r2i.core.records import OK
+from r2i.core.stage import explained
 from r2i.endpoint.base import Model
 from r2i.endpoint.flow import run_jobs
 from r2i.endpoint.local import LocalModel
@@ -93,18 +96,24 @@ def main(told: argparse.Namespace) -> None:
     if told.tokens:
         given["max_tokens"] = told.tokens
     looks = Zoom(turns=told.turns) if told.turns else params.evaluate.zoom
+    if "max_tokens" in given:
+        looks = looks.model_copy(update={"max_tokens": given["max_tokens"]})
     cfg = params.evaluate.model_copy(update=given | {"zoom": looks})
-    items = [resize(item, told.side) for item in render_items(told.items, params.drawing, seed=3)]
+    seeds = count(3)
     with tempfile.TemporaryDirectory() as scratch, Shelf(Path(scratch)) as shelf:
+
+        def fresh(view: str, items: int) -> list[Ask]:
+            """A view of items that nobody has seen."""
+            made = [resize(item, told.side) for item in render_items(items, params.drawing, seed=next(seeds))]
+            return [ask for item in made for ask in plan(shelf.put(item), cfg, 0) if ask.view == view]
+
         run = Runner(told.model, told.endpoint, cfg, params.drawing.cut, told.tokens, scratch)
-        asks: dict[str, list[Ask]] = {view: [] for view in VIEWS}
-        for item in items:
-            for ask in plan(shelf.put(item), cfg, 0):
-                asks[ask.view].append(ask)
         for view in VIEWS:
             for size in (1, max(BATCHES)):
-                measure(run, asks[view][:WARM_UP], size)
-        found = {size: measure_in_turns(run, asks, size) for size in BATCHES}
+                measure(run, fresh(view, WARM_UP), size)
+        found = {
+            size: measure_in_turns(run, {view: fresh(view, told.items) for view in VIEWS}, size) for size in BATCHES
+        }
     device = run.local.model.device if run.local else told.endpoint and "a server"
     result = {"model": told.model, "items": told.items, "threads": THREADS, "device": str(device)}
     result |= {name: value for name in ("side", "tokens", "turns") if (value := getattr(told, name))}
@@ -179,4 +188,5 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=RESULT)
     for name in ("side", "tokens", "turns"):
         parser.add_argument(f"--{name}", type=int)
-    main(parser.parse_args())
+    with explained():
+        main(parser.parse_args())
