@@ -5,13 +5,15 @@ server of ours answers with a thousand characters: 100 000 answers, then 1 000 0
 cent more images, one changed reply, another threshold, two workers and Ray; at a small one `kill -9` at random moments.
 About half an hour on 2 quiet cores; `--answers 2000 8000` is a trial. Writes bench/results/scale.json. `--memory` runs
 the stages once at both sizes, prints peaks and seconds, and writes nothing. `--keep FOLDER` leaves the larger run;
-`--workers FOLDER` compares one worker, two and Ray in such a run again, and puts that beside the other figures.
+`--workers FOLDER` compares one worker, two and Ray in such a run again, and puts that beside the other figures; so does
+`--sample` of that stage alone and one per cent more images.
 
 Peaks are of one process, as the system reports them (maximum resident set). Shares are of the first run's seconds.
 """
 
 import argparse
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -42,7 +44,7 @@ from r2i.sample.pools import Offer
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "bench" / "results" / "scale.json"
 STAGES = ("sample", "crop", "question", "answer", "vote", "overlay", "benchmark", "audit")
-PARTS = ("scale", "workers")  # of the result, each with the code that it was measured with
+PARTS = ("scale", "workers", "sample")  # of the result, each with the code that it was measured with
 ASKING = ("question", "answer", "overlay")
 PER_IMAGE = 72  # answers: three regions, three questions, eight samples
 KILLS = 20
@@ -193,6 +195,14 @@ def measure_growth(place: Place, first: dict[str, Ran], images: int) -> dict[str
     }
 
 
+def measure_sample(place: Place, images: int) -> dict[str, float]:
+    """`sample` of a new pool, and with one per cent more images."""
+    first = place.run("sample").seconds
+    place.add_images(max(1, images // 100))
+    more = place.run("sample").seconds
+    return {"full_s": first, "one_percent_s": more, "one_percent_share": more / first}
+
+
 def measure_workers(place: Place) -> dict[str, Any]:
     """`overlay` with all replies in the store: one worker, two, and Ray; the same bytes."""
     start = "from r2i.core.ray_tasks import connected_ray\nwith connected_ray():\n    pass"
@@ -256,6 +266,7 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true", help="peaks alone; nothing is written")
     parser.add_argument("--keep", type=Path, help="a folder that is made: the larger run stays there")
     parser.add_argument("--workers", type=Path, help="a folder that --keep made: one worker, two and Ray alone")
+    parser.add_argument("--sample", action="store_true", help="one per cent more images for `sample` alone")
     given = parser.parse_args()
     code = note_code(*(ROOT / "stages" / f"{stage}.py" for stage in STAGES), profiles=["smoke"])
     if given.workers:
@@ -265,6 +276,14 @@ def main() -> None:
         return
     found = {"peak_mb": {stage: {} for stage in STAGES}, "answers": {}}
     with tempfile.TemporaryDirectory() as scratch, serving(Plan(capacity=4096, script=SCRIPT)) as server:
+        if given.sample:
+            images = given.answers[-1] // PER_IMAGE
+            measured = measure_sample(Place.make(Path(scratch) / "sample", server, images, shard_images=128), images)
+            before = json.loads(given.out.read_text(encoding="utf-8"))
+            told = {key: before[key] | {"sample": round(value, 3)} for key, value in measured.items()}
+            merge_result(given.out, told, code, "sample", PARTS)
+            print(measured)
+            return
         for size in given.answers:
             images = max(8, size // PER_IMAGE)
             place = Place.make(Path(scratch) / str(size), server, images, shard_images=128)

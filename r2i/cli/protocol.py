@@ -20,7 +20,11 @@ class From(StrEnum):
 
 
 ROOT = Path(__file__).parents[2]
-OWN = (("core", "choose"), ("evaluate", "open"), ("core", "boxed"), ("evaluate", "look"), ("evaluate", "zoomed"))
+OWN = (
+    ("core", "choose"), ("evaluate", "open"), ("core", "boxed"), ("core", "told"), ("evaluate", "look"),
+    ("evaluate", "zoomed"), ("evaluate", "tool"), ("evaluate", "tool_result"), ("evaluate", "tool_fault"),
+    ("evaluate", "tool_last"),
+)  # fmt: skip
 """Room and name of the prompts that our own protocol sends."""
 NAMES = {From.zwz: "zwz", From.lmms: "official", From.vlmevalkit: "vlmevalkit"}
 
