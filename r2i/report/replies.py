@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -52,8 +53,15 @@ def read_replies(model: str, required: bool = True) -> Replies:
         outcomes.append(_outcomes(full))
         crops.append(_outcomes(crop))
         _count_letters(letters, full)
-    temperatures = frozenset(float(json.loads(text)["temperature"]) for text in sampling if text)
-    return Replies(pa.concat_tables(outcomes), pa.concat_tables(crops), letters, pa.concat_tables(zooms), temperatures)
+    drawn_at = frozenset(known for text in sampling if (known := _temperature(text)) is not None)
+    return Replies(pa.concat_tables(outcomes), pa.concat_tables(crops), letters, pa.concat_tables(zooms), drawn_at)
+
+
+def _temperature(sampling: str) -> float | None:
+    """None where the text, which may be anybody's, tells none."""
+    with suppress(ValueError, TypeError, KeyError, RecursionError):
+        return float(json.loads(sampling)["temperature"])
+    return None
 
 
 def _greedy(came: pa.Table, view: str) -> pa.Table:

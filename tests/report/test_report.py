@@ -223,7 +223,9 @@ def test_unscored_and_failed_replies_are_counted_by_view() -> None:
     none = {"base": {"full": 0}, "distilled": {"full": 0}}
     card = _card("Replies that nothing could read", {"unscored": counts, "failed": none})
     assert (card["head"], card["lines"]) == (["", "Base", "Distilled"], [("full", "3", "0")])
-    assert _card("Calls that failed", {"failed": none})["lines"] == [("none, in any view", "0")]
+    assert _card("Calls that failed, of the model or its judge", {"failed": none})["lines"] == [
+        ("none, in any view", "0")
+    ]
 
 
 def test_rules_stand_by_how_much_they_decide_and_unread_replies_last() -> None:
