@@ -25,7 +25,7 @@ def bench(
     kind: Annotated[str | None, typer.Option(help="Of the benchmark; by its columns unless told.")] = None,
     box_unit: Annotated[str | None, typer.Option(help="Of its boxes: pixels, shares, thousandths.")] = None,
     items: Annotated[int | None, typer.Option(min=1, help="At most so many items, chosen by a hash.")] = None,
-    parts: Annotated[bool, typer.Option("--parts", help="What the gap is made of: four more views are asked.")] = False,
+    parts: Annotated[bool, typer.Option("--parts", help="What the gap is made of: five more views are asked.")] = False,
     judge: Annotated[str | None, typer.Option(help="Model that reads replies to open questions.")] = None,
     judge_endpoint: Annotated[str | None, typer.Option(help="Its address; the model's unless told.")] = None,
     judge_key_env: Annotated[

@@ -27,7 +27,7 @@ PROFILE = "bench"
 MAX_TOKENS = 2048  # of a reply, unless told
 LOOKS = 200  # most items whose attention is measured
 GAP_VIEWS = ("full", "crop")
-PARTS = ("boxed", "told", "removed", "blind")
+PARTS = ("boxed", "told", "recut", "removed", "blind")
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,9 @@ def test_params_say_what_was_asked_for(tmp_path: Path) -> None:
     server = Bench("Qwen/Q-4B", table, "http://127.0.0.1:1/v1", "KEY", items=5, parts=True)
     served = write_bench(server, tmp_path / "a", guess_kind, check_bench)
     evaluate = served.chosen.evaluate
-    assert evaluate.views == ["full", "crop", "boxed", "told", "removed", "blind"] and evaluate.attention is None
+    assert (
+        evaluate.views == ["full", "crop", "boxed", "told", "recut", "removed", "blind"] and evaluate.attention is None
+    )
     assert evaluate.endpoints["Q-4B"].base_url and evaluate.endpoints["Q-4B"].api_key_env == "KEY"
     assert served.chosen.benchmark.sources[0].items == 5 and dict(served.model_names.titles) == {"Q-4B": "Qwen/Q-4B"}
     in_process = Bench(str(ROOT / "models/mini"), table, parts=True)
