@@ -103,7 +103,7 @@ $(STACK)/.installed: requirements-gpu.lock pyproject.toml | $(UV)
 	@touch $@
 
 OPENRLHF := .r2i/openrlhf-venv
-test-openrlhf: $(OPENRLHF)/.installed ## OpenRLHF's real loop on a CPU, through our launcher: half an hour, 8 GB
+test-openrlhf: $(OPENRLHF)/.installed ## OpenRLHF's real loop on a CPU, through our launcher: a quarter of an hour, 11 GB
 	@R2I_OPENRLHF=1 $(OPENRLHF)/bin/python -m pytest tests/real_openrlhf
 
 rehearsal: setup $(OPENRLHF)/.installed ## PROFILE (one-card, one-gpu, paper, released): its whole DAG with small models, without a GPU

@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench.endpoint_parts.plan import Plan
 from bench.endpoint_parts.serving import Served, serving
-from bench.result import merge_result, note_code, write_result
+from bench.result import MEASURED, Record, merge_result, note_code, write_result
 from r2i.core import paths, records
 from r2i.core.images import jpeg_bytes, sha256
 from r2i.core.metrics import rounded
@@ -44,7 +44,7 @@ from r2i.sample.pools import Offer
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "bench" / "results" / "scale.json"
 STAGES = ("sample", "crop", "question", "answer", "vote", "overlay", "benchmark", "audit")
-PARTS = ("scale", "workers", "sample")  # of the result, each with the code that it was measured with
+PARTS = ("scale", "workers", "sample")  # of the result, each with the code that it was measured with, if not by `scale`
 ASKING = ("question", "answer", "overlay")
 PER_IMAGE = 72  # answers: three regions, three questions, eight samples
 KILLS = 20
@@ -259,6 +259,12 @@ def measure_kills(place: Place) -> dict[str, Any]:
     return {"tried": KILLS, "amid_shards": in_mid, "shards_twice": twice, "bytes_differ": differ}
 
 
+def put_beside(out: Path, found: dict[str, Any], code: Record, part: str) -> None:
+    """Beside the figures of a whole run, and of the parts that were measured again since."""
+    measured = json.loads(out.read_text(encoding="utf-8"))[MEASURED]
+    merge_result(out, found, code, part, [name for name in PARTS if name in measured])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--answers", type=int, nargs=2, default=[100_000, 1_000_000])
@@ -271,7 +277,7 @@ def main() -> None:
     code = note_code(*(ROOT / "stages" / f"{stage}.py" for stage in STAGES), profiles=["smoke"])
     if given.workers:
         found = rounded(measure_workers(Place.kept_in(given.workers)), 3)
-        merge_result(given.out, found, code, "workers", PARTS)
+        put_beside(given.out, found, code, "workers")
         print(found)
         return
     found = {"peak_mb": {stage: {} for stage in STAGES}, "answers": {}}
@@ -281,7 +287,7 @@ def main() -> None:
             measured = measure_sample(Place.make(Path(scratch) / "sample", server, images, shard_images=128), images)
             before = json.loads(given.out.read_text(encoding="utf-8"))
             told = {key: before[key] | {"sample": round(value, 3)} for key, value in measured.items()}
-            merge_result(given.out, told, code, "sample", PARTS)
+            put_beside(given.out, told, code, "sample")
             print(measured)
             return
         for size in given.answers:
