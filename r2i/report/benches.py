@@ -318,6 +318,8 @@ BENCHES = (
     Bench("kills", "Killed runs", "10 minutes", _describe_kills),
     Bench("gpu_local", "In this process on a GPU", "9 minutes on one GPU, after `make repro`", _describe_gpu_local),
     Bench("rehearsal", "Profiles rehearsed", "20 minutes a profile", _describe_rehearsal, "make rehearsal PROFILE=..."),
-    Bench("openrlhf_cpu", "The loop of OpenRLHF on a CPU", "a quarter of an hour, 11 GB of memory", _describe_openrlhf_cpu),
+    Bench(
+        "openrlhf_cpu", "The loop of OpenRLHF on a CPU", "a quarter of an hour, 11 GB of memory", _describe_openrlhf_cpu
+    ),
     Bench("gpu_check", "DAPO on a GPU", "10 minutes on one GPU", _describe_gpu_check, "make gpu-check"),
 )
