@@ -11,13 +11,15 @@ PARAMS = ("seed", "profile", "rehearsal", "runs", "models", "report", "train")
 
 def main(params: Path = Path("params.yaml")) -> None:
     """Write data/report/report.html: one page that opens offline."""
+    from r2i.core.catalogue import TABLES
     from r2i.report.gather import gather
     from r2i.report.page import write_report
 
     run = load_params(params)
     profile = run.chosen
     base = profile.train.base if profile.has("train") else ""
-    story = gather(run.seed, profile.report.gallery, run.model_names, base)
+    stages = {listed.stage for listed in TABLES if profile.has(listed.stage)}
+    story = gather(run.seed, profile.report.gallery, run.model_names, base, stages)
     write_report(paths.REPORT, story, run.profile, profile.rehearsal)
 
 

@@ -24,12 +24,13 @@ from r2i.importing.records import ColumnUse
 from r2i.importing.version import require_version
 
 _FILES = "pictures are looked for beside the file that names them and in the source's folder (docs/benchmarks.md)"
+_OPTIONS = 'options are a list of texts, or several columns: `columns: {options: "o1,o2,o3"}`; `[]`: an open question'
 REMEDIES = {  # where no item is left
     "": "docs/benchmarks.md says what each reason means, and what a record must hold",
     **dict.fromkeys(("missing_image", "outside_folder", "ambiguous_image", "image_is_a_url"), _FILES),
     **dict.fromkeys(("bad_box", "box_unit_unclear"), "say what the boxes are: box_unit, box_form of the source"),
     "no_gold_option": "`answer` must be the letter or the text of one of the options",
-    "no_options": 'options are a list of texts, or several columns: `columns: {options: "A,B,C,D"}`',
+    **dict.fromkeys(("no_options", "ambiguous_options"), _OPTIONS),
     "no_question_or_answer": "name the columns of question and answer in `columns`",
     "review_rejected": "people rejected them: look at data/review/items.jsonl",
 }

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 from r2i.benchmark.rows import Draft, released_text
@@ -10,7 +11,15 @@ from r2i.core.errors import ParamsError, TableError
 from r2i.core.params import BenchmarkSource
 from r2i.core.records import FAILED, OK, REJECTED
 from r2i.importing.boxes import read_boxes
-from r2i.importing.questions import read_choices, relabel, strip_tags
+from r2i.importing.questions import (
+    is_ambiguous,
+    read_choices,
+    read_letter,
+    read_letter_columns,
+    relabel,
+    split_options,
+    strip_tags,
+)
 from r2i.importing.records import Record, read_list, read_records, read_text
 
 COLUMNS = (
@@ -20,6 +29,7 @@ COLUMNS = (
 )  # fmt: skip
 NEEDED = ("image", "question", "answer")
 _HASHES = {"image_id": re.compile("[0-9a-f]{64}"), "phash": re.compile("[0-9a-f]{16}")}
+_OPTIONS = re.compile(r"option|choice", re.IGNORECASE)  # what a column is called that holds them
 GIVEN = ("item_id", "image_id", "cluster_id", "source", "crop_made", "phash", "status", "reason")
 
 
@@ -48,15 +58,15 @@ def read_named(path: Path, source: BenchmarkSource) -> Iterator[Record]:
 
 
 def drafts(record: Record, source: BenchmarkSource) -> Iterator[Draft]:
-    """One item. `options` may be a list, the text of one, or several columns: `A,B,C,D`."""
+    """One item. `options` may be a list, the text of one, or several columns: `A,B,C,D`; where there is none, they are
+    looked for in columns A to J and in the question. An empty list says that the question is open."""
     names = column_names(source)
     values = {ours: record.get(theirs) for ours, theirs in names.items()}
-    by_letter = read_choices(_options(record, names["options"], values["options"]))
     answer, label = read_text(values["answer"]), read_text(values["label"])
     given, fault = _given(values)
-    if not by_letter and read_text(values["options"]) not in ("", "[]", "()"):
-        fault = "no_options"  # else a multiple choice question would be asked as an open one
-    question, prompt = strip_tags(read_text(values["question"])), released_text(values["prompt"], by_letter)
+    question, by_letter, unread = _read_options(record, names, values, answer or label)
+    fault = unread or fault
+    prompt = released_text(values["prompt"], by_letter)
     if question not in strip_tags(read_text(prompt)):
         prompt = None  # a column of this name that holds something else, e.g. how to answer
     yield Draft(
@@ -96,7 +106,24 @@ def _given(values: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     return {name: texts.get(name, value) for name, value in given.items() if name not in unfit}, ""
 
 
-def _options(record: Record, name: str, value: Any) -> list[Any]:
-    if "," in name:
-        return [record.get(part.strip()) for part in name.split(",")]
-    return read_list(value)
+def _read_options(
+    record: Record, names: Mapping[str, str], values: Mapping[str, Any], answer: str
+) -> tuple[str, dict[str, str], str]:
+    """The question, its options by their published letter, and why nobody can say which they are, or nothing: else a
+    multiple choice question would be asked as an open one."""
+    question, told = strip_tags(read_text(values["question"])), values["options"]
+    several = [part.strip() for part in names["options"].split(",")] if "," in names["options"] else []
+    by_letter = read_choices([record.get(part) for part in several] if several else read_list(told))
+    if by_letter or isinstance(told, list) or read_text(told) in ("[]", "()"):
+        return question, by_letter, ""
+    if read_text(told):
+        return question, {}, "no_options"
+    columns = {} if set(ascii_uppercase) & set(names.values()) else read_letter_columns(record.values)
+    if len(columns) > 1:
+        return question, columns, ""
+    before, listed = split_options(question, inline=bool(read_letter(answer)))
+    if listed:
+        return before, dict(zip(ascii_uppercase, listed, strict=False)), ""
+    others = [name for name in record.values if name not in names.values() and _OPTIONS.search(name)]
+    hidden = bool(read_letter(answer)) and any(read_text(record.values[name]) for name in others)
+    return question, {}, "ambiguous_options" if hidden or is_ambiguous(question, answer) else ""

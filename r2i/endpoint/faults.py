@@ -57,6 +57,7 @@ BLIND = re.compile(
 )
 LONGEST_WAIT_S = 600.0  # of a server's Retry-After
 LONGEST_BACKOFF_S = 60.0
+UNREACHED_S = 30.0  # without a connection from the start on: nothing listens there
 
 
 @dataclass(frozen=True)
@@ -193,12 +194,28 @@ class CircuitBreaker(Generic[T]):
     def __init__(self, params: Endpoint) -> None:
         self.params = params
         self.answered = False  # a call has brought a completion
+        self.unreached_s: float | None = None  # when the first connection failed, while none was made
         self.given_up = 0
         self.refusals: list[Refusal[T]] = []  # that may be the account's
 
     def reset(self) -> None:
         """Start a new run: the server may have been repaired."""
         self.given_up = 0
+        self.unreached_s = None
+
+    def note_attempt(self, failure: Failure) -> None:
+        """Note a call that failed. Raises EndpointError where no connection was made in UNREACHED_S: a server that
+        restarts is waited for, one that was never there isn't."""
+        if self.answered or failure.reason != "connection":
+            self.unreached_s = None
+            return
+        ended = failure.began_s + failure.seconds
+        self.unreached_s = ended if self.unreached_s is None else self.unreached_s
+        if ended - self.unreached_s >= UNREACHED_S:
+            raise EndpointError(
+                f"no connection to {self.params.base_url} in {ended - self.unreached_s:.0f} s: {failure.detail}",
+                "see that the server is up and base_url is its address, then run again: replies that came are kept",
+            )
 
     def note_success(self, began_s: float) -> list[Refusal[T]]:
         """Note a call that brought an answer; the refusals that it proves to be the requests' own."""

@@ -209,6 +209,7 @@ class CallLog:
         )
         text += "".join(f", {count} {reason}" for reason, count in sorted(self.errors.items()))
         text += "".join(f", {n} x {name} refused, asked again" for name, n in sorted(self.refused_options.items()))
+        text += f", {self.replayed:,} more replies from the store" if self.replayed else ""
         text += f"; {self.tokens_in / 1e6:.2f} M tokens in, {self.tokens_out / 1e6:.2f} M out"
         cost = self._cost()
         return text if cost is None else f"{text}, cost {cost:.2f}"
@@ -236,6 +237,9 @@ class CallLog:
                 "refused_options": dict(self.refused_options),
             }
             self._append(json.dumps(entry, sort_keys=True) + "\n")
+        elif self.replayed:
+            told = f"all {self.replayed:,} replies came from the store, which files them under the served name"
+            print(f"{self.params.model}: {told}; the server was not asked", file=sys.stderr)
         for reason, (count, detail) in sorted(self.given_up.items()):
             print(f"{self.params.model}: {count:,} requests failed, {reason}; the last: {detail}", file=sys.stderr)
         self._clear()

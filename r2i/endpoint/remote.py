@@ -234,8 +234,10 @@ class RemoteModel(ServedModel):
                 self.options.take(outcome.options, len(outcome.choices))
                 self.origin.check_model(outcome.served_model)
                 self.limit.note_success(outcome.seconds, time.monotonic())
-            elif outcome.overload:
-                self.limit.note_overload(epoch)
+            else:
+                self.breaker.note_attempt(outcome)
+                if outcome.overload:
+                    self.limit.note_overload(epoch)
         except EndpointError as error:
             self.fatal = error
             raise

@@ -66,11 +66,11 @@ def is_unit_unclear(placed: Iterable[tuple[Sequence[float], tuple[int, int]]]) -
     """Whether boxes that were read as pixels because nobody named a unit may be thousandths as well.
 
     `placed`: of all boxes of a dataset, the sides in pixels, and width and height of the image. On images of at most
-    1000 pixels a side thousandths would leave the image sooner or later; on larger ones they never do, and pixels do
-    not stay below 1000 either, unless there are few.
+    1000 pixels a side thousandths would leave the image sooner or later; on those with a longer side they need not, and
+    pixels do not stay below 1000 there either, unless there are few.
     """
     found = list(placed)
-    return bool(found) and all(min(size) > 1000 and max(sides) <= 1000 for sides, size in found)
+    return bool(found) and all(max(size) > 1000 and max(sides) <= 1000 for sides, size in found)
 
 
 def _to_xyxy(quad: Quad, form: BoxForm) -> Quad:

@@ -32,17 +32,20 @@ def gap_picture(scores: Mapping[str, Any], names: ModelNames) -> Markup:
     left = LEFT + (SIDE // 2 if len(models) >= MANY else 0)
     at = {m: round(left + (RIGHT - left) * n / (len(models) - 1)) for n, m in enumerate(models) if len(models) > 1}
     at = at or {models[0]: (LEFT + RIGHT) // 2}
+    lowest = max(_numbers(views["full"][m], views["crop"][m], floor)[2] for m in models)
+    foot = max(BOTTOM + 22, lowest + 18)  # of the titles, below all numbers
     pieces = [_grid(floor), _chance(scores["chance"], floor)]
     if names.base in at and names.compared in at:
         pieces.append(_wedge(views, names.base, names.compared, at, floor))
     for model in models:
-        pieces.append(_column(names, model, views["full"][model], views["crop"][model], at[model], floor, len(models)))
+        cells = views["full"][model], views["crop"][model]
+        pieces.append(_column(names, model, *cells, at[model], floor, len(models), foot))
     said = "; ".join(
         f"{escape(names.titles[m])}: full view {percent(full['accuracy'])}, crop {percent(crop['accuracy'])}"
         for m, full, crop in ((m, views["full"][m], views["crop"][m]) for m in models)
     )
     return Markup(
-        f'<svg class="gap" viewBox="0 0 {WIDTH} {BOTTOM + 30}" role="img" aria-label="The zooming gap. {said}.">'
+        f'<svg class="gap" viewBox="0 0 {WIDTH} {foot + 8:g}" role="img" aria-label="The zooming gap. {said}.">'
         + "".join(pieces)
         + "</svg>"
     )
@@ -88,15 +91,23 @@ def _wedge(views: Mapping[str, Any], base: str, compared: str, at: Mapping[str, 
     )
 
 
-def _column(names: ModelNames, model: str, full: Cell, crop: Cell, x: int, floor: float, count: int) -> str:
-    """Both views of a model with their intervals; the gap in points beside the bar between them."""
+def _numbers(full: Cell, crop: Cell, floor: float) -> tuple[float, float, float]:
+    """How far down the number of the full view stands, that of the crop, and the lowest of these and of the gap's."""
+    low, high = _y(full["accuracy"], floor), _y(crop["accuracy"], floor)
+    ends = [(_y(cell["ci95"][0], floor) + 17, _y(cell["ci95"][1], floor) - 8) for cell in (full, crop)]
+    below, above = (ends[0][0], ends[1][1]) if low >= high else (ends[0][1], ends[1][0])
+    return below, above, max(below, above) + (0 if low - high > ROOM else 16)
+
+
+def _column(
+    names: ModelNames, model: str, full: Cell, crop: Cell, x: int, floor: float, count: int, foot: float
+) -> str:
+    """Both views of a model with their intervals; the gap in points beside the bar between them, or below it."""
     low, high = _y(full["accuracy"], floor), _y(crop["accuracy"], floor)
     gap = points(crop["accuracy"] - full["accuracy"]).lstrip("+")
-    ends = [(_y(cell["ci95"][0], floor) + 17, _y(cell["ci95"][1], floor) - 8) for cell in (full, crop)]
-    below, above = (ends[0][0], ends[1][1]) if low >= high else (ends[0][1], ends[1][0])  # numbers of full and crop
-    wide = low - high > ROOM
+    below, above, lowest = _numbers(full, crop, floor)
     beside = (x + 8, "start") if x + SIDE < WIDTH and count < MANY else (x - 8, "end")
-    place = (beside[0], (low + high) / 2 + 5, beside[1]) if wide else (x, max(below, above) + 16, "middle")
+    place = (beside[0], (low + high) / 2 + 5, beside[1]) if low - high > ROOM else (x, lowest, "middle")
     title = names.titles[model]
     short = title if len(names) == 1 or len(title) <= TITLE else f"{title[:TITLE]}…"
     return (
@@ -105,7 +116,7 @@ def _column(names: ModelNames, model: str, full: Cell, crop: Cell, x: int, floor
         + f'<text class="value" x="{x}" y="{below:.1f}">{100 * full["accuracy"]:.1f}</text>'
         + f'<text class="value" x="{x}" y="{above:.1f}">{100 * crop["accuracy"]:.1f}</text>'
         + f'<text class="points" x="{place[0]}" y="{place[1]:.1f}" text-anchor="{place[2]}">gap {gap}</text>'
-        + f'<text class="model" x="{x}" y="{BOTTOM + 22}">{escape(short)}</text></g>'
+        + f'<text class="model" x="{x}" y="{foot:g}">{escape(short)}</text></g>'
     )  # fmt: skip
 
 

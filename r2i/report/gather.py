@@ -1,7 +1,7 @@
 """What the report shows: metrics, training curves, counts of the tables, and a few rows chosen by a seeded hash."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,12 +67,14 @@ class Story:
     study: dict[str, Any] = field(default_factory=dict)  # claims by name, of any profile
 
 
-def gather(seed: int, count: int, models: ModelNames, student: str = "") -> Story:
+def gather(
+    seed: int, count: int, models: ModelNames, student: str = "", stages: Collection[str] | None = None
+) -> Story:
     """Read metrics and tables of a finished run; `count` rows of each kind are chosen.
 
-    `student`: the model that is trained; the latency bench is shown where it measured this one. Raises TableError
-    where `metrics/evaluate.json` or a table that it was made from is missing. All else is shown where it exists: what
-    was left out (no benchmark, no model, no training) is not part of the story.
+    `student`: the model that is trained; the latency bench is shown where it measured this one. `stages`: that the
+    profile has; None: all. Raises TableError where `metrics/evaluate.json` or a table that it was made from is missing.
+    All else is shown where it exists: what was left out (no benchmark, no model, no training) is not part of the story.
     """
     if not paths.metrics("evaluate").is_file():
         raise TableError(f"no {paths.metrics('evaluate')}", "run `dvc repro score`")
@@ -94,7 +96,11 @@ def gather(seed: int, count: int, models: ModelNames, student: str = "") -> Stor
         looks=pick_looks(seed, min(count, LOOKS), models.leading),
         dropped=pick_dropped(seed),
         spread=measure_spread(),
-        missing=[(str(listed.folder), listed.stage) for listed in TABLES if not there(listed)],
+        missing=[
+            (str(listed.folder), listed.stage)
+            for listed in TABLES
+            if (stages is None or listed.stage in stages) and not there(listed)
+        ],
         chosen={model: dict(found.letters) for model, found in replies.items()},
         zoom_given=zooms_given(leading),
         temperatures=tuple(sorted({at for found in replies.values() for at in found.temperatures})),

@@ -105,6 +105,10 @@ def _result(story: Story) -> dict[str, Any]:
         "costs": charts.cost_rows(story.scores, story.models),
         "latency": story.latency,
         "trained": story.models.trained,
+        "unread": ", ".join(
+            f"{count:,} {name.partition(': ')[2] or name}"
+            for name, count in (story.metrics["benchmark"].get("reason") or {}).items()
+        ),
         "checks": check_cards(story.scores, story.models),
     }
 

@@ -60,8 +60,8 @@ def _recut(scores: Cell, models: ModelNames) -> Card:
     found = scores.get("recut") or {}
     lines = [(title, _difference(scores["gaps"][model]), _difference(found[model]))
              for model, title in models.titles.items() if model in found]  # fmt: skip
-    note = "Points; the crops as they came with the benchmark, and all cut from the box at one scale."
-    return _card("The gap at one scale", note, ["", "As published", "One scale"], lines)
+    note = "Points; with the crop view as it was asked, and with all crops cut from the box at one scale."
+    return _card("The gap at one scale", note, ["", "As asked", "One scale"], lines)
 
 
 def _macro(scores: Cell, models: ModelNames) -> list[Card]:

@@ -84,6 +84,31 @@ def test_options_that_can_not_be_read_make_no_open_question(tmp_path: Path, opti
     assert [(row["status"], row["reason"]) for row in rows] == [("failed", "no_options"), ("ok", "")]
 
 
+@pytest.mark.parametrize(
+    ("told", "found", "label"),
+    [
+        ({"question": "Which?\nA. red\nB. green\nC. blue", "answer": "B"}, ["red", "green", "blue"], "B"),
+        ({"question": "Which? (A) red (B) green", "answer": "(b)"}, ["red", "green"], "B"),
+        ({"question": "Which?", "A": "red", "B": "green", "C": "", "answer": "green"}, ["red", "green"], "B"),
+        ({"question": "Which? A. red B. green", "answer": "red"}, "", ""),  # the answer is no letter: a sentence
+        ({"question": "Which? (A) red (B) green", "answer": "A", "options": []}, "", ""),  # it is said to be open
+        ({"question": "Which letter is on the sign?", "answer": "B", "place": "Oslo"}, "", ""),
+        ({"question": "Of lamps (A) and (B), which is lit?", "answer": "B"}, "ambiguous_options", ""),
+        ({"question": "Which?", "choices": ["red", "green"], "answer": "B"}, "ambiguous_options", ""),
+        ({"question": "Which?", "option_a": "red", "option_b": "green", "answer": "B"}, "ambiguous_options", ""),
+        ({"question": "Which?", "choices": ["red", "green"], "answer": "green"}, "", ""),
+    ],
+)
+def test_a_letter_is_asked_for_with_its_options_or_not_at_all(
+    tmp_path: Path, told: dict[str, Any], found: list[str] | str, label: str
+) -> None:
+    """Without them every right reply would be wrong."""
+    row = {key: value for key, value in row_of(1).items() if key != "options"}
+    (read,) = rows_of(tmp_path, row | told)
+    assert (read["options"] or read["reason"], read["label"]) == (found, label)
+    assert read["question"] == told["question"] or read["question"].startswith("Which?")
+
+
 def test_a_benchmark_of_several_splits_asks_for_one(tmp_path: Path) -> None:
     for name in ("train", "validation", "test"):
         (tmp_path / f"{name}.jsonl").write_text(json.dumps(row_of(1)) + "\n")

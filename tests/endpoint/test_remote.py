@@ -20,7 +20,7 @@ from r2i.core.images import jpeg_bytes
 from r2i.core.params import Endpoint, Sampling
 from r2i.endpoint import Picture, Request, connect
 from r2i.endpoint.base import canonical
-from r2i.endpoint.faults import DEAD_AFTER
+from r2i.endpoint.faults import DEAD_AFTER, CircuitBreaker, Failure
 from r2i.endpoint.flow import Job, run_jobs
 from r2i.endpoint.ledger import Ledger
 from r2i.endpoint.remote import RemoteModel
@@ -298,6 +298,19 @@ def test_failures_with_successes_between_them_do_not_end_the_stage(server: Serve
     server.answer = lambda body: echo(body) if len(server.calls) % 10 == 0 else error(500)
     replies = remote(server, tmp_path, concurrency=1, retries=0).complete([ask(str(i)) for i in range(60)])
     assert sum(row[0].status == "ok" for row in replies) == 6
+
+
+def test_a_server_that_was_never_there_is_waited_for_half_a_minute() -> None:
+    breaker: CircuitBreaker[None] = CircuitBreaker(Endpoint(kind="openai", model="m", base_url="http://127.0.0.1:9/v1"))
+    failed = Failure("connection", "ConnectError: refused", transient=True)
+    for began_s in (100.0, 120.0):
+        breaker.note_attempt(replace(failed, began_s=began_s))
+    breaker.note_attempt(Failure("server_error", "HTTP 503: loading", transient=True, began_s=125.0))  # it is there
+    breaker.note_attempt(replace(failed, began_s=131.0))
+    with pytest.raises(EndpointError, match=r"no connection to http://127\.0\.0\.1:9/v1 in 30 s: "):
+        breaker.note_attempt(replace(failed, began_s=161.0))
+    breaker.answered = True
+    breaker.note_attempt(replace(failed, began_s=261.0))  # it restarts
 
 
 def test_a_refused_connection_is_a_row_with_its_reason(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from r2i.core.tables import read_table
 from r2i.importing.boxes import join_boxes, read_box, read_boxes
 from r2i.tools.exchange.importing import import_table
 
-LARGE, SMALL = (1600, 1200), (400, 300)
+LARGE, WIDE, SMALL = (1600, 1200), (1200, 900), (400, 300)
 SIDES = st.tuples(st.integers(0, 90), st.integers(0, 90), st.integers(2, 9), st.integers(2, 9))
 
 
@@ -29,7 +29,7 @@ def picture(size: tuple[int, int], number: int = 0) -> bytes:
     return buffer.getvalue()
 
 
-PICTURES = {(size, number): picture(size, number) for size in (LARGE, SMALL) for number in range(3)}
+PICTURES = {(size, number): picture(size, number) for size in (LARGE, WIDE, SMALL) for number in range(3)}
 
 
 def items(tmp_path: Path, boxes: list[list[float]], size: tuple[int, int], **source: Any) -> list[dict[str, Any]]:
@@ -46,6 +46,8 @@ def items(tmp_path: Path, boxes: list[list[float]], size: tuple[int, int], **sou
         ([[100, 200, 300, 400]], LARGE, {}, "box_unit_unclear"),
         ([[100, 200, 300, 400], [0, 0, 1000, 1000]], LARGE, {}, "box_unit_unclear"),
         ([[100, 200, 300, 400], [900, 200, 1100, 400]], LARGE, {}, ""),  # no thousandths
+        ([[602, 113, 642, 168]], WIDE, {}, "box_unit_unclear"),  # one side alone is longer than 1000
+        ([[602, 113, 642, 168], [900, 200, 1100, 400]], WIDE, {}, ""),
         ([[100, 200, 300, 400]], LARGE, {"box_unit": "pixels"}, ""),
         ([[100, 200, 300, 400]], LARGE, {"box_unit": "thousandths"}, ""),
         ([[100, 100, 300, 200]], SMALL, {}, ""),

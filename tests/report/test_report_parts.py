@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from r2i.core import paths
 from r2i.core.catalogue import ANSWERS, BENCHMARK, IMAGES, REGIONS, TABLES, TRAIN, VOTES, Listed
 from r2i.core.ids import unit_of
 from r2i.core.images import sha256
+from r2i.core.names import ModelNames
 from r2i.core.records import FAILED, OK, PREDICTIONS
 from r2i.core.tables import read_table, write_table
 from r2i.report import dropped, page
@@ -341,6 +343,12 @@ def test_the_gap_is_drawn_from_view_to_view() -> None:
     # the axis starts at 15 %: 100 % is at y = 24, 15 % at y = 244; 60 % is 40/85 of the 220 px below the top
     assert "M62 24.0L350 24.0L350 75.8L62 127.5Z" in svg
     assert "gap 40.0" in svg and "gap 20.0" in svg
+    low = {"full": {"base": {**cell, "accuracy": 0.4, "ci95": [0.1, 0.7]}},
+           "crop": {"base": {**cell, "accuracy": 0.1, "ci95": [0.0, 0.4]}}}  # fmt: skip
+    svg = gap_picture({"views": low, "chance": 0.25}, ModelNames({"base": "Base"}, {}))
+    heights = [float(y) for y in re.findall(r'class="(?:value|points|model)"[^>]* y="([\d.]+)"', svg)]
+    height = float(re.findall(r'viewBox="0 0 400 ([\d.]+)"', svg)[0])
+    assert all(abs(one - other) >= 12 for one, other in pairwise(sorted(heights))) and max(heights) < height
     assert gap_picture({"views": {"full": {}, "crop": {}}, "chance": 0.25}, NAMES) == ""
 
 
