@@ -80,7 +80,7 @@ def _prepare(processor: Any, item: Row, prompt: str, reply: str | None, protocol
         return Held(item, None, REJECTED, "no_box")
     if reply is not None and not reply.strip():
         return Held(item, None, FAILED, "no_reply")
-    system = protocol.decoding_of(item["source"]).system if protocol else None
+    system = protocol.decoding_of(item).system if protocol else None
     if processor.image_token in (system or "") + prompt + (reply or ""):
         return Held(item, None, FAILED, "bad_request")
     limit = protocol.max_pixels if protocol else None
