@@ -27,8 +27,9 @@ def load_record(code: Module, owner: str, dataset: str, record: Record) -> Recor
     """
     loader = code.functions.get(f"{owner}.load_data")
     line = dict(record)
-    for column in record if loader else ():
-        line |= _column(code, loader, column, dataset, record)
+    if loader:
+        for column in record:
+            line |= _column(code, loader, column, dataset, record)
     if lists := [column for column, value in line.items() if isinstance(value, list)]:
         raise FormulaError(f"{owner}.load_data doesn't say what the column {lists[0]!r} holds")
     return line
@@ -93,7 +94,8 @@ def _last(key: ast.expr | None) -> Any:
 
 def _function(value: ast.expr, before: Sequence[ast.stmt], known: Sequence[str]) -> ast.FunctionDef:
     """A function of `known` that returns `value`, with the statements that it needs."""
-    needed, body = _names(value), [ast.Return(value, lineno=value.lineno if hasattr(value, "lineno") else 0)]
+    needed = _names(value)
+    body: list[ast.stmt] = [ast.Return(value)]
     for node in reversed(before):
         if isinstance(node, ast.FunctionDef):
             continue

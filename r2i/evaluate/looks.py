@@ -1,7 +1,7 @@
 """Where a model looks, batch by batch: what is measured is kept at once, so that a killed run goes on after it."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from r2i.core import paths
@@ -31,7 +31,7 @@ class KeptLooks:
         self.common = (code, library_versions(LIBRARIES), ATTENTION.to_string(), machine(), weights)
         self.found = 0
 
-    def rows(self, batch: Sequence[str], measure: Callable[[], Sequence[Row]]) -> list[Row]:
+    def rows(self, batch: Sequence[str], measure: Callable[[], Iterable[Row]]) -> list[Row]:
         """The rows of a batch, measured unless they are there. `batch`: a digest of each of its items."""
         key = make_id(*self.common, *batch)
         counts = self.kept.find(key)
