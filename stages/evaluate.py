@@ -1,9 +1,8 @@
 """Ask one model the benchmark in every view, score its replies, and measure where it looks."""
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -11,13 +10,10 @@ from r2i.core import paths
 from r2i.core.errors import ParamsError
 from r2i.core.left_out import leave_out
 from r2i.core.metrics import write_metrics
-from r2i.core.params import Endpoint, Evaluate, load_params
+from r2i.core.params import load_params
 from r2i.core.records import ATTENTION, BENCHMARK, PREDICTIONS
 from r2i.core.stage import run_stage
-from r2i.core.tables import Row, iter_rows, read_table, write_table
-
-if TYPE_CHECKING:
-    from r2i.evaluate.protocol import Protocol
+from r2i.core.tables import Row, read_table, write_table
 
 PARAMS = ("seed", "models.{model}.from", "evaluate", "benchmark.sources", "drawing.cut", "train.base")
 
@@ -29,6 +25,7 @@ def main(
     """Evaluate a model: greedy in every view, sampled in some; rules score, then the judge where there is one."""
     from r2i.core.shards import Counts, make_table, sum_counts
     from r2i.endpoint.ledger import Ledger
+    from r2i.evaluate.looks import measure_looks
     from r2i.evaluate.predict import EvaluateWork, judge_table, require_replies
     from r2i.evaluate.protocol import describe_protocol
     from r2i.evaluate.summary import summarise
@@ -56,7 +53,7 @@ def main(
 
     make_table(partial(EvaluateWork, model), params, judge)
     rows = read_table(paths.PREDICTIONS / model, PREDICTIONS, f"evaluate@{model}")
-    looks = measure_attention(work.endpoint, rows, cfg, work.protocol)
+    looks = measure_looks(work, rows)
     write_table(paths.ATTENTION / model, looks, ATTENTION)
     found = {
         "protocol": describe_protocol(work.protocol),
@@ -66,30 +63,6 @@ def main(
         "calls": ledger.metrics(),
     }
     write_metrics(paths.metrics(f"evaluate-{model}"), found)
-
-
-def measure_attention(endpoint: Endpoint, rows: Sequence[Row], cfg: Evaluate, protocol: "Protocol | None") -> list[Row]:
-    """Rows of ATTENTION where params ask for it and the weights are here; a server shows no attention."""
-    from r2i.endpoint import connect
-    from r2i.evaluate.engines import endpoint_in_process
-    from r2i.evaluate.views import prompt_of
-
-    inside = endpoint_in_process(endpoint, cfg)
-    if cfg.attention is None or inside is None:
-        return []
-    from r2i.evaluate.attention import attention_rows
-
-    said = {row["item_id"]: row["reply"] for row in rows if row["view"] == "full" and row["sample"] == 0}
-    with connect(inside) as student:
-        if student.loaded is None:
-            return []
-        found = attention_rows(
-            *student.loaded, iter_rows(paths.BENCHMARK, BENCHMARK, "benchmark"), cfg.attention,
-            prompt_of=lambda item: prompt_of(item, "full", cfg.prompts, protocol),
-            reply_of=lambda item: said.get(item["item_id"], ""),
-            protocol=protocol,
-        )  # fmt: skip
-        return list(found)
 
 
 def summarise_looks(looks: list[Row]) -> dict[str, Any] | None:

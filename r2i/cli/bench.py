@@ -72,6 +72,7 @@ def check_bench(params: "Params") -> str:
 
 def lost_lines(folder: Path, model: str) -> list[str]:
     """What became no item and what no reply, and why; [] where nothing was lost."""
+    from r2i.grading.judged import UNJUDGED
 
     def failed(name: str) -> tuple[int, str]:
         reasons: dict[str, int] = json.loads((folder / paths.metrics(name)).read_text(encoding="utf-8"))["reason"]
@@ -83,8 +84,11 @@ def lost_lines(folder: Path, model: str) -> list[str]:
     if records:
         lines.append(f"{records:,} records are no items ({why}): docs/benchmarks.md says what the reasons mean")
     if calls:
-        lines.append(f"{calls:,} calls failed ({cause}) and count nowhere: the same command asks again what may pass "
-                     "(docs/endpoints.md)")  # fmt: skip
+        lines.append(f"{calls:,} calls failed, or replies were not judged ({cause}), and count nowhere: the same "
+                     "command asks again what may pass (docs/endpoints.md)")  # fmt: skip
+    if f"{UNJUDGED}over_budget" in cause:
+        lines.append(f"{UNJUDGED}over_budget doesn't pass: evaluate.judge.max_calls is spent; ask fewer items, by "
+                     "--items, or evaluate in a profile where it is larger (docs/scoring.md)")  # fmt: skip
     return lines
 
 
@@ -93,12 +97,14 @@ def tell(folder: Path, params: "Params") -> None:
     from r2i.cli.main import gap_line, score_table
     from r2i.report.evaluated import evaluation_lines
     from r2i.report.parts import gap_cards
+    from r2i.score.asked import asked_words
 
     console = Console(soft_wrap=True)
     scores: dict[str, Any] = json.loads((folder / paths.metrics("evaluate")).read_text(encoding="utf-8"))
     models = params.model_names
     console.print(score_table(scores, models))
     console.print(gap_line(scores, models))
+    console.print(asked_words(scores), highlight=False, markup=False)
     for line in lost_lines(folder, next(iter(models))):
         console.print(line, highlight=False, markup=False)
     for card in gap_cards(scores, models):

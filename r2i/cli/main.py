@@ -94,6 +94,7 @@ def summary() -> None:
     from r2i.core.params import load_params
     from r2i.repo.profile import read_run_or_none
     from r2i.report.gather import FUNNEL, read_funnel, read_metrics
+    from r2i.score.asked import asked_words
 
     console = Console()
     with explained():
@@ -111,6 +112,7 @@ def summary() -> None:
             models = load_params().model_names
             console.print(score_table(scores, models))
             console.print(gap_line(scores, models), soft_wrap=True)
+            console.print(asked_words(scores), soft_wrap=True, highlight=False, markup=False)
         elif "evaluate" in own:
             console.print("no model was measured")
         if line:

@@ -3,6 +3,7 @@
 from r2i.core.params import Params
 from r2i.doctor.check import Check, collected
 from r2i.doctor.data import check_benchmarks, check_pools
+from r2i.doctor.evaluation import check_evaluation
 from r2i.doctor.machine import (
     check_commands,
     check_device,
@@ -33,6 +34,7 @@ def examine(params: Params, stages: set[str], files: bool, timeout_s: float) -> 
         checks += check_pools(params, files)
     if "benchmark" in stages:
         checks += check_benchmarks(params, files)
+    checks += check_evaluation(params, stages, own="benchmark" not in stages_to_run(params))
     trained = {stage for stage in stages if stage.startswith("train@")}
     runs = {stage.removeprefix("train@") for stage in trained}
     rows: int | None = None

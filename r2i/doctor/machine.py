@@ -155,8 +155,10 @@ def check_device(params: Params, stages: set[str]) -> Iterator[Check]:
     if not starts or not (sharing or torch.cuda.device_count() == 1):
         return
     trained = [stage for stage in starts if stage.startswith("train@")]
-    full = [stage for stage, each in shares.items() if not sharing and sum(each) > 1]
-    most = max((max if sharing else sum)(each) for each in shares.values())
+    in_turn = {stage for stage in shares if sharing or stage.startswith("evaluate@")}  # the judge comes last
+    needed = {stage: (max if stage in in_turn else sum)(each) for stage, each in shares.items()}
+    full = [stage for stage in needed if stage not in in_turn and needed[stage] > 1]
+    most = max(needed.values())
     turns = "one at a time, " if sharing else ""
     said = f"servers of r2i in {', '.join(starts)}: {turns}at most {most:.0%} of it"
     if trained:

@@ -33,7 +33,7 @@ def check_rows(params: Params, own: bool) -> tuple[list[Check], int | None]:
         rows = ok_rows(read_table(table, TRAIN, "overlay", columns=COLUMNS), table, "overlay")
         if not train.has("dapo"):
             return [Check(what, "ok", f"{len(rows):,} rows")], len(rows)
-        processor = _find_processor(train.base)
+        processor = find_processor(train.base)
         if processor is None:
             said = f"{len(rows):,} rows; their lengths are not known: the processor of {train.base} is not here"
             return [Check(what, "note", said, f"`hf download {train.base}`")], len(rows)
@@ -97,7 +97,7 @@ def _compare_tokens(processor: Any, table: Path, count: Tokens) -> Check:
     return Check(what, "ok", f"as many as features in the {seen} rows that were loaded")
 
 
-def _find_processor(base: str) -> Any:
+def find_processor(base: str) -> Any:
     """The base's, where it is on this machine: nothing is fetched. Raises R2IError for a folder without one."""
     from transformers import AutoProcessor
 

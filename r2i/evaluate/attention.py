@@ -3,7 +3,8 @@
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ import torch
 from r2i.core.boxes import Box, area
 from r2i.core.errors import ImageError, ParamsError
 from r2i.core.ids import make_id, unit_of
-from r2i.core.images import read_image, shrink
+from r2i.core.images import read_image, sha256, shrink
 from r2i.core.params import Attention
 from r2i.core.records import FAILED, OK, REJECTED
 from r2i.endpoint.local import MAX_ASPECT
@@ -19,6 +20,9 @@ from r2i.evaluate.capture import capture_attention, choose_layers, count_layers
 from r2i.evaluate.coverage import inclusive_cells, measure_coverage, token_shares
 from r2i.evaluate.inputs import Inputs, make_inputs
 from r2i.evaluate.protocol import Protocol
+
+if TYPE_CHECKING:
+    from r2i.evaluate.looks import KeptLooks
 
 Row = dict[str, Any]
 BATCH_TOKENS = 8192  # in memory and asked together: many small pictures, or one large one
@@ -32,6 +36,8 @@ class Held:
     inputs: Inputs | None = None
     status: str = OK
     reason: str = ""
+    digest: str = ""
+    """Of what decides about its rows."""
 
 
 def attention_rows(
@@ -42,6 +48,7 @@ def attention_rows(
     prompt_of: Callable[[Row], str],
     reply_of: Callable[[Row], str] | None = None,
     protocol: Protocol | None = None,
+    kept: "KeptLooks | None" = None,
 ) -> Iterator[Row]:
     """A row of ATTENTION for each ok item (its full view) and chosen layer, in the order of `items`.
 
@@ -49,7 +56,7 @@ def attention_rows(
 
     `model` and `processor` are Transformers', in process. `prompt_of`: the text that goes with the image.
     `reply_of`, for `queries: answer`: what the model replied, without its end token; it is tokenised anew. `protocol`:
-    its system message, order and limit of pixels hold here, too.
+    its system message, order and limit of pixels hold here, too. `kept`: where batches that were measured lie.
     An item without a box, or with one that the processor cuts off, is `rejected` (`no_box`, `box_unseen`); one that
     can't be asked is `failed`. Raises ParamsError for layers that the model lacks, or replies that are needed and
     not given; EndpointError where the model's family, or how it places images, is not known.
@@ -58,13 +65,20 @@ def attention_rows(
     if cfg.queries == "answer" and reply_of is None:
         raise ParamsError("evaluate.attention.queries is `answer`, and there are no replies", "use `last_prompt`")
     replied = reply_of if cfg.queries == "answer" else None
+
+    def rows_of(held: list[Held]) -> Iterable[Row]:
+        measured = partial(_measure, model, held, layers)
+        return kept.rows([one.digest for one in held], measured) if kept and held else measured()
+
     held: list[Held] = []
     for item in _choose((item for item in items if item["status"] == OK), cfg.items):
-        held.append(_prepare(processor, item, prompt_of(item), replied(item) if replied else None, protocol))
+        prompt, reply = prompt_of(item), replied(item) if replied else None
+        digest = make_id(item["item_id"], item["cluster_id"], sha256(item["image"]), item["box"], prompt, reply)
+        held.append(replace(_prepare(processor, item, prompt, reply, protocol), digest=digest))
         if sum(one.inputs.tokens for one in held if one.inputs) >= BATCH_TOKENS:
-            yield from _measure(model, held, layers)
+            yield from rows_of(held)
             held = []
-    yield from _measure(model, held, layers)
+    yield from rows_of(held)
 
 
 def _choose(items: Iterable[Row], most: int | None) -> Iterable[Row]:
@@ -80,7 +94,7 @@ def _prepare(processor: Any, item: Row, prompt: str, reply: str | None, protocol
         return Held(item, None, REJECTED, "no_box")
     if reply is not None and not reply.strip():
         return Held(item, None, FAILED, "no_reply")
-    system = protocol.decoding_of(item["source"]).system if protocol else None
+    system = protocol.decoding_of(item).system if protocol else None
     if processor.image_token in (system or "") + prompt + (reply or ""):
         return Held(item, None, FAILED, "bad_request")
     limit = protocol.max_pixels if protocol else None

@@ -14,7 +14,8 @@ from r2i.core.choices import LETTERS
 from r2i.core.errors import ParamsError
 from r2i.core.params import Sampling
 from r2i.evaluate.formula import FormulaError, Module, Thing
-from r2i.evaluate.protocol import DEFAULT, Origin, Protocol, Wording, content_digest
+from r2i.evaluate.loaders import load_record
+from r2i.evaluate.protocol import CHINESE, DEFAULT, Origin, Protocol, Wording, content_digest
 
 Record = dict[str, Any]
 PROMPT, QUESTION, TAIL = "\ue000", "\ue001", "\ue002"  # stand for texts of an item: no prompt has such characters
@@ -27,10 +28,11 @@ def _option(place: int) -> str:
 
 
 class Task(NamedTuple):
-    """A task of lmms-eval. `record`: a made one with so many options, of the form of the benchmark's release."""
+    """A task of lmms-eval. `files`: the first, and those of the benchmark's other releases, which nobody can tell apart
+    by an item: they must ask alike. `record`: a made one with so many options, of the form of the release."""
 
     folder: str
-    file: str
+    files: tuple[str, ...]
     record: Callable[[int], Record]
 
 
@@ -38,26 +40,28 @@ def _lines(count: int, mark: str) -> list[str]:
     return [mark.format(LETTERS[place]) + _option(place) for place in range(count)]
 
 
+def _as_mme(count: int) -> Record:
+    return {"question": QUESTION, "multi-choice options": _lines(count, "({}) ")}
+
+
 TASKS: dict[str, Task] = {
     "vstar": Task(
-        "vstar_bench", "vstar_bench.yaml",
+        "vstar_bench", ("vstar_bench.yaml",),
         lambda count: {"text": "\n".join([QUESTION, *_lines(count, "({}) ")]) + TAIL, "category": ""},
     ),
     "hrbench": Task(
-        "hrbench", "hrbench4k.yaml",
+        "hrbench", ("hrbench4k.yaml", "hrbench8k.yaml"),
         lambda count: {"question": QUESTION} | {LETTERS[place]: _option(place) for place in range(count)},
     ),
-    "mme_realworld": Task(
-        "mme_realworld", "mme_realworld.yaml",
-        lambda count: {"question": QUESTION, "multi-choice options": _lines(count, "({}) ")},
-    ),
+    "mme_realworld": Task("mme_realworld", ("mme_realworld.yaml", "mme_realworld_lite.yaml"), _as_mme),
+    CHINESE["mme_realworld"]: Task("mme_realworld", ("mme_realworld_cn.yaml",), _as_mme),
     "cvbench": Task(
-        "cv_bench", "cv_bench_2d.yaml",
+        "cv_bench", ("cv_bench_2d.yaml", "cv_bench_3d.yaml"),
         lambda count: {"prompt": PROMPT, "choices": [_option(place) for place in range(count)]},
     ),
-    "mmstar": Task("mmstar", "mmstar.yaml", lambda count: {"question": PROMPT}),
+    "mmstar": Task("mmstar", ("mmstar.yaml",), lambda count: {"question": PROMPT}),
 }  # fmt: skip
-"""By the kind of benchmark."""
+"""By the name of the wording: the kind of benchmark, or its Chinese items'."""
 SETTINGS = {"max_tokens": "max_tokens", "max_new_tokens": "max_tokens"} | {
     name: name for name in ("temperature", "top_p", "top_k", "min_p", "presence_penalty", "repetition_penalty", "stop")
 }
@@ -67,7 +71,7 @@ SETTINGS = {"max_tokens": "max_tokens", "max_new_tokens": "max_tokens"} | {
 def import_lmms(place: Path, name: str) -> Protocol:
     """Out of lmms-eval's folder of tasks, or of the folder of one. Raises ParamsError where nothing can be read."""
     root = place.parent if place.name in {task.folder for task in TASKS.values()} else place
-    chosen = {kind: task for kind, task in TASKS.items() if (root / task.folder / task.file).is_file()
+    chosen = {kind: task for kind, task in TASKS.items() if (root / task.folder / task.files[0]).is_file()
               and place in (root, root / task.folder)}  # fmt: skip
     if not chosen:
         known = ", ".join(sorted(task.folder for task in TASKS.values()))
@@ -102,15 +106,30 @@ def _entries(node: ast.Dict) -> dict[Any, ast.expr]:
 
 
 def _read_task(files: "_Files", folder: Path, task: Task, longest: int) -> Wording:
-    settings = _task_yaml(files, folder / task.file)
-    with _explained(folder / task.file):
+    there = [folder / file for file in task.files if (folder / file).is_file()]
+    wordings = {path.name: _read_file(files, path, task, longest) for path in there}
+    with _explained(folder):
+        return _only(wordings)
+
+
+def _only(wordings: Mapping[str, Wording]) -> Wording:
+    """The one that all have. Raises FormulaError: an item doesn't say which release it is of."""
+    first, *others = wordings
+    if unlike := [name for name in others if wordings[name] != wordings[first]]:
+        raise FormulaError(f"{', '.join(unlike)} asks otherwise than {first}, and items of both are of one kind")
+    return wordings[first]
+
+
+def _read_file(files: "_Files", path: Path, task: Task, longest: int) -> Wording:
+    settings = _task_yaml(files, path)
+    with _explained(path):
         function = settings.get("doc_to_text")
         if not isinstance(function, _Function):
             raise FormulaError("its doc_to_text is no function of a module beside it")
         module, _, name = function.partition(".")
         options = settings.get("lmms_eval_specific_kwargs") or {}
         more = {"lmms_eval_specific_kwargs": options.get("default", options)} if options else {}
-        code = Module(files.read(folder / f"{module}.py"))
+        code = Module(files.read(path.parent / f"{module}.py"))
         decoding = {"max_tokens": longest} | _decoding(settings.get("generation_kwargs") or {})
         return infer_wording(lambda count: code.call(name, task.record(count), **more), Sampling(**decoding))
 
@@ -200,10 +219,11 @@ def _write(wording: Wording, count: int) -> str:
 
 
 class Dataset(NamedTuple):
-    """A benchmark of VLMEvalKit: its class, its name there, and a made line of its table."""
+    """A benchmark of VLMEvalKit: its class, the names of its releases there, which must ask alike, and a made record of
+    what its loader reads."""
 
     owner: str
-    name: str
+    names: tuple[str, ...]
     record: Callable[[int], Record]
 
 
@@ -212,16 +232,14 @@ def _by_column(count: int) -> Record:
 
 
 DATASETS: dict[str, Dataset] = {
-    "vstar": Dataset("ImageMCQDataset", "VStarBench", _by_column),
-    "hrbench": Dataset("HRBenchDataset", "HRBench4K", _by_column),
-    "mmstar": Dataset("ImageMCQDataset", "MMStar", _by_column),
-    "cvbench": Dataset("CVBench", "CV-Bench-2D", lambda count: {"prompt": PROMPT}),
-    "mme_realworld": Dataset(
-        "MMERealWorld", "MME-RealWorld",
-        lambda count: {"question": QUESTION, "multi-choice options": "\n".join(_lines(count, "({}) "))},
-    ),
-}  # fmt: skip
-"""By the kind of benchmark."""
+    "vstar": Dataset("ImageMCQDataset", ("VStarBench",), _by_column),
+    "hrbench": Dataset("HRBenchDataset", ("HRBench4K", "HRBench8K"), _by_column),
+    "mmstar": Dataset("ImageMCQDataset", ("MMStar",), _by_column),
+    "cvbench": Dataset("CVBench", ("CV-Bench-2D", "CV-Bench-3D"), lambda count: {"prompt": PROMPT}),
+    "mme_realworld": Dataset("MMERealWorld", ("MME-RealWorld", "MME-RealWorld-Lite"), _as_mme),
+    CHINESE["mme_realworld"]: Dataset("MMERealWorld", ("MME-RealWorld-CN",), _as_mme),
+}
+"""By the name of the wording."""
 
 
 def import_vlmevalkit(place: Path, name: str) -> Protocol:
@@ -231,7 +249,11 @@ def import_vlmevalkit(place: Path, name: str) -> Protocol:
     files = _Files(root)
     with _explained(datasets):
         code = Module(files.read(datasets))
-        wordings = {kind: _read_dataset(code, dataset) for kind, dataset in DATASETS.items()}
+        wordings = {
+            kind: _read_dataset(code, dataset)
+            for kind, dataset in DATASETS.items()
+            if kind not in CHINESE.values() or code.names(dataset.names[0])
+        }
     with _explained(client):
         made = Module(files.read(client)).functions.get("OpenAIWrapper.__init__")
         if made is None:
@@ -243,12 +265,18 @@ def import_vlmevalkit(place: Path, name: str) -> Protocol:
 
 
 def _read_dataset(code: Module, dataset: Dataset) -> Wording:
+    first, *others = dataset.names
+    return _only({name: _read_release(code, dataset, name) for name in [first, *filter(code.names, others)]})
+
+
+def _read_release(code: Module, dataset: Dataset, name: str) -> Wording:
     owner = dataset.owner if f"{dataset.owner}.build_prompt" in code.functions else "ImageMCQDataset"
-    itself = Thing({**code.classes.get(dataset.owner, {}), "meta_only": False, "dataset_name": dataset.name,
+    itself = Thing({**code.classes.get(dataset.owner, {}), "meta_only": False, "dataset_name": name,
                     "dump_image()": ""})  # fmt: skip
 
     def render(count: int) -> str:
-        messages = code.call(f"{owner}.build_prompt", itself, dataset.record(count))
+        record = load_record(code, dataset.owner, name, dataset.record(count))
+        messages = code.call(f"{owner}.build_prompt", itself, record)
         try:
             return "".join(message["value"] for message in messages if message["type"] == "text")
         except (TypeError, KeyError) as error:

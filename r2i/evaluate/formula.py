@@ -25,6 +25,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "len": len, "range": lambda *a: range(*a)[:STEPS], "enumerate": lambda *a: list(enumerate(*a)),
     "zip": lambda *a: list(zip(*a, strict=False)), "str": str, "int": int, "chr": chr, "ord": ord, "list": list,
     "dict": dict, "sorted": sorted, "re.findall": re.findall, "re.sub": re.sub, "pd.isna": lambda value: value is None,
+    "eval": lambda text: _written_out(text),
 }  # fmt: skip
 CONSTANTS = {"string.ascii_uppercase": string.ascii_uppercase, "string.ascii_lowercase": string.ascii_lowercase}
 KINDS: dict[str, type] = {"int": int, "str": str, "list": list, "dict": dict, "float": float}
@@ -70,13 +71,21 @@ class Module:
                 self.functions |= methods
                 self.classes[node.name] = _constants(node.body)
 
+    def names(self, text: str) -> bool:
+        """Whether `text` is written out anywhere in it."""
+        return any(isinstance(node, ast.Constant) and node.value == text for node in ast.walk(self.tree))
+
     def call(self, name: str, *args: Any, **more: Any) -> Any:
         """What the function returns. Raises FormulaError where it can't be read, or fails on these values."""
         if name not in self.functions:
             raise FormulaError(f"there is no function {name}")
-        self.steps = 0
+        return self.apply(self.functions[name], *args, **more)
+
+    def apply(self, function: ast.FunctionDef, *args: Any, **more: Any) -> Any:
+        """`call` of a function that stands by no name in the module."""
+        self.steps, name = 0, function.name
         try:
-            return self._call(self.functions[name], list(args), more)
+            return self._call(function, list(args), more)
         except FormulaError:
             raise
         except (
@@ -234,6 +243,14 @@ class Module:
         self.steps += 1
         if self.steps > STEPS:
             raise FormulaError(f"it takes more than {STEPS:,} steps")
+
+
+def _written_out(text: Any) -> Any:
+    """What `eval` gives of a literal; of anything else it is refused."""
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, MemoryError) as error:
+        raise FormulaError(f"eval of {text[:60]!r}") from error
 
 
 def _constants(body: list[ast.stmt]) -> dict[str, Any]:

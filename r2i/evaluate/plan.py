@@ -60,7 +60,7 @@ def plan(item: Row, cfg: Evaluate, seed: int, protocol: Protocol | None = None) 
     The first reply is decoded as the protocol says, greedily by our own; the sampled ones alike, but never greedily.
     """
     own = Sampling(temperature=0.0, top_p=1.0, max_tokens=cfg.max_tokens)
-    first = protocol.decoding_of(item["source"]) if protocol else own
+    first = protocol.decoding_of(item) if protocol else own
     warm = first if first.temperature > 0 else first.model_copy(update={"temperature": cfg.temperature})
     asks = [(view, first, 1, True) for view in cfg.views]
     asks += [(view, warm, cfg.samples, False) for view in cfg.sampled_views if cfg.samples]

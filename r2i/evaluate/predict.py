@@ -46,6 +46,10 @@ class EvaluateWork(JobWork[list[Row]]):
     def endpoints(self) -> dict[str, Endpoint]:
         return {self.which: self.endpoint}
 
+    def weights(self) -> Any:
+        """What tells the model's weights from others; null where they are not here."""
+        return self.depends_on(Shard("", {}))
+
     def start(self, shard: Shard) -> Iterable[Job[list[Row]]]:
         profile = self.params.chosen
         files = self.open_files[shard.name] = ExitStack()

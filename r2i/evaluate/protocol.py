@@ -25,6 +25,11 @@ from r2i.importing.questions import SPECIAL
 DEFAULT = "default"
 """The wording of benchmarks that have none of their own."""
 EDITED = "edited"
+CHINESE = {"mme_realworld": "mme_realworld_cn"}
+"""Kinds of benchmarks with Chinese items, which others ask in Chinese: the name of that wording."""
+_IDEOGRAPH = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
+_LATIN_WORD = re.compile(r"[A-Za-z]+")
+_QUOTED = re.compile(r'"[^"]*"|“[^”]*”|‘[^’]*’|「[^」]*」|『[^』]*』|《[^》]*》')
 
 
 class Wording(Section):
@@ -94,24 +99,44 @@ class Protocol(Section):
         """Of all that it says, for the rows that it asked."""
         return hashlib.sha256(canonical(self.model_dump(exclude={"kinds"})).encode()).hexdigest()
 
-    def wording(self, source: str) -> Wording:
-        """Of the benchmark that is called `source`. Raises ParamsError where there is none."""
-        names = (source, self.kinds.get(source), DEFAULT)
+    def wording_of(self, item: Mapping[str, Any]) -> Wording:
+        """Of a row of BENCHMARK or PREDICTIONS: its benchmark's. Raises ParamsError where there is none.
+
+        Chinese items of a kind in CHINESE never get the English words that an import read: they have their own, or are
+        an error.
+        """
+        source, chinese = item["source"], is_chinese(item["question"])
+        asked = f"Chinese items of {source}" if chinese else f"benchmark {source}"
+        return self._find(asked, self._names(source, chinese))
+
+    def require_wording(self, source: str) -> None:
+        """Raise ParamsError where no item of the benchmark that is called `source` could be asked."""
+        self._find(f"benchmark {source}", [*self._names(source, False), *self._names(source, True)])
+
+    def _names(self, source: str, chinese: bool) -> list[str]:
+        """Of wordings, the first that there is holds."""
+        kind = self.kinds.get(source, source)
+        own = [source] if source != kind else []
+        if not chinese or kind not in CHINESE:
+            return [*own, kind, DEFAULT]
+        by_hand = [kind] if self.origin is None else []
+        return [*own, CHINESE[kind], *by_hand, DEFAULT]
+
+    def _find(self, asked: str, names: Sequence[str]) -> Wording:
         found = next((self.wordings[name] for name in names if name in self.wordings), None)
         if found is None:
-            known = ", ".join(self.wordings)
             raise ParamsError(
-                f"the protocol {self.name} says nothing of the benchmark {source}; it has: {known}",
-                f"import its task too, or give it a wording `{DEFAULT}`",
+                f"the protocol {self.name} says nothing of the {asked}; it has: {', '.join(self.wordings)}",
+                f"import it again with that task, or give it a wording `{names[0]}` or `{DEFAULT}`",
             )
         return found
 
-    def decoding_of(self, source: str) -> Sampling:
-        return self.wording(source).decoding or self.decoding
+    def decoding_of(self, item: Mapping[str, Any]) -> Sampling:
+        return self.wording_of(item).decoding or self.decoding
 
     def text_of(self, item: Mapping[str, Any]) -> str:
         """What is asked about a row of BENCHMARK or PREDICTIONS. Raises ParamsError where nothing is said of it."""
-        wording, options = self.wording(item["source"]), list(item["options"] or ())
+        wording, options = self.wording_of(item), list(item["options"] or ())
         template = wording.open if is_open(item) else wording.choice
         if template is None:
             raise ParamsError(
@@ -135,6 +160,14 @@ class Protocol(Section):
     def describe(self) -> dict[str, str]:
         """For metrics: which protocol it was."""
         return {"name": self.name, "kind": self.kind, "sha256": self.sha256}
+
+
+def is_chinese(question: str) -> bool:
+    """Whether a question is asked in Chinese: more ideographs than Latin words, beside what it quotes."""
+    plain = _QUOTED.sub("", question)
+    if not _IDEOGRAPH.search(plain) and not _LATIN_WORD.search(plain):
+        plain = question
+    return len(_IDEOGRAPH.findall(plain)) > len(_LATIN_WORD.findall(plain))
 
 
 def _after_options(told: str, options: Sequence[str]) -> str:
@@ -173,7 +206,7 @@ def open_protocol(cfg: Evaluate, sources: Iterable[BenchmarkSource] = ()) -> Pro
     kinds = {source.name or source.kind: source.kind for source in sources}
     protocol = protocol.model_copy(update={"kinds": kinds})
     for name in kinds:
-        protocol.wording(name)
+        protocol.require_wording(name)
     return protocol
 
 

@@ -102,6 +102,17 @@ def to_text(doc, lmms_eval_specific_kwargs=None):
     letters = ", ".join([chr(65 + i) for i in range(len(doc["choices"]))])
     return lmms_eval_specific_kwargs.get("pre_prompt", "").format(letters) + doc["prompt"]
 """,
+    "mme_realworld/mme_realworld.yaml": "doc_to_text: !function utils.to_text\n",
+    "mme_realworld/mme_realworld_lite.yaml": "doc_to_text: !function utils.to_text\n",
+    "mme_realworld/mme_realworld_cn.yaml": "doc_to_text: !function utils.to_text_cn\n",
+    "mme_realworld/utils.py": """
+def to_text(doc, lmms_eval_specific_kwargs=None):
+    return doc["question"] + " One of:\\n" + "\\n".join(doc["multi-choice options"]) + "\\nLetter: "
+
+
+def to_text_cn(doc, lmms_eval_specific_kwargs=None):
+    return doc["question"] + " 下面:\\n" + "\\n".join(doc["multi-choice options"]) + "\\n字母： "
+""",
 }
 
 
@@ -148,7 +159,31 @@ class CVBench(ImageMCQDataset):
 
 
 class MMERealWorld(ImageMCQDataset):
-    SYS = {"MME-RealWorld": "One letter."}
+    SYS = {"MME-RealWorld": "One letter.", "MME-RealWorld-Lite": "One letter.", "MME-RealWorld-CN": "一个字母。"}
+
+    def load_data(self, dataset="MME-RealWorld", repo="somebody/mme"):
+        def write_table(folder):
+            lines = []
+            for name in os.listdir(folder):
+                with open(name) as file:
+                    for item in tqdm(json.load(file)):
+                        head = "One of:\\n" if dataset in ["MME-RealWorld", "MME-RealWorld-Lite"] else "下面:\\n"
+                        lines.append({
+                            "question": item["question"],
+                            "multi-choice options": head + "\\n".join(item["multi-choice options"]),
+                            "A": item["multi-choice options"][0][4:],
+                        })
+            pd.DataFrame(lines).to_csv("table.tsv", sep="\\t")
+
+        if dataset == "MME-RealWorld-Lite":
+            data = self.prepare_tsv("https://somewhere/lite.tsv")
+            head = "One of:\\n"
+            for index, item in data.iterrows():
+                options = eval(item["multi-choice options"])
+                data.loc[index, "multi-choice options"] = head + "\\n".join(options)
+            return data
+        write_table(snapshot_download(repo))
+        return load("table.tsv")
 
     def build_prompt(self, line):
         question = line["question"]

@@ -131,12 +131,14 @@ def test_requests_under_an_imported_protocol_are_those_of_the_script(tmp_path: P
 def test_tasks_of_lmms_eval_become_wordings(tmp_path: Path) -> None:
     protocol = import_lmms(write_tasks(tmp_path), "official")
     item = {"question": "Which?", "options": ["a b", "c"], "prompt": None}
-    assert protocol.text_first and set(protocol.wordings) == {"vstar", "hrbench", "cvbench"}
+    assert protocol.text_first and set(protocol.wordings) == {
+        "vstar", "hrbench", "cvbench", "mme_realworld", "mme_realworld_cn",
+    }  # fmt: skip
     told = item | {"source": "vstar", "prompt": "Which?\n(A) a b\n(B) c\nSay it."}
     assert protocol.text_of(told) == "Look. Which?\nA) a b; B) c\nSay it.\nOne letter."
-    assert protocol.decoding_of("vstar") == Sampling(max_tokens=9)
+    assert protocol.decoding_of(item | {"source": "vstar"}) == Sampling(max_tokens=9)
     assert protocol.text_of(item | {"source": "hrbench"}) == "Which?\nA: a b\nB: c\nSay the letter."
-    assert protocol.decoding_of("hrbench").max_tokens == 777
+    assert protocol.decoding_of(item | {"source": "hrbench"}).max_tokens == 777
     told = item | {"source": "cvbench", "options": ["a", "b", "c", "d", "e"], "prompt": "All {of} it?"}
     assert protocol.text_of(told) == "Say one of A, B, C, D, E.\nAll {of} it?"
     # of one task alone
@@ -148,8 +150,67 @@ def test_benchmarks_of_vlmevalkit_become_wordings(tmp_path: Path) -> None:
     item = {"question": "Which?", "options": ["a", "b"], "prompt": None}
     for kind in ("vstar", "hrbench", "mmstar"):
         assert protocol.text_of(item | {"source": kind}) == "Asked: Which?\n[A] a\n[B] b\nChoose. \n"
-    assert protocol.text_of(item | {"source": "mme_realworld"}) == "Which? (A) a\n(B) b\nOne letter."
+    mme = item | {"source": "mme_realworld"}
+    assert protocol.text_of(mme) == "Which? One of:\n(A) a\n(B) b\nOne letter."  # with the line of its loader
+    assert protocol.text_of(mme | {"question": "哪一个？"}) == "哪一个？ 下面:\n(A) a\n(B) b\n一个字母。"
     assert protocol.decoding == Sampling(max_tokens=2048)
+
+
+@pytest.mark.parametrize(
+    ("question", "chinese"),
+    [
+        ("图中的BMW M5 Competition的车牌号是什么？", True),
+        ("What does the sign 出口 say?", False),
+        ('What is written below "欢迎光临请勿触摸展品"?', False),
+        ('图中"The North Face Outdoor Equipment Store"是哪一家', True),
+        ("“出口”", True),
+        ("Which one?", False),
+    ],
+)
+def test_chinese_items_of_mme_realworld_get_the_chinese_words(question: str, chinese: bool, tmp_path: Path) -> None:
+    item = {"source": "mine", "question": question, "options": ["a", "b"], "prompt": None}
+    protocol = import_lmms(write_tasks(tmp_path), "official").model_copy(update={"kinds": {"mine": "mme_realworld"}})
+    head, tail = (" 下面:", "字母： ") if chinese else (" One of:", "Letter: ")
+    assert protocol.text_of(item) == f"{question}{head}\n(A) a\n(B) b\n{tail}"
+
+
+def test_chinese_items_are_never_sent_english_words_that_were_read_elsewhere(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path)
+    (tasks / "mme_realworld" / "mme_realworld_cn.yaml").unlink()
+    protocol = import_lmms(tasks, "official")
+    item = {"source": "mme_realworld", "question": "哪一个？", "options": ["a"], "prompt": None}
+    with pytest.raises(ParamsError, match="nothing of the Chinese items of mme_realworld"):
+        protocol.text_of(item)
+    assert protocol.text_of(item | {"question": "Which?"}).startswith("Which? One of:")
+    # words of one's own are sent as they are: by hand, or for a benchmark by its name
+    assert protocol.model_copy(update={"origin": None}).text_of(item).startswith("哪一个？ One of:")
+    own = protocol.model_copy(update={"kinds": {"cn": "mme_realworld"}})
+    own = own.model_copy(update={"wordings": {**own.wordings, "cn": Wording(choice="{question} 选！")}})
+    assert own.text_of(item | {"source": "cn"}) == "哪一个？ 选！"
+
+
+def test_releases_that_are_asked_in_several_ways_are_an_error(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path)
+    (tasks / "mme_realworld" / "mme_realworld_lite.yaml").write_text("doc_to_text: !function utils.to_text_cn\n")
+    with pytest.raises(ParamsError, match="asks otherwise than"):
+        import_lmms(tasks, "official")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ('data.loc[index, "multi-choice options"] = head', 'data.loc[index, "multi-choice options"] = "Or:"', "Lite"),
+        ('"multi-choice options": head +', '"multi-choice options": os.getenv("HEAD") +', "no formula"),
+        ('"multi-choice options": head +', '"choices": head +', "doesn't say what the column"),
+        ('eval(item["multi', 'eval("__import__(\'os\')" + item["multi', "malformed"),
+    ],
+)
+def test_a_loader_whose_column_cannot_be_told_is_an_error(before: str, after: str, said: str, tmp_path: Path) -> None:
+    path = write_vlmevalkit(tmp_path) / "vlmeval" / "dataset" / "image_mcq.py"
+    assert before in path.read_text()
+    path.write_text(path.read_text().replace(before, after))
+    with pytest.raises(ParamsError, match=said):
+        import_vlmevalkit(tmp_path, "kit")
 
 
 @pytest.mark.parametrize(
@@ -224,7 +285,10 @@ def test_what_a_protocol_lacks_is_said_before_anything_is_asked(tmp_path: Path) 
     sources = [BenchmarkSource(kind="vstar", name="mine", path="x"), BenchmarkSource(kind="hrbench", path="x")]
     with pytest.raises(ParamsError, match="nothing of the benchmark hrbench"):
         open_protocol(Evaluate(protocol=str(path)), sources)
-    assert open_protocol(Evaluate(protocol=str(path)), sources[:1]).wording("mine").choice == "{question}"
+    assert (
+        open_protocol(Evaluate(protocol=str(path)), sources[:1]).wording_of({"source": "mine", "question": "q"}).choice
+        == "{question}"
+    )
     for wording, said in (
         ({"choice": "no place"}, "all items would be asked the same"),
         ({"choice": "{question} {options}", "option": "{letter}"}, "nobody would see the options"),

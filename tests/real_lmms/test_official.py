@@ -61,6 +61,10 @@ def records() -> Mapping[str, dict[str, Any]]:
             "index": 1, "bytes": text, "question": "What is it?", "answer": "B", "category": "Perception/OCR",
             "multi-choice options": ["(A) red", "(B) blue", "(C) green", "(D) two", "(E) none"], "l2-category": "x",
         },
+        "mme_realworld_cn": {
+            "index": 1, "bytes": text, "question": "图中是什么？", "answer": "B", "category": "Perception/OCR",
+            "multi-choice options": ["(A) 红", "(B) 蓝", "(C) 绿", "(D) 二", "(E) 无"], "l2-category": "x",
+        },
         "cvbench": {
             "idx": 1, "type": "2D", "task": "Count", "image": picture, "question": "How many?",
             "choices": ["1", "2", "3"], "answer": "(B)", "source": "COCO",
@@ -102,14 +106,14 @@ def test_the_official_protocol_sends_what_lmms_eval_sends(tmp_path: Path, monkey
     place = Path(subprocess.run([PYTHON, "-c", WHERE], capture_output=True, text=True, check=True).stdout.strip())
     for kind, record in records().items():
         task = TASKS[kind]
-        folder = tmp_path / "tasks" / task.folder
+        folder = tmp_path / "tasks" / kind
         shutil.copytree(place / "tasks" / task.folder, folder)
         write_item(folder / "item.parquet", record)
         (folder / "probe.py").write_text("def nothing(doc, results):\n    return {'acc': 0.0}\n")
-        text = OVERRIDE.format(base=task.file, kind=kind, folder=folder)
+        text = OVERRIDE.format(base=task.files[0], kind=kind, folder=folder)
         (folder / "r2i_check.yaml").write_text(text)
         for other in folder.rglob("*.yaml"):  # the installed task keeps its name
-            if other.name not in ("r2i_check.yaml", task.file, "hrbench.yaml"):
+            if other.name not in ("r2i_check.yaml", task.files[0], "hrbench.yaml"):
                 other.unlink()
     protocol = import_lmms(place / "tasks", "official")
     with serve() as server:
@@ -118,7 +122,8 @@ def test_the_official_protocol_sends_what_lmms_eval_sends(tmp_path: Path, monkey
         theirs = [parts(body) for body in server.calls]
     for kind, record in records().items():
         write_item(tmp_path / f"{kind}.parquet", record)
-        benchmark = Benchmark(sources=[BenchmarkSource(kind=kind, path=str(tmp_path / f"{kind}.parquet"))])
+        source = BenchmarkSource(kind=kind.removesuffix("_cn"), path=str(tmp_path / f"{kind}.parquet"))
+        benchmark = Benchmark(sources=[source])
         with open_items(benchmark, Drawing(), seed=0) as items, serve() as server:
             server.answer = lambda body: choices("B")
             with connect(Endpoint(kind="openai", model="m", base_url=server.url)) as model:

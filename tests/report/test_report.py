@@ -309,7 +309,7 @@ def test_the_summary_prints_funnel_scores_and_the_reports_path(run: Path, monkey
     run_stage(monkeypatch, "report")
     said = CliRunner().invoke(app, ["summary"])
     assert said.exit_code == 0
-    for text in ("truncated", "too easy", "Distilled", "zooming gap", "report.html"):
+    for text in ("truncated", "too easy", "Distilled", "zooming gap", "asked by protocol r2i", "report.html"):
         assert text in said.output
 
 

@@ -8,9 +8,10 @@ from benchmark.made_files import photo, put_json, put_jsonl, put_parquet, put_ph
 from typer.testing import CliRunner
 
 from r2i.benchmark.importers import guess_kind
-from r2i.cli.bench import check_bench
+from r2i.cli.bench import check_bench, lost_lines
 from r2i.cli.main import app
 from r2i.core.errors import R2IError, TableError
+from r2i.core.metrics import write_metrics
 from r2i.tools.bench import Bench, bench_folder, params_of, short_name, write_bench
 
 ROOT = Path(__file__).parents[2]
@@ -100,6 +101,21 @@ def test_what_can_t_be_is_said_before_anything_runs(tmp_path: Path) -> None:
     ]:
         with pytest.raises(R2IError, match=said):
             write_bench(asked, folder, guess_kind, check_bench)
+
+
+def test_what_was_lost_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def told(calls: dict[str, int]) -> list[str]:
+        write_metrics(Path("metrics/benchmark.json"), {"reason": {"failed: no_image": 2, "rejected: duplicate": 9}})
+        write_metrics(Path("metrics/evaluate-m.json"), {"reason": {f"failed: {why}": n for why, n in calls.items()}})
+        return lost_lines(Path(), "m")
+
+    records, calls = told({"timeout": 3, "judge_timeout": 1})
+    assert records.startswith("2 records are no items (no_image 2)")
+    assert calls.startswith("4 calls failed") and "asks again" in calls
+    assert "max_calls is spent" in told({"judge_over_budget": 14})[-1]
+    assert len(told({})) == 1
 
 
 @pytest.mark.long

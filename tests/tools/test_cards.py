@@ -250,6 +250,20 @@ def test_the_model_card_says_what_was_trained_on_and_measured(made: Path) -> Non
     assert [result["metrics"][0]["value"] for result in results] == [0.5, 0.5]
 
 
+def test_no_accuracy_is_told_without_its_protocol(made: Path) -> None:
+    scores: dict[str, Any] = {"views": {"full": {"distilled": {"accuracy": 0.5, "ci95": [0.4, 0.6], "n": 9}}}}
+    write_metrics(paths.metrics("evaluate"), scores)
+    assert "protocol" not in model_card("distilled")  # metrics of a time that named none
+    scores |= {"protocol": {"name": "mine", "kind": "edited", "sha256": "0"}, "judge": "Kimi"}
+    write_metrics(paths.metrics("evaluate"), scores)
+    card = model_card("distilled")
+    assert "; asked by protocol mine (edited); what rules can't read is judged by Kimi.\n" in card
+    assert front_of(card)["model-index"][0]["results"][0]["dataset"]["args"] == {"protocol": "mine"}
+    own = {"protocol": {"name": "r2i", "kind": "r2i", "sha256": None}, "judge": None}
+    write_metrics(paths.metrics("evaluate"), scores | own)
+    assert "; asked by protocol r2i; what rules can't read is unscored." in model_card("distilled")
+
+
 @pytest.mark.parametrize(
     "scores",
     [

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from made_run import write_params
 from typer.testing import CliRunner
 
 from r2i.cli.main import app
+from r2i.core.params import Drawing
 from r2i.core.records import PREDICTIONS
 from r2i.core.tables import write_table
 from r2i.tools.compare.load import CompareError, Revision, load_revision
@@ -263,6 +265,33 @@ def test_files_come_from_the_remote_and_their_absence_names_the_remedy(
             (inside.parent / "kept-remote").rename(remote)
 
 
+@pytest.mark.parametrize(
+    ("view", "locked", "said"),
+    [
+        ("crop", {"margin": 0.5}, "another cut"),
+        ("zoom", {"margin": 0.5}, "another cut"),
+        ("crop", {}, ""),  # a default is written out, or not
+        ("crop", None, "two: not told"),
+        ("full", {"margin": 0.5}, ""),
+        ("boxed", {"margin": 0.5}, ""),
+    ],
+)
+def test_two_ways_to_cut_a_crop_are_told(view: str, locked: dict | None, said: str, tmp_path: Path) -> None:
+    def write(root: Path, cut: dict | None) -> Revision:
+        rows = [dict.fromkeys(PREDICTIONS.names) | _row(number, True, view=view) for number in range(4)]
+        write_table(root / "data/evaluate/distilled", rows, PREDICTIONS)
+        drawing = {"data/code/params.yaml": {"drawing": {"outline": {"line": 1}}}}
+        evaluated = {"params": {"data/code/params.yaml": {"drawing.cut": cut}}}
+        lock = {"stages": {"evaluate@distilled": evaluated, "benchmark": {"params": drawing}}}
+        (root / "dvc.lock").write_text(json.dumps(lock if cut is not None else {"stages": {}}))
+        return load_revision("workspace", "distilled", view, root)
+
+    one = write(tmp_path / "one", {"margin": Drawing().cut.margin})
+    two = write(tmp_path / "two", locked)
+    notes = compare_revisions([one, replace(two, name="two")], view, 200).notes
+    assert [note for note in notes if said in note] if said else not notes, notes
+
+
 def test_what_was_not_done_alike_is_said_and_two_views_of_one_model_are_paired(tmp_path: Path) -> None:
     def write(root: Path, protocol: str, judge: str | None) -> None:
         call = {"model": judge, "endpoint": "openai", "prompt_sha256": "", "sampling": "", "reply_key": ""}
@@ -288,6 +317,9 @@ def test_what_was_not_done_alike_is_said_and_two_views_of_one_model_are_paired(t
     assert [note.partition(":")[0] for note in notes] == ["another protocol", "another decoding", "another judge"]
     assert "r2i" in notes[0] and "zwz" in notes[0] and "none" in notes[2] and "kimi" in notes[2]
     found = compare_revisions(ways["one"], "full", 200)
-    assert found.notes == ["another view: workspace@full: full; workspace@crop: crop"]
+    assert found.notes[0] == "another view: workspace@full: full; workspace@crop: crop"
+    assert "protocol r2i, 48 common items" in markdown(found)
+    both = markdown(compare_revisions([ways["one"][0], ways["two"][0]], "full", 200))
+    assert "protocol r2i and zwz, 48" in both
     assert found.revisions[1].against.found.mean.value == pytest.approx(30 / 48)
     assert "full and crop view" in markdown(found)

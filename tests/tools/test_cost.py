@@ -84,14 +84,14 @@ def test_without_a_sample_params_are_the_bound_of_every_call(params: Params) -> 
     assert lines["vote", JUDGE].requests == questions
     assert lines["overlay", profile.overlay.student.model].samples == questions * profile.overlay.tries
     assert lines["train@dapo", "Qwen/Qwen3-VL-4B-Instruct"].requests == pytest.approx(37 * 3 * 8 * 0.1)
-    # four views and a zoom's first step, then eight samples of the full view; three models, each with the judge
+    # eight views and a zoom's first step, then eight samples of the full view; three models, each with the judge
     for name, model in (
         ("base", "Qwen/Qwen3-VL-8B-Instruct"),
         ("distilled", "models/distilled"),
         ("sft", "models/sft"),
     ):
-        assert (lines[f"evaluate@{name}", model].requests, lines[f"evaluate@{name}", model].samples) == (5070, 10985)
-        assert lines[f"evaluate@{name}", JUDGE].requests == pytest.approx(845 * 12 * 0.1)
+        assert (lines[f"evaluate@{name}", model].requests, lines[f"evaluate@{name}", model].samples) == (8450, 14365)
+        assert lines[f"evaluate@{name}", JUDGE].requests == pytest.approx(845 * 16 * 0.1)
     assert not any(line.sampled for line in lines.values())
 
 
@@ -147,7 +147,7 @@ def test_sections_that_are_left_out_ask_nothing(params: Params, missing: str) ->
 def test_each_stage_starts_its_own_servers(params: Params) -> None:
     card = choose(params, "one-card")
     starts = server_starts(card)
-    evaluations = {f"evaluate@{name}": 1 for name in card.evaluated}  # the judge of each
+    evaluations = {f"evaluate@{name}": 2 for name in card.evaluated}  # the model and its judge
     assert {stage: len(ends) for stage, ends in starts.items()} == {
         "crop": 1, "question": 1, "answer": 2, "vote": 1, "overlay": 2, **evaluations,
     }  # fmt: skip

@@ -11,6 +11,7 @@ from r2i.core.names import OBJECTIVES, VIEWS, ModelNames
 from r2i.core.params import Train, load_params
 from r2i.repo.lock import Lock
 from r2i.repo.profile import read_run_or_none
+from r2i.score.asked import asked_words
 from r2i.tools.cards.facts import hub_licence, left_out, own_licence, pools_of, read_metrics, revision
 from r2i.tools.cards.render import MARK, render
 
@@ -51,7 +52,7 @@ def model_card(name: str) -> str:
     views = _views(scores, evaluated, models)
     return render(
         "model.md.jinja",
-        _front(name, base, views, evaluated),
+        _front(name, base, views, evaluated, scores.get("protocol") or {}),
         name=name,
         about=next((found.about for known, found in OBJECTIVES.items() if known == run), "A student"),
         first=models.base if views else "",
@@ -64,6 +65,7 @@ def model_card(name: str) -> str:
         settings=_settings(run, locked),
         curve=_curve(run),
         scores=scores,
+        asked=asked_words(scores),
         views=views,
         gain=_compared(scores, evaluated, models, "full_gain"),
         gap=_compared(scores, evaluated, models, "gap"),
@@ -130,7 +132,7 @@ def _compared(scores: Mapping[str, Any], name: str, names: ModelNames, what: str
     return found if isinstance(found, Mapping) and found else None
 
 
-def _front(name: str, base: str, views: Views, evaluated: str) -> dict[str, Any]:
+def _front(name: str, base: str, views: Views, evaluated: str, protocol: Mapping[str, Any]) -> dict[str, Any]:
     ours = base.startswith(("models/", "/", "."))  # else an id of the Hub
     front: dict[str, Any] = {
         **hub_licence([own_licence() if ours else "that of the base model"]),
@@ -141,10 +143,11 @@ def _front(name: str, base: str, views: Views, evaluated: str) -> dict[str, Any]
     }
     if not ours:
         front["base_model"] = base
+    asked = {"args": {"protocol": protocol["name"]}} if protocol else {}
     results = [
         {
             "task": {"type": "visual-question-answering"},
-            "dataset": {"type": "r2i-benchmark", "name": f"r2i benchmark, {view} view"},
+            "dataset": {"type": "r2i-benchmark", "name": f"r2i benchmark, {view} view"} | asked,
             "metrics": [{"type": "accuracy", "value": cells[evaluated]["accuracy"]}],
         }
         for view, cells in views

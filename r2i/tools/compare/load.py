@@ -11,13 +11,17 @@ import pyarrow.parquet as pq
 
 from r2i.core.errors import R2IError
 from r2i.core.names import VIEWS
+from r2i.core.params import Drawing
 from r2i.core.paths import PREDICTIONS, metrics
 from r2i.core.records import REJECTED
 from r2i.repo.commands import open_tree
+from r2i.repo.lock import LOCK, UNREADABLE, parse_lock
 
 Row = dict[str, Any]
 Opener = Callable[[str], IO[bytes]]
 WORKSPACE = "workspace"
+DRAWN = {"crop": "cut", "zoom": "cut", "recut": "cut", "boxed": "outline"}
+"""Views that are drawn for the model, and the part of `drawing` that says how."""
 NEEDED = ("item_id", "image_id", "view", "sample", "correct", "status", "dimension")
 WANTED = (
     "cluster_id",
@@ -48,7 +52,10 @@ class Revision:
     """By item id; a row the item has no such view for is left out."""
     view: str = "full"
     ways: Mapping[str, str] = field(default_factory=dict)
-    """How the model was asked and judged, in words: `protocol`, `decoding`, `judge`."""
+    """How the model was asked and judged, in words: `protocol`, `decoding`, `judge`; of a view that is drawn, `cut` or
+    `outline`."""
+    protocol: str = ""
+    """Its name; empty where the revision tells none."""
 
 
 def load_revision(name: str, model: str | None, view: str, root: Path = Path(), prefer: str | None = None) -> Revision:
@@ -88,9 +95,10 @@ def load_revision(name: str, model: str | None, view: str, root: Path = Path(), 
     if not greedy:
         found = ", ".join(sorted({row["view"] for row in rows}))
         raise CompareError(f"{name} has no {view} view of {chosen}", f"its views: {found}; choose one with --view")
-    return Revision(
-        name, commit, chosen, greedy, view, _ways(list(greedy.values()), _protocol(chosen, list_folder, opener))
-    )
+    protocol = _protocol(chosen, list_folder, opener)
+    lock = (root if revision == WORKSPACE else Path()) / LOCK
+    ways = _ways(list(greedy.values()), protocol) | _drawn(view, chosen, str(lock), opener)
+    return Revision(name, commit, chosen, greedy, view, ways, protocol)
 
 
 def _ways(rows: Sequence[Row], protocol: str) -> dict[str, str]:
@@ -106,6 +114,22 @@ def _ways(rows: Sequence[Row], protocol: str) -> dict[str, str]:
         "decoding": "; ".join(settings),
         "judge": ", ".join(judges),
     }
+
+
+def _drawn(view: str, model: str, lock: str, opener: Opener) -> dict[str, str]:
+    """How the view's regions were cut or outlined when it was evaluated; `not told` where the lock doesn't say."""
+    if view not in DRAWN:
+        return {}
+    what = DRAWN[view]
+    try:
+        with opener(lock) as file:
+            found = parse_lock(file.read().decode("utf-8"), "")
+        locked = found.params(f"evaluate@{model}") | found.params("benchmark").get("drawing", {})
+        given = locked.get("drawing.cut") if what == "cut" else locked.get("outline")
+        told = json.dumps(getattr(Drawing.model_validate({what: given or {}}), what).model_dump()) if locked else ""
+    except (*UNREADABLE, OSError, UnicodeDecodeError, ValueError, AttributeError):
+        told = ""
+    return {what: told or "not told"}
 
 
 def _protocol(model: str, list_folder: Callable[[Path], list[str]], opener: Opener) -> str:

@@ -97,7 +97,7 @@ def compare_revisions(revisions: Sequence[Revision], view: str, draws: int, seed
 
 
 def different_ways(revisions: Sequence[Revision]) -> list[str]:
-    """What was not done alike, in words: view, protocol, decoding, judge. An accuracy may differ for it alone."""
+    """What was not done alike, in words: view, protocol, decoding, judge, cut. An accuracy may differ for it alone."""
     ways = [{"view": revision.view, **revision.ways} for revision in revisions]
     found = []
     for what in dict.fromkeys(name for way in ways for name in way):

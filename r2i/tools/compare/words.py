@@ -61,11 +61,13 @@ def label(measured: Measured) -> str:
 
 
 def headline(comparison: Comparison) -> str:
-    """What was compared: `distilled, full view, 720 common items in 364 clusters`."""
+    """What was compared: `distilled, full view, protocol r2i, 720 common items in 364 clusters`."""
     models = list(dict.fromkeys(measured.revision.model for measured in comparison.revisions))
     views = " and ".join(dict.fromkeys(measured.revision.view for measured in comparison.revisions))
+    told = dict.fromkeys(measured.revision.protocol for measured in comparison.revisions)
+    asked = f", protocol {' and '.join(name or 'not told' for name in told)}" if any(told) else ""
     items = f"{comparison.n:,} common items in {comparison.clusters:,} clusters"
-    return f"{', '.join(models)}, {views} view, {items}"
+    return f"{', '.join(models)}, {views} view{asked}, {items}"
 
 
 HEADINGS = [
