@@ -28,7 +28,10 @@ _OPTIONS = 'options are a list of texts, or several columns: `columns: {options:
 REMEDIES = {  # where no item is left
     "": "docs/benchmarks.md says what each reason means, and what a record must hold",
     **dict.fromkeys(("missing_image", "outside_folder", "ambiguous_image", "image_is_a_url"), _FILES),
-    **dict.fromkeys(("bad_box", "box_unit_unclear"), "say what the boxes are: box_unit, box_form of the source"),
+    **dict.fromkeys(
+        ("bad_box", "box_unit_unclear"),
+        "say what the boxes are: box_unit, box_form of the source (`r2i bench`: --box-unit, --box-form)",
+    ),
     "no_gold_option": "`answer` must be the letter or the text of one of the options",
     **dict.fromkeys(("no_options", "ambiguous_options"), _OPTIONS),
     "no_question_or_answer": "name the columns of question and answer in `columns`",

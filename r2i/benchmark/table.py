@@ -43,7 +43,10 @@ def column_names(source: BenchmarkSource) -> dict[str, str]:
 def column_help() -> str:
     """Which columns a table has, for messages."""
     others = ", ".join(name for name in COLUMNS if name not in NEEDED)
-    return f"a table has {', '.join(NEEDED)} and may have {others}; `columns: {{image: NAME}}` names the file's own"
+    return (
+        f"a table has {', '.join(NEEDED)} and may have {others}; `columns: {{image: NAME}}` (`r2i bench`: "
+        "--column image=NAME) names the file's own"
+    )
 
 
 def read_named(path: Path, source: BenchmarkSource) -> Iterator[Record]:

@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 
 from r2i.core import paths
+from r2i.core.errors import R2IError
+from r2i.core.records import FAILED, OK, REJECTED
 from r2i.core.stage import explained
 
 if TYPE_CHECKING:
@@ -23,7 +25,11 @@ def bench(
     key_env: Annotated[str | None, typer.Option(help="Variable that holds the server's key.")] = None,
     protocol: Annotated[str | None, typer.Option(help="How items are asked: r2i, or an imported one's name.")] = None,
     kind: Annotated[str | None, typer.Option(help="Of the benchmark; by its columns unless told.")] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option("--column", help="One of your table's: image=photo. May be repeated.")
+    ] = None,
     box_unit: Annotated[str | None, typer.Option(help="Of its boxes: pixels, shares, thousandths.")] = None,
+    box_form: Annotated[str | None, typer.Option(help="Of its boxes: xyxy, xywh.")] = None,
     items: Annotated[int | None, typer.Option(min=1, help="At most so many items, chosen by a hash.")] = None,
     parts: Annotated[bool, typer.Option("--parts", help="What the gap is made of: five more views are asked.")] = False,
     judge: Annotated[str | None, typer.Option(help="Model that reads replies to open questions.")] = None,
@@ -45,8 +51,8 @@ def bench(
     from r2i.tools.bench import Bench, bench_folder, run_stages, short_name, write_bench
 
     asked = Bench(
-        model, benchmark, endpoint, key_env, kind, box_unit, items, protocol, prompts, parts, max_tokens, judge,
-        judge_endpoint, judge_key_env,
+        model, benchmark, endpoint, key_env, kind, tuple(columns or ()), box_unit, box_form, items, protocol, prompts,
+        parts, max_tokens, judge, judge_endpoint, judge_key_env,
     )  # fmt: skip
     with explained():
         folder = out or bench_folder(asked)
@@ -54,6 +60,8 @@ def bench(
         source = params.chosen.benchmark.sources[0]
         print(f"{folder}: {model} on {benchmark}, read as {source.kind}")
         for stage in run_stages(folder, short_name(model)):
+            if stage == "evaluate":
+                require_crops(folder)
             print(f"  {stage} ...", flush=True)
         tell(folder, params)
 
@@ -70,19 +78,34 @@ def check_bench(params: "Params") -> str:
         return list_source(source, cache).version
 
 
+def require_crops(folder: Path) -> None:
+    """Raises R2IError before anything is asked where no item has a crop; says how many have none."""
+    found = json.loads((folder / paths.metrics("benchmark")).read_text(encoding="utf-8"))
+    items, crops = found["status"].get(OK, 0), found["with_crop"]
+    if not crops:
+        raise R2IError(
+            f"none of {items:,} items has a crop: there is nothing to compare the full view with",
+            "say where the evidence is: in a column `box`, or --column box=NAME (docs/benchmarks.md)",
+        )
+    if crops < items:
+        print(f"  {items - crops:,} of {items:,} items have no crop: they count in the full view, not in the gap")
+
+
 def lost_lines(folder: Path, model: str) -> list[str]:
     """What became no item and what no reply, and why; [] where nothing was lost."""
     from r2i.grading.judged import UNJUDGED
 
-    def failed(name: str) -> tuple[int, str]:
+    def lost(name: str, *statuses: str) -> tuple[int, str]:
         reasons: dict[str, int] = json.loads((folder / paths.metrics(name)).read_text(encoding="utf-8"))["reason"]
-        found = {reason.removeprefix("failed: "): n for reason, n in reasons.items() if reason.startswith("failed: ")}
+        split = ((*reason.partition(": "), n) for reason, n in reasons.items())
+        found = {reason: n for status, _, reason, n in split if status in statuses}
         return sum(found.values()), ", ".join(f"{reason} {n:,}" for reason, n in found.items())
 
-    (records, why), (calls, cause) = failed("benchmark"), failed(f"evaluate-{model}")
+    (records, why), (calls, cause) = lost("benchmark", FAILED, REJECTED), lost(f"evaluate-{model}", FAILED)
     lines = []
     if records:
-        lines.append(f"{records:,} records are no items ({why}): docs/benchmarks.md says what the reasons mean")
+        are = "record is no item" if records == 1 else "records are no items"
+        lines.append(f"{records:,} {are} ({why}): docs/benchmarks.md says what the reasons mean")
     if calls:
         lines.append(f"{calls:,} calls failed, or replies were not judged ({cause}), and count nowhere: the same "
                      "command asks again what may pass (docs/endpoints.md)")  # fmt: skip

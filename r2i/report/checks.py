@@ -53,7 +53,7 @@ def check_cards(scores: Mapping[str, Any], models: ModelNames) -> list[dict[str,
     """What the accuracies rest on, as small tables: {title, note, head, lines}. Parts that are missing are left out."""
     found = [_power_card(scores, models), _contamination_card(scores.get("contamination"))]
     for key, title, note in (
-        ("unscored", "Replies that nothing could read", "Greedy; they count as wrong."),
+        ("unscored", "Replies that nothing could decide on", "Greedy; they count as wrong."),
         ("failed", "Calls that failed, of the model or its judge", "Greedy; they are in no accuracy and in no pair."),
     ):
         found.append(_count_card(title, note, scores.get(key), models))

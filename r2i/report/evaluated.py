@@ -22,8 +22,8 @@ def _replies(scores: dict[str, Any], models: ModelNames) -> str:
     seen, power = scores.get("contamination"), scores.get("power") or {}
     model = models.headline or ""
     unread, failed = (sum(_of(scores, kind, model).values()) for kind in ("unscored", "failed"))
-    text = f"Replies of the {model} model that no rule could read, which count as wrong: {unread}; calls that failed, "
-    text += f"which count nowhere: {failed}. "
+    text = f"Replies of the {model} model that no rule could decide on, which count as wrong: {unread}; "
+    text += f"calls that failed, which count nowhere: {failed}. "
     if seen:
         text += (
             f"{len(seen['items'])} of {seen['checked']} benchmark items share bytes, pixels or a perceptual hash "

@@ -8,19 +8,21 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 import yaml
 
 from r2i.core import paths
+from r2i.core.boxes import BoxUnit
 from r2i.core.disk import new_file
 from r2i.core.errors import ParamsError, R2IError
 from r2i.core.fingerprint import ROOT
 from r2i.core.names import RESERVED
-from r2i.core.params import OWN_PROTOCOL, Params, load_params
+from r2i.core.params import OWN_PROTOCOL, BenchmarkKind, Params, load_params
 from r2i.core.prompts import has_prompt
 from r2i.core.yaml_text import read_yaml
+from r2i.importing.boxes import BoxForm
 
 PARAMS = Path("params.yaml")
 PROFILE = "bench"
@@ -40,7 +42,9 @@ class Bench:
     endpoint: str | None = None
     key_env: str | None = None
     kind: str | None = None
+    columns: tuple[str, ...] = ()
     box_unit: str | None = None
+    box_form: str | None = None
     items: int | None = None
     protocol: str | None = None
     prompts: str | None = None
@@ -79,6 +83,12 @@ def write_bench(
         raise R2IError(f"{folder} holds something else than a bench", "name another folder: --out")
     if not asked.benchmark.exists():
         raise R2IError(f"there is no benchmark at {asked.benchmark}", "give the file or folder as it was downloaded")
+    if asked.endpoint and not asked.endpoint.startswith(("http://", "https://")):
+        raise R2IError(f"{asked.endpoint} is no address of a server", "write all of it: http://host:8000/v1")
+    if not asked.endpoint and "/" not in asked.model and not Path(asked.model).is_dir():
+        raise R2IError(
+            f"{asked.model} is neither a folder here nor a hub id (owner/name)", "name its server: --endpoint URL"
+        )
     if not asked.endpoint and _looks_like_a_folder(asked.model) and not Path(asked.model).expanduser().is_dir():
         raise R2IError(f"there is no folder {asked.model}", "name a folder of weights, a hub id, or an --endpoint")
     if asked.judge and not asked.judge_endpoint and not asked.endpoint:
@@ -119,7 +129,7 @@ def _is_bench(folder: Path) -> bool:
 def params_of(asked: Bench, guess_kind: Callable[[Path], str]) -> dict[str, Any]:
     """As they are written."""
     source: dict[str, Any] = {"kind": asked.kind or guess_kind(asked.benchmark), "path": str(asked.benchmark.resolve())}
-    source |= {key: value for key, value in (("box_unit", asked.box_unit), ("items", asked.items)) if value}
+    source |= _told(asked)
     prompts = asked.prompts or style_of(asked.model)
     pointed = [view for view in PARTS if view != "told" or has_prompt("core", "told", prompts)]
     views = [*GAP_VIEWS, *(pointed if asked.parts else ())]
@@ -148,6 +158,20 @@ def params_of(asked: Bench, guess_kind: Callable[[Path], str]) -> dict[str, Any]
     model = {"from": origin, "needs": str(paths.BENCHMARK), "title": asked.model}
     profile = {"benchmark": {"sources": [source]}, "evaluate": evaluate}
     return {"seed": 0, "profile": PROFILE, "runs": {}, "models": {name: model}, "profiles": {PROFILE: profile}}
+
+
+def _told(asked: Bench) -> dict[str, Any]:
+    """What is told of the benchmark. Raises ParamsError for a word that is none of ours."""
+    known = {"kind": get_args(BenchmarkKind), "box_unit": get_args(BoxUnit), "box_form": get_args(BoxForm)}
+    for key, words in known.items():
+        if (word := getattr(asked, key)) and word not in words:
+            raise ParamsError(f"--{key.replace('_', '-')} {word}: no such word", f"one of {', '.join(words)}")
+    pairs = [pair.partition("=") for pair in asked.columns]
+    if wrong := [f"{ours}{sign}{theirs}" for ours, sign, theirs in pairs if not (ours and theirs)]:
+        raise ParamsError(f"--column {wrong[0]}: no NAME=COLUMN", "our name, then the file's: --column image=photo")
+    columns = {ours: theirs for ours, _, theirs in pairs}
+    values = {"columns": columns, "box_unit": asked.box_unit, "box_form": asked.box_form, "items": asked.items}
+    return {key: value for key, value in values.items() if value}
 
 
 def _server(model: str, address: str, key_env: str | None) -> dict[str, Any]:

@@ -221,7 +221,7 @@ def test_a_region_that_models_chose_is_not_called_given(run: Path, monkeypatch: 
 def test_unscored_and_failed_replies_are_counted_by_view() -> None:
     counts = {"base": {"full": 3, "crop": 0}, "distilled": {"full": 0, "crop": 0}}
     none = {"base": {"full": 0}, "distilled": {"full": 0}}
-    card = _card("Replies that nothing could read", {"unscored": counts, "failed": none})
+    card = _card("Replies that nothing could decide on", {"unscored": counts, "failed": none})
     assert (card["head"], card["lines"]) == (["", "Base", "Distilled"], [("full", "3", "0")])
     assert _card("Calls that failed, of the model or its judge", {"failed": none})["lines"] == [
         ("none, in any view", "0")

@@ -93,7 +93,12 @@ def test_what_can_t_be_is_said_before_anything_runs(tmp_path: Path) -> None:
         (Bench("m/m", table), tmp_path / "repository", "something else"),
         (Bench("m/m", table), table, "is a file"),
         (Bench("m/m", table, judge="j"), tmp_path / "x", "judge"),
-        (Bench("nothing", table), tmp_path / "x", "neither base"),
+        (Bench("nothing", table), tmp_path / "x", "neither a folder here nor a hub id"),
+        (Bench("m", table, endpoint="127.0.0.1:8000"), tmp_path / "x", "no address of a server"),
+        (Bench("m/m", table, kind="zoom"), tmp_path / "x", "--kind zoom"),
+        (Bench("m/m", table, box_unit="pixel"), tmp_path / "x", "--box-unit pixel"),
+        (Bench("m/m", table, columns=("image:photo",)), tmp_path / "x", "--column image:photo"),
+        (Bench("m/m", table, columns=("photo=image",)), tmp_path / "x", "no column photo"),
         (Bench("m/m", table, protocol="none"), tmp_path / "x", "no protocol none"),
         (Bench("m/m", table, protocol=str(foreign), max_tokens=9), tmp_path / "x", "part of protocol"),
         (Bench("./weights", table), tmp_path / "x", "no folder"),
@@ -101,6 +106,17 @@ def test_what_can_t_be_is_said_before_anything_runs(tmp_path: Path) -> None:
     ]:
         with pytest.raises(R2IError, match=said):
             write_bench(asked, folder, guess_kind, check_bench)
+
+
+def test_without_a_crop_there_is_no_gap_to_pay_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = own(tmp_path / "q", 2)
+    asked = ["bench", "m", "--endpoint", "http://127.0.0.1:9/v1", "--benchmark", str(table), "--column", "label=letter"]
+    result = CliRunner().invoke(app, asked)
+    assert result.exit_code == 1 and "no record of" in result.output and "'letter'" in result.output
+    result = CliRunner().invoke(app, asked[:-2])
+    assert result.exit_code == 1 and "none of 2 items has a crop" in result.output, result.output
+    assert not (tmp_path / "data/bench/m/metrics/evaluate-m.json").exists()
 
 
 def test_what_was_lost_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +128,7 @@ def test_what_was_lost_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pyte
         return lost_lines(Path(), "m")
 
     records, calls = told({"timeout": 3, "judge_timeout": 1})
-    assert records.startswith("2 records are no items (no_image 2)")
+    assert records.startswith("11 records are no items (no_image 2, duplicate 9)")
     assert calls.startswith("4 calls failed") and "asks again" in calls
     assert "max_calls is spent" in told({"judge_over_budget": 14})[-1]
     assert len(told({})) == 1
