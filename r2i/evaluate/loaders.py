@@ -46,12 +46,17 @@ def _column(code: Module, loader: ast.FunctionDef, column: str, dataset: str, re
             found.append((len(write.tests), write))
     if not found:
         return {}
-    _, write = max(found, key=lambda pair: pair[0])
-    function = _function(write.value, write.before, [*known, write.each])
-    try:
-        return {column: code.apply(function, dataset, record)}
-    except FormulaError:
-        return {column: code.apply(function, dataset, cells)}
+    most = max(count for count, _ in found)
+    values = []
+    for write in (write for count, write in found if count == most):
+        function = _function(write.value, write.before, [*known, write.each])
+        try:
+            values.append(code.apply(function, dataset, record))
+        except FormulaError:
+            values.append(code.apply(function, dataset, cells))
+    if any(value != values[0] for value in values):
+        raise FormulaError(f"load_data writes the column {column!r} in several ways")
+    return {column: values[0]}
 
 
 def _writes(

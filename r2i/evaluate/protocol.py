@@ -105,7 +105,8 @@ class Protocol(Section):
         Chinese items of a kind in CHINESE never get the English words that an import read: they have their own, or are
         an error.
         """
-        source, chinese = item["source"], is_chinese(item["question"])
+        source = item["source"]
+        chinese = self.kinds.get(source, source) in CHINESE and is_chinese(item["question"])
         asked = f"Chinese items of {source}" if chinese else f"benchmark {source}"
         return self._find(asked, self._names(source, chinese))
 
@@ -117,7 +118,7 @@ class Protocol(Section):
         """Of wordings, the first that there is holds."""
         kind = self.kinds.get(source, source)
         own = [source] if source != kind else []
-        if not chinese or kind not in CHINESE:
+        if kind not in CHINESE or not chinese:
             return [*own, kind, DEFAULT]
         by_hand = [kind] if self.origin is None else []
         return [*own, CHINESE[kind], *by_hand, DEFAULT]

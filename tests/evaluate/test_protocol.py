@@ -202,6 +202,11 @@ def test_releases_that_are_asked_in_several_ways_are_an_error(tmp_path: Path) ->
         ('data.loc[index, "multi-choice options"] = head', 'data.loc[index, "multi-choice options"] = "Or:"', "Lite"),
         ('"multi-choice options": head +', '"multi-choice options": os.getenv("HEAD") +', "no formula"),
         ('"multi-choice options": head +', '"choices": head +', "doesn't say what the column"),
+        (
+            "        write_table(snap",
+            "        line = {'multi-choice options': 'x'}\n        write_table(snap",
+            "several ways",
+        ),
         ('eval(item["multi', 'eval("__import__(\'os\')" + item["multi', "malformed"),
     ],
 )
