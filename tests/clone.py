@@ -12,10 +12,9 @@ ROOT = Path(__file__).parents[1]
 
 def run(folder: Path, *command: str, timeout: float = 900, **env: str) -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    kept = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     return subprocess.run(
         command, cwd=folder, capture_output=True, text=True, timeout=timeout,
-        env={**kept, "PATH": path, "PYTHONPATH": str(folder), "DVC_NO_ANALYTICS": "1", **env},
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(folder), "DVC_NO_ANALYTICS": "1", **env},
     )  # fmt: skip
 
 

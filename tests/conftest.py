@@ -14,7 +14,7 @@ os.environ.setdefault("R2I_LIVE", "0")  # no MLflow run for each little training
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported: libgomp reads them when it is loaded
 os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # clones' stages too: the other cores have workers of their own
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -169,17 +169,28 @@ class _Run(Generic[T]):
             ready = self._ask_in_process()
 
     async def _together(self, take: Callable[[], Awaitable[_Waiting[T] | None]]) -> None:
-        """Workers that each take a job at a time until there is none."""
+        """Workers that each take a job at a time until there is none; one that finds its first starts two more."""
+        started = 0
+        most = MAX_JOBS if self.total is None else min(MAX_JOBS, self.total)
+
+        def start(count: int) -> None:
+            nonlocal started
+            for _ in range(min(count, most - started)):
+                started += 1
+                group.create_task(work())
 
         async def work() -> None:
+            is_new = True
             while (waiting := await take()) is not None:
+                if is_new:
+                    start(2)
+                    is_new = False
                 await self._drive(waiting)
                 del waiting  # while this worker waits for its next job, the last one's list may end
 
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(MAX_JOBS if self.total is None else min(MAX_JOBS, self.total)):
-                    group.create_task(work())
+                start(1)
         except BaseExceptionGroup as errors:
             raise _first(errors) from None
 

@@ -191,3 +191,17 @@ def test_the_ledger_counts_every_reply() -> None:
     one = {"requests": 1, "samples": 1, "tokens_in": 10, "tokens_out": 1}
     two = {"requests": 2, "samples": 2, "tokens_in": 20, "tokens_out": 2}
     assert ledger.metrics() == {"local": two, "remote": one}
+
+
+def test_few_jobs_start_few_workers_and_many_are_all_under_way_at_once() -> None:
+    tasks: list[int] = []
+    model = Behind()
+
+    def job(number: int) -> Job[str]:
+        ((answer,),) = yield [(model, request(f"{number} 0.5"))]
+        tasks.append(len(asyncio.all_tasks()))
+        return answer.text
+
+    assert run_jobs(job(number) for number in range(3)) == ["0 0.5", "1 0.5", "2 0.5"]
+    assert model.most == 3 and max(tasks) < 12
+    assert len(run_jobs(job(number) for number in range(300))) == 300 and model.most == 300

@@ -45,7 +45,8 @@ def pools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(folder: Path, pools: Path, crop: dict[str, Any], *stages: str) -> None:
+def run(folder: Path, pools: Path, crop: dict[str, Any], images: int = 100) -> None:
+    """`sample` and `crop`, of that many photographs at most."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     profile = params["profiles"]["smoke"]
     profile["sample"] = {
@@ -53,13 +54,13 @@ def run(folder: Path, pools: Path, crop: dict[str, Any], *stages: str) -> None:
             {"kind": "folder", "name": "photos", "path": str(pools / "photos")},
             {"kind": "tar", "name": "shards", "path": str(pools / "shards")},
         ],
-        "images": 100, "min_side": 200, "embed": False,
+        "images": images, "min_side": 200, "embed": False,
     }  # fmt: skip
     profile["crop"] = {"min_side": 24, "per_image": 4, "choose": "diverse"} | crop
     profile["drawing"]["cut"] |= {"margin": 0.0, "square": False}
     (folder / "params.yaml").write_text(yaml.safe_dump(params | {"profile": "smoke"}), encoding="utf-8")
     env = {**os.environ, "PYTHONPATH": str(ROOT), "DVC_ROOT": str(folder), "OMP_NUM_THREADS": "1"}
-    for stage in stages:
+    for stage in ("sample", "crop"):
         subprocess.run([sys.executable, ROOT / "stages" / f"{stage}.py"], cwd=folder, env=env, check=True)
 
 
@@ -76,7 +77,7 @@ def tables(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Row
 def test_photographs_are_chosen_and_cropped_where_they_lie(
     pools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(tmp_path, pools, {"method": "contours", "min_score": 0.3}, "sample", "crop")
+    run(tmp_path, pools, {"method": "contours", "min_score": 0.3})
     images, pictures, regions = tables(tmp_path, monkeypatch)
     assert all(images[f"shards/one.tar!{name}"]["reason"] == "" for name in IN_TAR)
     stereo = {images[f"photos/motorcycle_{side}.png"]["reason"] for side in ("left", "right")}
@@ -96,7 +97,7 @@ def test_photographs_are_chosen_and_cropped_where_they_lie(
 def test_sam2_finds_its_regions_in_photographs(pools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real package with random weights: the regions mean nothing, the path is that of released weights."""
     loose = {"method": "sam2", "min_score": 0.0, "min_side": 4, "max_area_share": 1.0, "points_per_side": 4}
-    run(tmp_path, pools, loose | make_checkpoint(tmp_path), "sample", "crop")
+    run(tmp_path, pools, loose | make_checkpoint(tmp_path), images=6)
     _, pictures, regions = tables(tmp_path, monkeypatch)
     assert len({row["image_id"] for row in regions}) == len(pictures)
     for row in regions:

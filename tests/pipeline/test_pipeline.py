@@ -44,26 +44,51 @@ def test_a_second_repro_has_nothing_to_do(finished: Path, tmp_path: Path) -> Non
     assert again.returncode == 0 and "Running stage" not in again.stdout
 
 
-def test_a_new_threshold_reruns_vote_and_what_follows_and_nothing_before(finished: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(finished, copy, symlinks=True)
+FOLLOW_VOTE = {"train@dapo", "train@sft", "train@opd", "score", "audit", "report"}
+BEFORE_VOTE = {"pretrain", "sample", "crop", "question", "answer", "benchmark", "evaluate@base"}
+
+
+def set_agreement(copy: Path, agreement: int, *gone: str) -> None:
+    """Another threshold of the vote; without the trainings `gone`, whose stages run and train nothing."""
     params = yaml.safe_load((copy / "params.yaml").read_text(encoding="utf-8"))
     smoke = params["profiles"]["smoke"]
-    smoke["vote"]["min_agreement"] = 8
-    del smoke["train"]["sft"], smoke["train"]["opd"]  # their stages run, and train nothing
+    smoke["vote"]["min_agreement"] = agreement
+    for run_of in gone:
+        del smoke["train"][run_of]
     (copy / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
-    done = run(copy, "dvc", "repro")
+
+
+def rerun(copy: Path, *words: str) -> set[str]:
+    """The stages that `dvc repro` runs, or with `--dry` would run."""
+    done = run(copy, "dvc", "repro", *words)
     assert done.returncode == 0, done.stderr[-3000:]
-    rerun = {line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")}
-    assert {"vote", "overlay", "train@dapo", "train@sft", "evaluate@distilled", "score", "audit", "report"} <= rerun
-    assert rerun.isdisjoint({"pretrain", "sample", "crop", "question", "answer", "benchmark", "evaluate@base"})
+    return {line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")}
+
+
+def test_a_new_threshold_reruns_vote_and_what_reads_its_rows_and_nothing_before(finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy, symlinks=True)
+    set_agreement(copy, 8)
+    assert rerun(copy, "overlay") == {"code", "vote", "overlay"}
+    following = rerun(copy, "--dry")
+    assert following >= FOLLOW_VOTE and following.isdisjoint(BEFORE_VOTE)
+
+
+@pytest.mark.long
+def test_a_new_threshold_reruns_vote_and_all_that_follows(finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy, symlinks=True)
+    set_agreement(copy, 8, "sft", "opd")
+    ran = rerun(copy)
+    assert {"vote", "overlay", "train@dapo", "train@sft", "evaluate@distilled", "score", "audit", "report"} <= ran
+    assert ran.isdisjoint(BEFORE_VOTE)
 
 
 def test_another_clone_in_another_place_writes_the_same_lock(finished: Path, tmp_path: Path) -> None:
-    """Up to one model of the four and the audit."""
-    other = repro_elsewhere(tmp_path, "smoke", "evaluate@distilled", "audit")
+    """Up to one training of the three, the benchmark and the audit."""
+    other = repro_elsewhere(tmp_path, "smoke", "train@dapo", "benchmark", "audit")
     ran = set(outs(other))
-    assert {*CHAIN, "train@dapo", "benchmark", "evaluate@distilled", "audit"} <= ran
+    assert {*CHAIN, "train@dapo", "benchmark", "audit"} <= ran
     assert differences(finished, other, set(outs(finished)) - ran) == []
 
 
