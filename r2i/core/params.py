@@ -775,7 +775,7 @@ class Train(WithSections):
     base: str
     """Folder or hub id of the student."""
     rows: Rows | None = None
-    """null: the rows of `overlay`."""
+    """null: the rows of `overlay`. Else no stage before `train` runs, whatever other sections the profile has."""
     prompts: str | None = None
     """Style of the form that replies are taught; null: that of `overlay`."""
     dapo: Dapo = MISSING
@@ -1011,7 +1011,8 @@ CHAIN = ("sample", "crop", "question", "answer", "vote", "overlay")
 
 
 class Profile(WithSections):
-    """One scale of the pipeline. A stage whose section is missing is left out."""
+    """One scale of the pipeline. A stage whose section is missing is left out; with `train.rows` so are all of CHAIN,
+    whose sections are checked and then count as missing."""
 
     optional: ClassVar[frozenset[str]] = frozenset({*CHAIN, "train", "benchmark", "evaluate"})
 
@@ -1040,6 +1041,17 @@ class Profile(WithSections):
             return given
         named = {name: _named(name, one) if isinstance(one, dict) else one for name, one in (known or {}).items()}
         return _with_endpoints(given | {"endpoints": named} if named else given, named)
+
+    @model_validator(mode="after")
+    def _rows_from_elsewhere_need_no_chain(self) -> Self:
+        if not self.has("train") or self.train.rows is None:
+            return self
+        if self.train.prompts is None and self.has("overlay"):
+            self.__dict__["train"] = self.train.model_copy(update={"prompts": self.overlay.prompts})
+        for name in CHAIN:
+            self.__dict__[name] = MISSING
+            self.model_fields_set.discard(name)
+        return self
 
     @model_validator(mode="after")
     def _stages_have_what_they_read(self) -> Self:
