@@ -95,7 +95,12 @@ def judged(
         endpoint = {"kind": "openai", "model": "judge", "base_url": server.url, "api_key_env": "R2I_JUDGE_KEY"}
         dapo = {"judge": {"endpoint": endpoint, "max_calls": 1000}}
         told = {"rows": 24, "options": 2, "gpus": 1, "dapo": dapo}
-        given = {"R2I_SERVER_RAY_CLUSTER": cluster[0], "NCCL_DEBUG": "VERSION", "TOKENIZERS_PARALLELISM": "false", "R2I_JUDGE_KEY": KEY}
+        given = {
+            "R2I_SERVER_RAY_CLUSTER": cluster[0],
+            "NCCL_DEBUG": "VERSION",
+            "TOKENIZERS_PARALLELISM": "false",
+            "R2I_JUDGE_KEY": KEY,
+        }
         run = Run(tmp_path_factory.mktemp("openrlhf") / "judged", told, cluster[1], **given)
         run.wait()
         figures["a job of a Ray cluster, with a judge"] = run.figures()
