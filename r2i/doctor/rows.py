@@ -115,7 +115,7 @@ def _compare_tokens(processor: Any, table: Path, count: Tokens, limit: int) -> C
 def _sizes(table: Path) -> Iterator[tuple[Row, Size | None]]:
     """Each ok row whose picture has a size, and that size; None where the picture can't be decoded."""
     rows = iter_rows(table, TRAIN, "overlay", columns=["row_id", "prompt", "image", "status"])
-    fine = (row for row in rows if row["status"] == OK and _has_header(row["image"]))
+    fine = (row for row in rows if row["status"] == OK and _has_header(row["image"] or b""))
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # decoding leaves Python's lock
         while chunk := list(islice(fine, AT_ONCE)):
             yield from zip(chunk, threads.map(_size, [row["image"] for row in chunk]), strict=True)

@@ -9,7 +9,7 @@
   key-value cache, not that: where the engine never sleeps, rollouts came of new weights and old image features.
 - OpenRLHF asks held-out rows after the checkpoint of a step, so that a kill between the two loses an answer, keeps the
   best model as a whole checkpoint, which nothing loads, and measures neither the base nor the last model. Here they
-  are asked before the checkpoint, at the begin and at the end, by its own loader and engines, and the best model's
+  are asked before the checkpoint, at the start and at the end, by its own loader and engines, and the best model's
   weights are kept as a model's folder (r2i.train.openrlhf.validated).
 - OpenRLHF tells its workers three variables. Ray takes no driver that sets a name which the environment of its job
   sets too, not even to the same value.

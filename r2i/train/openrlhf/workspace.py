@@ -169,8 +169,8 @@ def read_settings() -> AgentSettings:
     try:
         values = json.loads(Path(name).read_text(encoding="utf-8"))
         dapo = Dapo.model_validate(values["dapo"])
-        places = (Path(values[name]) for name in ("counts", "workspace", "validated"))
-        return AgentSettings(dapo, values["engines"], values["seed"], *places, values["choose"])
+        counts, workspace, validated = (Path(values[name]) for name in ("counts", "workspace", "validated"))
+        return AgentSettings(dapo, values["engines"], values["seed"], counts, workspace, validated, values["choose"])
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
         raise R2IError(
             f"no agent settings in ${SETTINGS_VARIABLE} ({name or 'unset'}): {error}",
