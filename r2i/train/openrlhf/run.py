@@ -60,7 +60,8 @@ def train_openrlhf(
         lines = Scalars(files.tensorboard, train.dapo.group_size).read()
         measured = last_measured(files.validated) if train.validation else {}
         collect(train.base, chosen_weights(files, measured, train.choose), out)
-        lines = [*lines[:-1], lines[-1] | ({KEY: round(measured[max(measured)], 6)} if measured else {})]
+        if measured:
+            lines[-1] = {**lines[-1], KEY: round(measured[max(measured)], 6)}
         write_curve(log, lines)
         live.tag_curve(log)
         rollouts = account_for(read_tallies(files.rollout_counts), lines)
