@@ -50,7 +50,7 @@ MAY_CHANGE = frozenset({
     "rehearsal", "sample.images", "sample.workers", "crop.sam2_model", "crop.sam2_config", "train.base",
     "train.threads", "train.dapo.epochs", "train.dapo.max_steps", "train.dapo.rollout_prompts",
     "train.dapo.train_prompts", "train.cluster.nodes", "train.cluster.gpus_per_node", "train.cluster.memory_share",
-    "train.cluster.enforce_eager", "train.cluster.address", "train.sft.steps", "train.sft.batch", "evaluate.engine",
+    "train.cluster.enforce_eager", "train.sft.steps", "train.sft.batch", "evaluate.engine",
     "evaluate.samples", "evaluate.attention.items", "evaluate.bootstrap", "endpoints.student.model",
     "endpoints.student.flags",
     *(f"endpoints.{name}.command" for name in ("qwen3-vl-8b", "glm-4-1v-9b", "judge", "student")),

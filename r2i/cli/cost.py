@@ -70,9 +70,7 @@ def choose_scale(
     elif rows and not images:
         images = images_for(rows, funnel)
     count = images or profile.sample.images
-    given = profile.has("train") and profile.train.rows is not None
-    made = _count_rows(profile) if given else count * funnel.rows_per_image
-    return Scale(count, rows or made, items)
+    return Scale(count, rows or count * funnel.rows_per_image, items)
 
 
 def _count_rows(profile: "Profile") -> int:

@@ -38,7 +38,7 @@ from r2i.core.names import (
     ViewName,
 )
 from r2i.core.paths import here_or_main
-from r2i.core.servers import find_address
+from r2i.core.servers import CLUSTER, find_address, variable
 from r2i.core.yaml_text import read_yaml, scalars
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -734,12 +734,20 @@ class Cluster(Section):
     """auto: flash_attention_2 where flash-attn is installed, else sdpa."""
     gpu_memory_gib: Annotated[float, Field(gt=0)] = 80.0
     """Memory of one GPU, for `r2i estimate`."""
-    address: str | None = None
-    """Job server of a running Ray cluster, e.g. http://head:8265; null: this machine."""
     start_timeout_s: Annotated[float, Field(gt=0)] = 3600.0
     """Stop the run after this many seconds without output."""
     flags: list[str] = []
     """Further arguments of OpenRLHF, e.g. [--ds.overlap_comm]; not those that params set."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_no_address(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "address" in given:
+            raise ValueError(
+                f"address: a fact of a place, no param: take it out, and set ${variable(CLUSTER)}, or write "
+                f"`{CLUSTER}: http://head:8265` into servers.yaml"
+            )
+        return given
 
     @model_validator(mode="after")
     def _holds_no_secret(self) -> Self:
@@ -767,7 +775,7 @@ class Train(WithSections):
     base: str
     """Folder or hub id of the student."""
     rows: Rows | None = None
-    """null: the rows of `overlay`."""
+    """null: the rows of `overlay`. Else no stage before `train` runs, whatever other sections the profile has."""
     prompts: str | None = None
     """Style of the form that replies are taught; null: that of `overlay`."""
     dapo: Dapo = MISSING
@@ -779,9 +787,9 @@ class Train(WithSections):
     gradient_checkpointing: bool | None = None
     """Engine trl: recompute activations in the backward pass: less memory, more time. null: on a GPU."""
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Engine trl: share of the images whose rows are held out. Accuracy on them is measured at every checkpoint."""
+    """Share of the images whose rows are held out. Accuracy on them is measured at every checkpoint."""
     choose: Literal["last", "best"] = "last"
-    """Engine trl: the model that is saved: of the last step, or of the checkpoint with the best validation."""
+    """The model that is saved: of the last step, or of the checkpoint with the best validation."""
     save_every: Count = 25
     """Rollout batches (SFT: steps) between two checkpoints, from which a killed run resumes."""
     keep: Annotated[int, Field(ge=2)] = 2
@@ -807,8 +815,6 @@ class Train(WithSections):
     def _validated(self) -> Self:
         if self.choose == "best" and not self.validation:
             raise ValueError("choose: best needs rows to choose by: set validation, e.g. 0.05")
-        if self.validation and self.engine == "openrlhf":
-            raise ValueError("validation is of engine trl; engine openrlhf trains on all rows")
         return self
 
 
@@ -1005,7 +1011,8 @@ CHAIN = ("sample", "crop", "question", "answer", "vote", "overlay")
 
 
 class Profile(WithSections):
-    """One scale of the pipeline. A stage whose section is missing is left out."""
+    """One scale of the pipeline. A stage whose section is missing is left out; with `train.rows` so are all of CHAIN,
+    whose sections are checked and then count as missing."""
 
     optional: ClassVar[frozenset[str]] = frozenset({*CHAIN, "train", "benchmark", "evaluate"})
 
@@ -1034,6 +1041,17 @@ class Profile(WithSections):
             return given
         named = {name: _named(name, one) if isinstance(one, dict) else one for name, one in (known or {}).items()}
         return _with_endpoints(given | {"endpoints": named} if named else given, named)
+
+    @model_validator(mode="after")
+    def _rows_from_elsewhere_need_no_chain(self) -> Self:
+        if not self.has("train") or self.train.rows is None:
+            return self
+        if self.train.prompts is None and self.has("overlay"):
+            self.__dict__["train"] = self.train.model_copy(update={"prompts": self.overlay.prompts})
+        for name in CHAIN:
+            self.__dict__[name] = MISSING
+            self.model_fields_set.discard(name)
+        return self
 
     @model_validator(mode="after")
     def _stages_have_what_they_read(self) -> Self:

@@ -1,7 +1,8 @@
 """Addresses of servers: facts of a machine, no params. Two labs with other addresses have the same dvc.lock.
 
 An endpoint that params name (`endpoints`) is at `$R2I_SERVER_<NAME>`, else at what `servers.yaml` says, a file of lines
-`name: http://host:8000/v1` that git ignores; else at its own base_url.
+`name: http://host:8000/v1` that git ignores; else at its own base_url. The Ray cluster that trains is at the address of
+the name CLUSTER, else this machine trains.
 """
 
 import os
@@ -17,6 +18,8 @@ SERVERS = Path("servers.yaml")
 ADDRESSES = "R2I_SERVER_"
 """How the variables with addresses begin."""
 
+CLUSTER = "ray-cluster"
+
 
 def variable(name: str) -> str:
     """Of the environment, with the address of the endpoint `name`."""
@@ -26,6 +29,12 @@ def variable(name: str) -> str:
 def find_address(name: str) -> str | None:
     """None where nothing says it. Raises ParamsError where servers.yaml can't be read."""
     return os.environ.get(variable(name)) or read_servers().get(name)
+
+
+def cluster_address() -> str | None:
+    """Job server of a running Ray cluster, e.g. http://head:8265; None: this machine trains. Raises ParamsError as
+    `find_address`."""
+    return find_address(CLUSTER)
 
 
 def read_servers() -> dict[str, str]:

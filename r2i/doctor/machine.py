@@ -13,6 +13,7 @@ from r2i.core import paths
 from r2i.core.disk import free_mib
 from r2i.core.errors import R2IError
 from r2i.core.params import Crop, Endpoint, Params, Train
+from r2i.core.servers import CLUSTER, cluster_address, variable
 from r2i.crop.segmenter import find_files
 from r2i.doctor.check import Check, passed, tried
 from r2i.ocr.engines import load_recogniser
@@ -40,12 +41,11 @@ MEMORY_FLAG, MEMORY_SHARE = "--gpu-memory-utilization", 0.92  # of vLLM, and its
 def check_training(train: Train, rows: int | None) -> Iterator[Check]:
     """Of engine openrlhf. `rows`: that can be trained on, where they are known. Raises R2IError."""
     yield passed("train: packages", refuse_missing_packages, "OpenRLHF, vLLM, DeepSpeed, Ray, TensorBoard")
-    address, wanted = train.cluster.address, gpus_wanted(train)
+    address, wanted = cluster_address(), gpus_wanted(train)
     there = gpus_there(address)
     if there is None:
-        yield Check(
-            "train: GPUs", "not ok", f"the Ray cluster at {address} can't be asked", "see train.cluster.address"
-        )
+        said = f"the Ray cluster at {address} can't be asked"
+        yield Check("train: GPUs", "not ok", said, f"see ${variable(CLUSTER)} and servers.yaml")
     else:
         found = f"{wanted} wanted, {there} at {address or 'this machine'}"
         yield passed("train: GPUs", lambda: refuse_too_few_gpus(wanted, there, address), found)

@@ -19,9 +19,9 @@ from r2i.core.records import TRAIN
 from r2i.core.tables import Row, ok_rows, read_table
 from r2i.endpoint.local import load_local
 from r2i.train.fit import batch_of, fitting_rows, pixels_within
+from r2i.train.held_out import split_rows
 from r2i.train.live import live_run
 from r2i.train.resume import run_fingerprint, workspace
-from r2i.train.validate import split_rows
 from r2i.train.watch import Watcher, warnings
 
 

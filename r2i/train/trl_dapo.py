@@ -20,13 +20,14 @@ from r2i.core.ids import seed_of
 from r2i.core.params import Dapo, Train
 from r2i.core.tables import Row
 from r2i.endpoint.vision import encode_repeats_once
+from r2i.train.held_out import KEY
 from r2i.train.resume import MarkComplete, last_checkpoint
 from r2i.train.reward import RewardFunctions, is_informative
 from r2i.train.rollout import GroupSampler
 from r2i.train.rows import in_training_order, rl_dataset
 from r2i.train.shared import MAX_TOKENS, members_of, packed_length, reply_logs
 from r2i.train.trl import CurveLog, TrlRun, on_one_gpu, start, trl_defaults
-from r2i.train.validate import KEY, Validation, choose_model
+from r2i.train.validate import Validation, choose_model
 
 
 def trl_options(dapo: Dapo) -> dict[str, Any]:

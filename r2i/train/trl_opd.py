@@ -24,12 +24,13 @@ from r2i.endpoint.base import Picture, Request
 from r2i.endpoint.local import EncodedRequest, LocalModel
 from r2i.endpoint.vision import encode_repeats_once
 from r2i.train.divergence import divergence, entropy
+from r2i.train.held_out import KEY
 from r2i.train.privileged import Pair, Shown, in_steps, make_pairs
 from r2i.train.replies import reply_inputs, reply_logits
 from r2i.train.resume import MarkComplete, last_checkpoint
 from r2i.train.rollout import answering
 from r2i.train.trl import CurveLog, TrlRun, on_one_gpu, start, trl_defaults
-from r2i.train.validate import KEY, Validation, choose_model
+from r2i.train.validate import Validation, choose_model
 
 MEASURED = ("agreement", "entropy", "teacher_entropy", "response_length", "truncated", "format")
 CURVE_KEYS = {name: name for name in ("loss", "grad_norm", "learning_rate", *MEASURED, KEY)}

@@ -11,10 +11,11 @@ from trl import SFTConfig, SFTTrainer
 
 from r2i.core.ids import seed_of
 from r2i.core.tables import Row
+from r2i.train.held_out import KEY
 from r2i.train.resume import MarkComplete, last_checkpoint
 from r2i.train.rows import in_training_order, sft_dataset
 from r2i.train.trl import CurveLog, TrlRun, on_one_gpu, start, trl_defaults
-from r2i.train.validate import KEY, Validation, choose_model
+from r2i.train.validate import Validation, choose_model
 
 CURVE_KEYS = {
     "loss": "loss",

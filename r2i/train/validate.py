@@ -1,4 +1,4 @@
-"""Accuracy on held-out train rows while a model trains, and the checkpoint that did best on them.
+"""Accuracy on held-out train rows while a model trains in process, and the checkpoint that did best on them.
 
 Rows of one image are all trained on or all held out. Answers are greedy and graded strictly. Each checkpoint holds the
 weights of the best one so far (links: no copy), so that a resumed run ends as an undisturbed one.
@@ -12,35 +12,16 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from r2i.core.errors import R2IError
-from r2i.core.ids import unit_of
 from r2i.core.params import Sampling
 from r2i.core.tables import Row
 from r2i.endpoint.base import Request
 from r2i.endpoint.local import LocalModel
 from r2i.grading.strict import grade_strictly
+from r2i.train.held_out import KEY, best_of, choose_checkpoint, validation_facts
 from r2i.train.rollout import answering
 
-KEY = "val_accuracy"
 BEST = "best"  # folder in a checkpoint; without it the checkpoint itself is the best so far
 FILES = ("model*", "config.json", "generation_config.json")
-
-
-def split_rows(rows: Iterable[Row], share: float, seed: int, least: int) -> tuple[list[Row], list[Row]]:
-    """Rows to train on, and rows of `share` of the images, by a hash of the image's id.
-
-    Raises R2IError where none are held out of a share, or fewer than `least` are left to train on.
-    """
-    trained: list[Row] = []
-    held: list[Row] = []
-    for row in rows:
-        (held if unit_of(seed, "validation", row["image_id"]) < share else trained).append(row)
-    if share and (not held or len(trained) < least):
-        raise R2IError(
-            f"train.validation {share} holds {len(held)} rows out and leaves {len(trained)}; a batch is {least}",
-            "change train.validation, or make more rows",
-        )
-    return trained, held
 
 
 class Validation(TrainerCallback):
@@ -80,7 +61,7 @@ class Validation(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         steps = [step for step, _ in measurements(state.log_history)]
-        if self.rows and best_of(state.log_history)[0] < state.global_step:
+        if self.rows and best_of(measurements(state.log_history))[0] < state.global_step:
             link_best(_checkpoint(args, steps[-2]), _checkpoint(args, state.global_step))
 
 
@@ -91,11 +72,6 @@ def _checkpoint(args: Any, step: int) -> Path:
 def measurements(history: Iterable[Mapping[str, Any]]) -> list[tuple[int, float]]:
     """Step and accuracy of each checkpoint in the trainer's log; the base's are none of them."""
     return [(line["step"], line[KEY]) for line in history if KEY in line and line["step"]]
-
-
-def best_of(history: Iterable[Mapping[str, Any]]) -> tuple[int, float]:
-    """Step and accuracy of the best checkpoint; of equal ones the first."""
-    return max(measurements(history), key=lambda found: found[1])
 
 
 def best_weights(checkpoint: Path) -> Path:
@@ -126,11 +102,9 @@ def choose_model(trainer: Any, rows: list[Row], choose: str) -> dict[str, Any]:
     if not rows:
         return {}
     history = trainer.state.log_history
-    last = measurements(history)[-1]
-    step, value = best_of(history) if choose == "best" else last
-    if step != last[0]:
-        load_weights(trainer.model, best_weights(_checkpoint(trainer.args, last[0])))
+    measured = measurements(history)
+    last, (step, _) = measured[-1][0], choose_checkpoint(measured, choose)
+    if step != last:
+        load_weights(trainer.model, best_weights(_checkpoint(trainer.args, last)))
     base = next((line[KEY] for line in history if line["step"] == 0 and KEY in line), None)
-    images = len({row["image_id"] for row in rows})
-    chosen = {"by": choose, "step": step, KEY: value}
-    return {"validation": {"rows": len(rows), "images": images, "base": base, "last": last[1], "chosen": chosen}}
+    return validation_facts(len(rows), len({row["image_id"] for row in rows}), base, measured, choose)

@@ -12,8 +12,9 @@ import yaml
 from r2i.core import paths
 from r2i.core.catalogue import TABLES
 from r2i.core.errors import ParamsError
+from r2i.core.fingerprint import chosen_params
 from r2i.core.left_out import LEFT_OUT, leave_out
-from r2i.core.params import CHAIN, load_params
+from r2i.core.params import CHAIN, Params, load_params
 from r2i.importing.digest import pin_rows
 
 ROOT = Path(__file__).parents[2]
@@ -107,3 +108,25 @@ def test_a_profile_of_rows_from_elsewhere_trains_what_it_names(tmp_path: Path) -
     assert load_params(path).chosen.train.rows.sha256 == "ab" * 32  # type: ignore[union-attr]
     added = [line.strip() for line in path.read_text().splitlines() if line not in before.splitlines()]
     assert added == [f"sha256: {'ab' * 32}"]
+
+
+def test_with_rows_from_elsewhere_no_stage_before_train_runs(tmp_path: Path) -> None:
+    """Whatever sections the profile has: DVC sees the same params of these stages as where they are not there."""
+    data = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")) | {"profile": "smoke"}
+    smoke = data["profiles"]["smoke"]
+    smoke["train"]["rows"] = {"path": "data/rows/zwz"}
+
+    def load() -> Params:
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+        return load_params(tmp_path / "params.yaml")
+
+    whole, style = load(), smoke["overlay"]["prompts"]
+    assert not any(whole.chosen.has(stage) for stage in CHAIN)
+    assert whole.chosen.train.prompts == whole.chosen.row_style == style
+    assert list(whole.evaluated) and set(whole.chosen.runs()) == {"dapo", "sft", "opd"} & set(smoke["train"])
+    smoke["train"]["prompts"] = style
+    written = {name: smoke.pop(name) for name in CHAIN}
+    assert chosen_params(load()) == chosen_params(whole)
+    smoke |= written | {"crop": {**written["crop"], "nonsense": 1}}
+    with pytest.raises(ParamsError, match="nonsense"):
+        load()

@@ -8,7 +8,8 @@ import yaml
 
 from r2i.core.errors import ParamsError
 from r2i.core.fingerprint import code_files
-from r2i.core.params import load_params
+from r2i.core.params import Cluster, load_params
+from r2i.core.servers import cluster_address
 
 FILE = Path(__file__).parents[2] / "params.yaml"
 LARGE = {"kind": "openai", "model": "large"}
@@ -79,3 +80,15 @@ def test_an_address_with_a_password_is_refused(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(ParamsError) as error:
         load_params(write(tmp_path, {"large": LARGE}))
     assert "secret" not in str(error.value)
+
+
+def test_the_cluster_that_trains_is_where_this_machine_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("R2I_SERVER_RAY_CLUSTER", raising=False)
+    assert cluster_address() is None
+    (tmp_path / "servers.yaml").write_text("ray-cluster: http://one:8265\n")
+    assert cluster_address() == "http://one:8265"
+    monkeypatch.setenv("R2I_SERVER_RAY_CLUSTER", "http://two:8265")
+    assert cluster_address() == "http://two:8265"
+    with pytest.raises(ValueError, match="no param: take it out, and set \\$R2I_SERVER_RAY_CLUSTER"):
+        Cluster.model_validate({"gpus_per_node": 6, "address": "http://head:8265"})

@@ -1,6 +1,7 @@
 """What would stop a run is found before it: by small calls to servers, and by looking at what is on this machine."""
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,14 +12,16 @@ import pytest
 import yaml
 from endpoint.fake_server import Answer, Server, choices, error, serve
 from made_rows import make_row, picture
+from PIL import Image
 from typer.testing import CliRunner
 
 from r2i.cli.main import app
 from r2i.core import paths
 from r2i.core.fingerprint import chosen_params
+from r2i.core.images import jpeg_bytes
 from r2i.core.params import Endpoint, Params, Pool, Rows, Sampling, load_params
 from r2i.core.records import TRAIN
-from r2i.core.tables import write_table
+from r2i.core.tables import read_table, write_table
 from r2i.doctor.check import Check
 from r2i.doctor.data import check_pools
 from r2i.doctor.machine import check_device, check_disk, check_memory_in_process, check_training, check_weights
@@ -233,6 +236,28 @@ def test_every_row_is_measured_as_the_trainer_measures_it(params: Params, tmp_pa
     assert "max_prompt" in found[0].remedy
     found, _ = check_rows(rows_in(tmp_path, params, prompts, rollout_prompts=4, train_prompts=4), own=False)
     assert found[0].state == "not ok" and "3 don't fill one rollout batch of 4" in found[0].found
+
+
+def test_the_picture_of_every_row_is_looked_at(params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last has another size, or is cut off; then no length is as the processor makes it."""
+    given = rows_in(tmp_path, params, ["what is it?"] * 12, rollout_prompts=3, train_prompts=3)
+    table = read_table(tmp_path / "rows", TRAIN, "")
+
+    def look(image: bytes) -> Check:
+        shutil.rmtree(tmp_path / "rows")
+        write_table(tmp_path / "rows", [*table[:-1], table[-1] | {"image": image}], TRAIN)
+        rows = Rows(path=str(tmp_path / "rows"), sha256=table_sha256(tmp_path / "rows"))
+        mini = given.profiles["mini"]
+        mini = mini.model_copy(update={"train": mini.train.model_copy(update={"rows": rows})})
+        found, _ = check_rows(given.model_copy(update={"profiles": {"mini": mini}}), own=False)
+        return found[1]
+
+    large = jpeg_bytes(Image.new("RGB", (256, 128)))
+    assert (look(large).state, look(large).found) == ("ok", "as many as features in all 12 rows, of 2 sizes")
+    cut = look(jpeg_bytes(Image.effect_noise((128, 128), 90).convert("RGB"))[:-900])
+    assert cut.state == "note" and "of 1 can't be read (row-9)" in cut.found
+    monkeypatch.setattr("r2i.doctor.rows.token_counter", lambda _: lambda prompt, width, height: width // 8)
+    assert look(large).found.startswith("of 12 rows 12 don't agree") and look(large).state == "not ok"
 
 
 def test_rows_that_are_no_longer_those_of_params_would_stop_the_run(params: Params, tmp_path: Path) -> None:

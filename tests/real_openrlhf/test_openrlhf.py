@@ -31,9 +31,10 @@ Figures = dict[str, dict[str, float]]
 
 @pytest.fixture(scope="module")
 def resumed(tmp_path_factory: pytest.TempPathFactory, figures: Figures) -> Run:
-    """One rank that shares its GPU with the engine, killed after step 3, whose last checkpoint is of step 2."""
+    """One rank that shares its GPU with the engine, killed after step 3, whose last checkpoint is of step 2. A fifth of
+    the rows is held out, and chooses the model."""
     folder, before = tmp_path_factory.mktemp("openrlhf") / "resumed", segments()
-    told = {"rows": 44, "gpus": 1, "dapo": {"kl": 0.01, "overlong_buffer": 2}}
+    told = {"rows": 56, "gpus": 1, "dapo": {"kl": 0.01, "overlong_buffer": 2}, "validation": 0.2, "choose": "best"}
     killed = Run(folder, told)
     killed.kill_after(step=3)
     assert not killed.left_alive() and segments() <= before
@@ -93,8 +94,13 @@ def judged(
         server.answer = lambda body: choices('{"correct": false}')
         endpoint = {"kind": "openai", "model": "judge", "base_url": server.url, "api_key_env": "R2I_JUDGE_KEY"}
         dapo = {"judge": {"endpoint": endpoint, "max_calls": 1000}}
-        told = {"rows": 24, "options": 2, "gpus": 1, "dapo": dapo, "cluster": {"address": cluster[0]}}
-        given = {"NCCL_DEBUG": "VERSION", "TOKENIZERS_PARALLELISM": "false", "R2I_JUDGE_KEY": KEY}
+        told = {"rows": 24, "options": 2, "gpus": 1, "dapo": dapo}
+        given = {
+            "R2I_SERVER_RAY_CLUSTER": cluster[0],
+            "NCCL_DEBUG": "VERSION",
+            "TOKENIZERS_PARALLELISM": "false",
+            "R2I_JUDGE_KEY": KEY,
+        }
         run = Run(tmp_path_factory.mktemp("openrlhf") / "judged", told, cluster[1], **given)
         run.wait()
         figures["a job of a Ray cluster, with a judge"] = run.figures()
@@ -151,6 +157,39 @@ def test_a_killed_run_goes_on_and_ends_as_one(resumed: Run) -> None:
     is_whole(resumed)
     assert len(resumed.curve) >= 4
     assert resumed.summary["rollouts"]["lost"] >= 8 * GROUP  # step 3, made twice
+
+
+def test_held_out_rows_choose_the_model(resumed: Run) -> None:
+    """Measured for the base, at each checkpoint and at the end; the best is the result."""
+    found, last = resumed.summary["validation"], len(resumed.curve)
+    told = {line["step"]: line["val_accuracy"] for line in resumed.curve if "val_accuracy" in line}
+    assert set(told) == {*range(2, last + 1, 2), last}
+    assert 0 < found["images"] <= found["rows"] and 0 <= found["base"] <= 1
+    chosen = found["chosen"]
+    assert chosen["val_accuracy"] == pytest.approx(max(told.values()), abs=1e-6)
+    assert chosen["by"] == "best" and chosen["step"] == next(step for step in told if told[step] == max(told.values()))
+    assert found["last"] == pytest.approx(told[last], abs=1e-6)
+    assert resumed.summary["prompts"] == resumed.summary["rows"] - found["rows"]
+    right = right_on_held_out(resumed.folder, resumed.folder / "result", found["rows"])
+    assert abs(right - chosen["val_accuracy"] * found["rows"]) <= 1  # in process, not in vLLM
+
+
+def right_on_held_out(folder: Path, model: Path, rows: int) -> float:
+    """How many of the held-out rows the saved model answers rightly in process."""
+    from r2i.core.params import Sampling
+    from r2i.core.records import TRAIN
+    from r2i.core.tables import read_table
+    from r2i.endpoint.base import Request
+    from r2i.endpoint.local import LocalModel
+    from r2i.grading.strict import grade_strictly
+    from r2i.train.held_out import split_rows
+
+    held = split_rows(read_table(folder / "data" / "overlay" / "train", TRAIN, "overlay"), 0.2, 0, 8)[1]
+    assert len(held) == rows
+    asked = [Request(row["prompt"], (row["image"],), Sampling(max_tokens=8), seed=0) for row in held]
+    replies = LocalModel(model).complete(asked)
+    graded = [grade_strictly(got.text, row["label"], row["options"]) for row, (got,) in zip(held, replies, strict=True)]
+    return sum(verdict.correct is True for verdict in graded)
 
 
 def test_mlflow_has_each_point_once(resumed: Run) -> None:

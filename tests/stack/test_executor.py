@@ -36,7 +36,7 @@ from r2i.core.params import Dapo, Endpoint, Judge
 from r2i.core.records import TRAIN
 from r2i.core.tables import Row, write_table
 from r2i.train.openrlhf.executor import MOST_BROKEN, read_tallies
-from r2i.train.openrlhf.view import read_reference, write_view
+from r2i.train.openrlhf.view import HELD, read_reference, write_view
 from r2i.train.openrlhf.workspace import SETTINGS_VARIABLE, Files, write_settings
 from r2i.train.tokens import conversation, token_counter
 
@@ -115,13 +115,13 @@ class Setup:
     def sampling(self) -> SamplingParams:
         return SamplingParams(temperature=1.0, max_tokens=MAX_RESPONSE, min_tokens=1, skip_special_tokens=False)
 
-    async def group(self, line: Row, replies: list[Any]) -> list[dict[str, Any]]:
+    async def group(self, line: Row, replies: list[Any], size: int = GROUP) -> list[dict[str, Any]]:
         """OpenRLHF's `generate_responses` itself, in the actor's place."""
         self.engine = Engine(self.executor, self.processor, replies)
         generate_responses = RolloutRayActor.__ray_metadata__.modified_class.generate_responses
         text = self.processor.apply_chat_template(line["prompt"], tokenize=False, add_generation_prompt=True)
         return await generate_responses(
-            self.engine, text, line["label"], self.sampling(), MAX_LENGTH, self.processor, GROUP, line["images"]
+            self.engine, text, line["label"], self.sampling(), MAX_LENGTH, self.processor, size, line["images"]
         )
 
     def run(self, *replies: Any, line: int = 0) -> list[dict[str, Any]]:
@@ -308,6 +308,20 @@ def test_one_row_twice_at_the_same_time_is_two_groups(setup: Any) -> None:
     first, second = asyncio.run(twice())
     assert [output["reward"] for output in first + second] == [1.0] * 4 + [0.0] * 4
     assert run.executor.rollouts._open == {}
+
+
+def test_a_held_out_row_is_answered_once_without_a_judge_and_counted_nowhere(setup: Any, server: Server) -> None:
+    run = setup(judge=judged_by(server))
+    line = run.lines[0]
+    line["label"] = json.dumps(json.loads(line["label"]) | {"turn": HELD})
+    found = {}
+    for name, reply in {"right": RIGHT, "wrong": OTHER, "open": OPEN, "failed": RuntimeError("no engine")}.items():
+        (output,) = asyncio.run(run.group(line, [reply], size=1))
+        found[name] = (output["extra_logs"]["accuracy"], output["extra_logs"]["masked"])
+    assert found == {"right": (1.0, 0.0), "wrong": (0.0, 0.0), "open": (0.0, 0.0), "failed": (0.0, 1.0)}
+    assert not server.calls and not read_tallies(run.files.rollout_counts)
+    run.run(RIGHT, OTHER, RIGHT, OTHER, line=1)  # a group as ever
+    assert read_tallies(run.files.rollout_counts)["rollouts"] == GROUP
 
 
 def test_a_prompt_that_is_too_long_masks_its_group_with_a_prompt_that_fits(setup: Any) -> None:

@@ -113,7 +113,8 @@ def test_every_profile_is_accepted(name: str, parse: Parse, monkeypatch: pytest.
 def test_the_kl_term_and_what_else_is_optional_are_accepted(parse: Parse, monkeypatch: pytest.MonkeyPatch) -> None:
     dapo = {"kl": 0.01, "dual_clip": None, "freeze_vision": True, "overlong_buffer": 128, "dynamic_sampling": False}
     cluster = {"zero_stage": 3, "enforce_eager": True, "attention": "sdpa", "flags": ["--ds.overlap_comm"]}
-    args = parse(flags_of(changed(trains()["paper"], dapo=dapo, cluster=cluster)))
+    args = parse(flags_of(changed(trains()["paper"], dapo=dapo, cluster=cluster, validation=0.1, choose="best")))
+    assert args.eval.dataset == str(FILES.held) and args.eval.steps == -1  # r2i's trainer says when
     assert args.algo.kl.use_loss and args.ref.num_gpus_per_node == args.actor.num_gpus_per_node
     assert args.actor.dual_clip is None and args.actor.freeze_visual_encoder
     assert args.ds.grad_accum_dtype == "fp32" and args.ds.overlap_comm

@@ -248,7 +248,7 @@ def test_a_job_that_runs_or_left_a_whole_result_is_found(files: Files, jobs: lis
 
 
 @pytest.mark.parametrize("status", ["RUNNING", "SUCCEEDED"])
-def test_what_a_job_left_behind_writes_stays(
+def test_what_a_job_left_behind_reads_and_writes_stays(
     status: str, files: Files, jobs: list[SimpleNamespace], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs.append(listed("mine", status, 1))
@@ -260,6 +260,11 @@ def test_what_a_job_left_behind_writes_stays(
     if status == "SUCCEEDED":
         weights.write_bytes(b"whole")
 
+    read = {"prompts": 4, "rows": 4, "too_long": 0, "unfit": 0, "held": 0}
+    files.facts.write_text(json.dumps(read))
+    for path in (files.prompts, files.agent_settings):
+        path.write_bytes(b"as the job reads it")
+
     def follow_it(training: Any, *others: object) -> list[Line]:
         assert training.job == f"{status}-1" and state.read_bytes() == b"half" and files.result.is_dir()
         weights.write_bytes(b"whole")
@@ -267,10 +272,23 @@ def test_what_a_job_left_behind_writes_stays(
 
     monkeypatch.setattr(run, "refuse_what_cannot_run", lambda *given: None)
     monkeypatch.setattr(follow, "follow", follow_it)
-    cluster = TRAIN.cluster.model_copy(update={"address": "http://head"})
-    view = {"prompts": 4, "rows": 4}
-    run.train_in(files, TRAIN.model_copy(update={"cluster": cluster}), view, 0, "mine", lambda *line: None)
-    assert (files.root / run.DONE).exists() and weights.read_bytes() == b"whole"
+    monkeypatch.setenv("R2I_SERVER_RAY_CLUSTER", "http://head")
+    gone = Path("no table")
+    for _ in "followed", "whole":  # the second time there is nothing to follow, and nothing is made anew either
+        assert run.train_in(files, TRAIN, gone, 0, "mine", lambda *line: None) == read
+        assert (files.root / run.DONE).exists() and weights.read_bytes() == b"whole"
+        assert {path.read_bytes() for path in (files.prompts, files.agent_settings)} == {b"as the job reads it"}
+        assert not files.student.exists()
+
+
+def test_a_job_left_behind_by_an_older_r2i_is_not_followed_blindly(
+    files: Files, jobs: list[SimpleNamespace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs.append(listed("mine", "RUNNING", 1))
+    monkeypatch.setenv("R2I_SERVER_RAY_CLUSTER", "http://head")
+    with pytest.raises(R2IError, match="left behind") as caught:
+        run.train_in(files, TRAIN, Path("no table"), 0, "mine", lambda *line: None)
+    assert "ray job stop" in caught.value.remedy and not files.student.exists()
 
 
 def test_a_workspace_goes_at_once(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -193,14 +193,16 @@ def test_published_sizes_are_met() -> None:
     assert QWEN_8B.parameters == pytest.approx(8.77e9, rel=0.01)
 
 
-def test_attention_is_flash_where_it_is_installed_and_refused_where_it_is_asked_for_in_vain() -> None:
+def test_attention_is_flash_where_it_is_installed_and_refused_where_it_is_asked_for_in_vain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert choose_attention(Cluster(), installed=True) == "flash_attention_2"
     assert choose_attention(Cluster(), installed=False) == "sdpa"
     assert choose_attention(Cluster(attention="sdpa"), installed=True) == "sdpa"
     with pytest.raises(R2IError, match="not installed"):
         choose_attention(Cluster(attention="flash_attention_2"), installed=False)
-    remote = Cluster(attention="flash_attention_2", address="http://head:8265")
-    assert choose_attention(remote, installed=False) == "flash_attention_2"
+    monkeypatch.setenv("R2I_SERVER_RAY_CLUSTER", "http://head:8265")
+    assert choose_attention(Cluster(attention="flash_attention_2"), installed=False) == "flash_attention_2"
 
 
 def test_the_shim_is_not_taken_for_flash_attn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

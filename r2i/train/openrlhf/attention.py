@@ -9,6 +9,7 @@ from pathlib import Path
 
 from r2i.core.errors import R2IError
 from r2i.core.params import Cluster
+from r2i.core.servers import cluster_address
 
 FLASH, SDPA = "flash_attention_2", "sdpa"
 
@@ -30,13 +31,13 @@ def flash_attn_installed() -> bool:
 def choose_attention(cluster: Cluster, installed: bool | None = None) -> str:
     """What `--ds.attn_implementation` gets. `installed`: whether flash-attn is; None: look here.
 
-    Raises R2IError where params ask for flash_attention_2 and it is not there. With `cluster.address` the nodes'
-    packages can't be seen from here: then what params ask for is believed.
+    Raises R2IError where params ask for flash_attention_2 and it is not there. The packages of a
+    Ray cluster's nodes can't be seen from here: then what params ask for is believed.
     """
     there = flash_attn_installed() if installed is None else installed
     if cluster.attention == "auto":
         return FLASH if there else SDPA
-    if cluster.attention == FLASH and not there and cluster.address is None:
+    if cluster.attention == FLASH and not there and cluster_address() is None:
         raise R2IError(
             "train.cluster.attention is flash_attention_2, and flash-attn is not installed",
             "install it (it compiles against your CUDA: `pip install flash-attn --no-build-isolation`), "

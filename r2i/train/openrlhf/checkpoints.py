@@ -72,10 +72,12 @@ def refuse_other_layout(files: Files, cluster: Cluster) -> None:
     note.write_text(layout, encoding="utf-8")
 
 
-def refuse_small_disk(files: Files, parameters: int, keep: int) -> None:
-    """Raises R2IError where `keep` checkpoints and the result don't fit. `parameters`: of the model."""
-    needed = parameters * (BYTES_OF_A_PARAMETER * keep + 2)
-    old = (*files.checkpoints.rglob("*"), *files.result.rglob("*"))  # the new ones take their place
+def refuse_small_disk(files: Files, parameters: int, keep: int, best: bool = False) -> None:
+    """Raises R2IError where `keep` checkpoints and the result don't fit. `parameters`: of the model. `best`: each
+    checkpoint has the weights of the best model so far beside it, and one is written while they all are there."""
+    needed = parameters * (BYTES_OF_A_PARAMETER * keep + 2 + (2 * (keep + 1) if best else 0))
+    folders = (files.checkpoints, files.validated, files.result)  # the new ones take their place
+    old = (path for folder in folders for path in folder.rglob("*"))
     there = sum(path.stat().st_size for path in old if path.is_file())
     free = shutil.disk_usage(files.root).free + there
     if free < needed:

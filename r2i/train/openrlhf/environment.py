@@ -89,5 +89,7 @@ def link_libraries(source: Path, links: Path) -> None:
     links.mkdir(parents=True, exist_ok=True)
     for library in sorted(source.glob("lib*.so.*")):
         link = links / f"{library.name.partition('.so.')[0]}.so"
+        if link.is_symlink() and link.readlink() == library:  # a training that was left behind may be linking
+            continue
         link.unlink(missing_ok=True)
         link.symlink_to(library)

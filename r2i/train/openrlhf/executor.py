@@ -25,6 +25,7 @@ from r2i.core.errors import R2IError
 from r2i.grading.strict import grade_strictly
 from r2i.train.judge import JudgeError, RewardJudge, Undecided
 from r2i.train.openrlhf.prompt import Prepared, Prompt, blank, load_picture, marks_of, prepare, training_inputs
+from r2i.train.openrlhf.view import HELD
 from r2i.train.openrlhf.workspace import AgentSettings
 from r2i.train.reward import accuracy_of, format_of, is_informative, overlong_penalty
 
@@ -128,10 +129,12 @@ class RolloutExecutor:
         self._broken = 0
 
     async def execute(self, prompt: Prompt, generate: Generate) -> dict[str, Any]:
-        """One rollout, returned when its whole group is complete.
+        """One rollout, returned when its whole group is complete; an answer to a row held out for validation at once.
 
         Raises R2IError where the judge never worked, or MOST_BROKEN groups in a row failed.
         """
+        if json.loads(prompt.label).get("turn") == HELD:
+            return await self._validate(prompt, generate)
         group = self._join(prompt)
         place = group.join()
         rollout = Rollout(fault="cancelled")
@@ -150,6 +153,19 @@ class RolloutExecutor:
             return self._answer(prompt, rollout, [each.accuracy for each in rollouts])
         self._refuse_broken(rollouts)
         return await self._mask(prompt, group, rollout, any(each.error for each in rollouts))
+
+    async def _validate(self, prompt: Prompt, generate: Generate) -> dict[str, Any]:
+        """One answer, graded strictly and counted nowhere; one that failed is masked: it is no wrong answer."""
+        group = RolloutGroup(1, prompt.sampling)
+        try:
+            rollout = await self._roll(prompt, group, generate)
+        except Exception as error:
+            rollout = Rollout(fault="failed", error=error)
+            row = json.loads(prompt.label)["row_id"]
+            print(f"held-out row {row} has no answer ({type(error).__name__}: {error})", file=sys.stderr, flush=True)
+        if rollout.fault:
+            return await self._mask(prompt, group, rollout, rollout.error is not None)
+        return self._answer(prompt, rollout, [rollout.accuracy])
 
     def _join(self, prompt: Prompt) -> RolloutGroup:
         """The group of this call of `generate_responses`: its rollouts share one object of sampling parameters.
@@ -181,7 +197,7 @@ class RolloutExecutor:
     async def _reward(self, text: str, row: dict[str, Any], output: dict[str, Any]) -> Rollout:
         verdict = grade_strictly(text, row["label"], row["options"])
         closed, accuracy = bool(format_of(verdict)), accuracy_of(verdict)
-        if accuracy is not None or self.judge is None:
+        if accuracy is not None or self.judge is None or row.get("turn") == HELD:
             return Rollout(output, closed, accuracy or 0.0)
         correct = await self.judge.decide_async(Undecided(row["question"], row["answer"], verdict.predicted))
         if correct is None:

@@ -14,6 +14,7 @@ ONLY_SOMETIMES = (
     "--reward.overlong_penalty_factor --reward.stop_properly_penalty_coef --actor.dual_clip "
     "--actor.freeze_visual_encoder --actor.gradient_checkpointing_enable --algo.kl.use_loss --algo.kl.estimator "
     "--ref.num_nodes --ref.num_gpus_per_node --train.colocate_all --train.colocate_actor_ref --vllm.enable_sleep "
+    "--eval.dataset "
     "--ds.enable_sleep --vllm.enforce_eager --ds.adam_offload --ds.grad_accum_dtype"
 ).split()
 """Flags that params set in some runs; in the others their absence is what params say."""
@@ -34,6 +35,10 @@ REFUSED = {
     "--algo.advantage.no_std_norm": "advantages are divided by the group's standard deviation, in both engines",
     "--reward.remote_url": "rewards come from r2i/train/reward.py",
     "--critic.freezing_steps": "the first steps would not train",
+    "--eval.steps": "held-out rows are asked before each checkpoint (train.validation)",
+    "--eval.split": "held-out rows are those of train.validation",
+    "--eval.temperature": "held-out rows are answered greedily",
+    "--eval.n_samples_per_prompt": "held-out rows are answered once, greedily",
 }
 """Flags that break the run or change what is learned, with the reason."""
 
@@ -46,7 +51,7 @@ def openrlhf_flags(train: Train, seed: int, files: Files, attention: str) -> lis
     """
     flags = [
         *_of_cluster(train.cluster, train.dapo, attention),
-        *_of_data(train.dapo, files),
+        *_of_data(train, files),
         *_of_batches(train, seed),
         *_of_loss(train.dapo),
         *_of_rewards(train.dapo),
@@ -74,6 +79,8 @@ def notes(train: Train) -> list[str]:
         found.append("judge: asked by the agent executor")
     if dapo.dynamic_sampling:
         found.append("dynamic_sampling: a dropped group is replaced by the next prompt, so an epoch has fewer steps")
+    if train.validation:
+        found.append("validation: asked by r2i's trainer before each checkpoint and at the end, of OpenRLHF's engines")
     if train.cluster.zero_stage < 3:
         found.append("gradients of one optimizer step are added up in bf16 (zero_stage 3: in fp32)")
     return found
@@ -107,7 +114,8 @@ def _of_reference(cluster: Cluster, dapo: Dapo) -> list[str]:
     return _if(dapo.kl > 0, *places, *_if(not cluster.colocate, "--train.colocate_actor_ref"))
 
 
-def _of_data(dapo: Dapo, files: Files) -> list[str]:
+def _of_data(train: Train, files: Files) -> list[str]:
+    dapo = train.dapo
     for path in (files.prompts, files.student):
         if "," in str(path) or "@" in str(path):
             raise R2IError(
@@ -118,6 +126,7 @@ def _of_data(dapo: Dapo, files: Files) -> list[str]:
         *("--actor.model_name_or_path", str(files.student), "--data.prompt_dataset", str(files.prompts)),
         *("--data.input_key", "prompt", "--data.label_key", "label", "--data.image_key", "images"),
         *("--data.max_images_per_prompt", "1", "--data.apply_chat_template"),
+        *_if(train.validation > 0, "--eval.dataset", str(files.held)),
         *("--data.max_len", str(dapo.max_prompt + dapo.max_response)),
         *("--train.agent_func_path", str(Path(__file__).resolve().parent / "agent.py")),
     ]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from r2i.core.errors import R2IError
+from r2i.core.servers import CLUSTER, variable
 from r2i.endpoint import guard
 from r2i.train.openrlhf.environment import Environment
 from r2i.train.openrlhf.log_tail import log_begun
@@ -120,7 +121,7 @@ def refuse_too_few_gpus(wanted: int, there: int | None, address: str | None) -> 
     where = f"the Ray cluster at {address}" if address else "this machine"
     raise R2IError(
         f"train.cluster asks for {wanted} GPUs, and {where} has {there}",
-        "change train.cluster, give the address of a Ray cluster in train.cluster.address, or use engine: trl",
+        f"change train.cluster, give the address of a Ray cluster in ${variable(CLUSTER)}, or use engine: trl",
     )
 
 

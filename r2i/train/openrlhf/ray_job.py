@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from r2i.core.errors import R2IError
+from r2i.core.servers import CLUSTER, variable
 from r2i.train.openrlhf.environment import Environment
 from r2i.train.openrlhf.log_tail import log_begun
 
@@ -128,5 +129,5 @@ def _cluster(environment: Environment, address: str) -> Iterator[Any]:
         first = environment.hide((str(error).splitlines() or [type(error).__name__])[0])[:300]
         raise R2IError(
             f"the Ray cluster at {address} takes no job: {first}",
-            "train.cluster.address is the address of its job server, e.g. http://head:8265",
+            f"${variable(CLUSTER)}, or {CLUSTER} in servers.yaml, is the address of its job server, e.g. http://head:8265",
         ) from error

@@ -4,6 +4,7 @@ Prepare, check, launch, follow, collect. What a killed run needs to resume lies 
 removed when the run is done.
 """
 
+import json
 import os
 import shutil
 import sys
@@ -13,17 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r2i.core.curve import CurveSink, Line, combine_sinks, last_mean, write_curve
-from r2i.core.disk import new_folder
+from r2i.core.disk import new_file, new_folder
 from r2i.core.errors import R2IError
 from r2i.core.fingerprint import library_versions
 from r2i.core.params import Train
 from r2i.core.records import TRAIN
+from r2i.core.servers import cluster_address
 from r2i.core.tables import ok_rows, read_table
+from r2i.train.held_out import KEY, validation_facts
 from r2i.train.live import live_run
 from r2i.train.openrlhf.checkpoints import refuse_other_layout, refuse_small_disk, usable
 from r2i.train.openrlhf.executor import read_tallies
 from r2i.train.openrlhf.flags import engines, notes, openrlhf_flags
 from r2i.train.openrlhf.scalars import Scalars
+from r2i.train.openrlhf.validated import BEST, folder_of, is_best, read_measured, steps_in
 from r2i.train.openrlhf.workspace import ENGINES, Files, fingerprint_of, open_workspace, write_settings
 from r2i.train.watch import Watcher, warnings
 
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
     from r2i.train.openrlhf.environment import Environment
     from r2i.train.openrlhf.launch import Training
 
-COLUMNS = ["row_id", "prompt", "question", "options", "answer", "label", "view", "status", "reason"]
+COLUMNS = ["row_id", "image_id", "prompt", "question", "options", "answer", "label", "view", "status", "reason"]
 DONE = "trained"  # in the workspace: OpenRLHF has ended well, its result is whole
 
 
@@ -52,16 +56,19 @@ def train_openrlhf(
         live_run("train@dapo", train.model_dump(mode="json"), fingerprint) as live,
     ):
         sink = combine_sinks(sink, live, Watcher(train.dapo.watch, live.warn))
-        view = prepare(train, table, seed, files)
-        if not (files.root / DONE).exists():
-            train_in(files, train, view, seed, fingerprint, sink)
+        view = train_in(files, train, table, seed, fingerprint, sink)
         lines = Scalars(files.tensorboard, train.dapo.group_size).read()
-        collect(train.base, files, out)
+        measured = last_measured(files.validated) if train.validation else {}
+        collect(train.base, chosen_weights(files, measured, train.choose), out)
+        if measured:
+            lines[-1] = {**lines[-1], KEY: round(measured[max(measured)], 6)}
         write_curve(log, lines)
         live.tag_curve(log)
         rollouts = account_for(read_tallies(files.rollout_counts), lines)
         remove_folder(files.root)
-    return {**view, **summary_of(train, lines), "rollouts": rollouts}
+    validation = validation_of(view, measured, train.choose)
+    counts = {name: count for name, count in view.items() if not name.startswith("held")}
+    return {**counts, **summary_of(train, lines), **validation, "rollouts": rollouts}
 
 
 def refuse_missing_packages() -> None:
@@ -74,7 +81,8 @@ def refuse_missing_packages() -> None:
 
 
 def prepare(train: Train, table: Path, seed: int, files: Files) -> dict[str, int]:
-    """Write what OpenRLHF reads: the student, the prompts, the agent's settings. Counts for the summary."""
+    """Write what OpenRLHF reads: the student, the prompts, the agent's settings. Counts for the summary, which
+    `files.facts` keeps: what a process that still trains has read stays as it is (`prepared`)."""
     from dataclasses import asdict
 
     from transformers import AutoProcessor
@@ -86,22 +94,41 @@ def prepare(train: Train, table: Path, seed: int, files: Files) -> dict[str, int
     rows = ok_rows(read_table(table, TRAIN, "overlay", columns=COLUMNS), table, "overlay")
     student = prepare_student(train.base, train.dapo, files.student)
     count = token_counter(AutoProcessor.from_pretrained(str(student)))
-    facts = write_view(table, rows, train.dapo, seed, count, files.prompts)
-    write_settings(files, train.dapo, engines(train.cluster), seed)
-    return {"rows": len(rows), **asdict(facts)}
+    held = (train.validation, files.held)
+    facts = {"rows": len(rows), **asdict(write_view(table, rows, train.dapo, seed, count, files.prompts, held))}
+    write_settings(files, train.dapo, engines(train.cluster), seed, train.choose)
+    with new_file(files.facts) as part:
+        part.write_text(json.dumps(facts), encoding="utf-8")
+    return facts
 
 
-def train_in(files: Files, train: Train, view: dict[str, int], seed: int, fingerprint: str, sink: CurveSink) -> None:
-    """Check, launch and follow OpenRLHF; when this returns, `files.result` is whole."""
+def prepared(files: Files) -> dict[str, int]:
+    """The counts of what a training in `files` has read. Raises R2IError where an older r2i prepared it."""
+    try:
+        found: dict[str, int] = json.loads(files.facts.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise R2IError(
+            f"a training that was left behind uses {files.root}, and what it reads is not known ({error})",
+            "stop its job (`ray job list`, `ray job stop ID`) and run again: its last checkpoint is taken up",
+        ) from error
+    return found
+
+
+def train_in(files: Files, train: Train, table: Path, seed: int, fingerprint: str, sink: CurveSink) -> dict[str, int]:
+    """Prepare, check, launch and follow OpenRLHF; when this returns, `files.result` is whole. Where an earlier
+    process left a training behind, that one is followed, and nothing that it reads is touched. Counts of `prepare`."""
     from r2i.train.openrlhf.attention import flash_attn_installed, shim_path
     from r2i.train.openrlhf.environment import training_environment
     from r2i.train.openrlhf.follow import AddMaskedShare, follow
     from r2i.train.openrlhf.launch import left_behind
 
-    cluster = train.cluster
+    if (files.root / DONE).exists():
+        return prepared(files) if files.facts.exists() else prepare(train, table, seed, files)
+    cluster, address = train.cluster, cluster_address()
     shim = None if flash_attn_installed() else shim_path()
     environment = training_environment(train, files, shim, os.environ)
-    training = left_behind(environment, files.log, cluster.address, fingerprint, lambda: is_whole(files.result))
+    training = left_behind(environment, files.log, address, fingerprint, lambda: is_whole(files.result))
+    view = prepared(files) if training else prepare(train, table, seed, files)
     training = training or start(files, train, view, seed, fingerprint, environment)
     scalars = Scalars(files.tensorboard, train.dapo.group_size)
     steps = view["prompts"] // train.dapo.rollout_prompts
@@ -110,6 +137,7 @@ def train_in(files: Files, train: Train, view: dict[str, int], seed: int, finger
     refuse_untrained(lines, train, view)
     refuse_half_a_result(files)
     (files.root / DONE).touch()
+    return view
 
 
 def start(
@@ -127,7 +155,7 @@ def start(
     flags = openrlhf_flags(train, seed, files, choose_attention(train.cluster))
     shutil.rmtree(files.result, ignore_errors=True)
     _note(f"OpenRLHF starts, its log is {files.log}")
-    return launch(flags, environment, files.log, train.cluster.address, fingerprint)
+    return launch(flags, environment, files.log, cluster_address(), fingerprint)
 
 
 def refuse_what_cannot_run(files: Files, train: Train, view: dict[str, int]) -> None:
@@ -137,14 +165,14 @@ def refuse_what_cannot_run(files: Files, train: Train, view: dict[str, int]) -> 
     from r2i.train.openrlhf.model import read_model_facts
 
     model = read_model_facts(str(files.student))
-    usable_rows = view["rows"] - view["too_long"] - view["unfit"]
+    usable_rows = view["rows"] - view["too_long"] - view["unfit"] - view["held"]
     if found := violations(train, model, view["prompts"] if train.dapo.max_steps > 0 else usable_rows):
         raise R2IError("OpenRLHF can't run with these params:\n" + "\n".join(f"    {text}" for text in found))
-    address = train.cluster.address
+    address = cluster_address()
     refuse_too_few_gpus(gpus_wanted(train), gpus_there(address), address)
     refuse_other_layout(files, train.cluster)
     if model:
-        refuse_small_disk(files, model.parameters, train.keep)
+        refuse_small_disk(files, model.parameters, train.keep, train.choose == "best")
 
 
 def gpus_wanted(train: Train) -> int:
@@ -178,13 +206,34 @@ def refuse_half_a_result(files: Files) -> None:
         )
 
 
-def collect(base: str, files: Files, out: Path) -> None:
-    """Copy the result to `out`, whole or not at all, with the base's processor: both look at images alike in
+def last_measured(validated: Path) -> dict[int, float]:
+    """Accuracy on held-out rows by step, up to the end of a run."""
+    return read_measured(validated, max(steps_in(validated), default=0))
+
+
+def chosen_weights(files: Files, measured: Mapping[int, float], choose: str) -> Path:
+    """The folder with the model that a run chooses: the last one's, or the best one's that the trainer kept."""
+    last = max(measured, default=0)
+    if choose == "last" or is_best(measured, last):
+        return files.result
+    return folder_of(files.validated, last) / BEST
+
+
+def validation_of(view: Mapping[str, int], measured: Mapping[int, float], choose: str) -> dict[str, Any]:
+    """For metrics, as of engine trl; {} without held-out rows."""
+    if not measured:
+        return {}
+    steps = sorted((step, value) for step, value in measured.items() if step)
+    return validation_facts(view["held"], view["held_images"], measured.get(0), steps, choose)
+
+
+def collect(base: str, result: Path, out: Path) -> None:
+    """Copy the `result` to `out`, whole or not at all, with the base's processor: both look at images alike in
     `evaluate`. Raises DiskError."""
     from r2i.train.openrlhf.student import restore_config, restore_processor
 
     with new_folder(out) as part:
-        shutil.copytree(files.result, part, dirs_exist_ok=True)
+        shutil.copytree(result, part, dirs_exist_ok=True)
         restore_processor(base, part)
         restore_config(base, part)
 
@@ -219,7 +268,7 @@ def summary_of(train: Train, lines: list[Line]) -> dict[str, Any]:
         "notes": notes(train),
         "order": "of ids and the seed, then shuffled once more by OpenRLHF's data loader (its seed is fixed)",
         "versions": library_versions(ENGINES),
-        "cluster": cluster.model_dump(mode="json", exclude={"address", "start_timeout_s", "flags"}),
+        "cluster": cluster.model_dump(mode="json", exclude={"start_timeout_s", "flags"}),
         "warnings": [str(warning) for warning in warnings(lines, dapo.watch)],
         "last_10_steps": last_mean(lines, ("accuracy", "format", "response_length", "kept_groups")),
     }

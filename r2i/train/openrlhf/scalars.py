@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from r2i.core.curve import Line
+from r2i.train.held_out import KEY
 
 NAMES = {
     "train/policy_loss": "loss",  # minimised: the negative of the clipped objective, mean over tokens
@@ -27,6 +28,7 @@ NAMES = {
     "train/masked": "masked",
     "train/rollout/num_samples": "samples",
     "train/vllm_kl": "vllm_kl",
+    f"train/{KEY}": KEY,  # told by r2i's trainer, of steps with a checkpoint
     "train/timing/generation": "seconds_rollout",
     "train/timing/ppo_train": "seconds_train",
     "train/timing/step_total": "seconds_step",

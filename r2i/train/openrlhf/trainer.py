@@ -7,6 +7,10 @@
   loader starts over. Here such a run ends at once, and its result is saved.
 - vLLM keeps what it saw in a picture and knows it again in later prompts. After new weights OpenRLHF has it forget its
   key-value cache, not that: where the engine never sleeps, rollouts came of new weights and old image features.
+- OpenRLHF asks held-out rows after the checkpoint of a step, so that a kill between the two loses an answer, keeps the
+  best model as a whole checkpoint, which nothing loads, and measures neither the base nor the last model. Here they
+  are asked before the checkpoint, at the start and at the end, by its own loader and engines, and the best model's
+  weights are kept as a model's folder (r2i.train.openrlhf.validated).
 - OpenRLHF tells its workers three variables. Ray takes no driver that sets a name which the environment of its job
   sets too, not even to the same value.
 
@@ -18,6 +22,8 @@ import math
 import os
 import runpy
 import sys
+from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import ray
@@ -25,7 +31,10 @@ from openrlhf.trainer import ppo_trainer
 from openrlhf.trainer.ppo_utils.samples_generator import SamplesGenerator
 from openrlhf.trainer.ray import vllm_engine
 
+from r2i.core.errors import R2IError
+from r2i.train.held_out import KEY
 from r2i.train.openrlhf.executor import Tally
+from r2i.train.openrlhf.validated import is_best, keep_steps, read_measured, write_measured
 from r2i.train.openrlhf.workspace import read_settings
 
 OPENRLHF = "openrlhf.cli.train_ppo_ray"
@@ -61,9 +70,14 @@ class WholeSteps(SamplesGenerator):
 
 
 class Trainer(ppo_trainer.PPOTrainer.__ray_metadata__.modified_class.__ray_actor_class__):  # type: ignore[misc]
-    """PPOTrainer whose batches are whole, and whose episodes end once."""
+    """PPOTrainer whose batches are whole, whose episodes end once, and whose held-out rows are asked in time.
+
+    `step`: of the model; `validated`: the newest step whose held-out rows were asked.
+    """
 
     samples_generator: SamplesGenerator
+    eval_dataloader: Any = None
+    step = validated = 0
 
     def __init__(self, *args: Any, **given: Any) -> None:
         super().__init__(*args, **given)
@@ -76,7 +90,54 @@ class Trainer(ppo_trainer.PPOTrainer.__ray_metadata__.modified_class.__ray_actor
         """What the run goes on from: the next episode, where the data loader had come to the end of one."""
         states: dict[str, Any] = super().init_checkpoint_states()
         over = states["data_loader_state_dict"].get("_iterator_finished", False)
+        self.step = self.validated = states["global_step"]
+        if self.eval_dataloader:
+            self._begin_validation()
         return {**states, "episode": states["episode"] + over}
+
+    def save_logs_and_checkpoints(self, global_step: int, logs_dict: Any = None, client_states: Any = None) -> None:
+        self.step = global_step
+        is_checkpoint = self.eval_dataloader and global_step % self.args.ckpt.save_steps == 0
+        if is_checkpoint:
+            logs_dict = {**(logs_dict or {}), KEY: self._validate()}
+        super().save_logs_and_checkpoints(global_step, logs_dict, client_states)
+        if is_checkpoint:
+            folders = Path(self.args.ckpt.path, "_actor").glob("global_step*")
+            keep_steps(read_settings().validated, [int(path.name.removeprefix("global_step")) for path in folders])
+
+    def fit(self, global_step: int = 0) -> None:
+        super().fit(global_step)
+        if self.eval_dataloader and self.validated < self.step:
+            self._validate(is_last=True)
+
+    def _begin_validation(self) -> None:
+        """Forget what was measured after the checkpoint that the run goes on from; measure the base."""
+        root = read_settings().validated
+        keep_steps(root, range(self.step + 1))
+        if not self.step:
+            write_measured(root, 0, 0, {0: self._accuracy()}, None)
+
+    def _validate(self, is_last: bool = False) -> float:
+        """Measure the model of this step, and keep its weights where they are the best so far and asked for; those of
+        the `is_last` are saved anyway."""
+        settings = read_settings()
+        measured = read_measured(settings.validated, self.validated) | {self.step: self._accuracy()}
+        weights = None
+        if settings.choose == "best" and is_best(measured, self.step) and not is_last:
+            ray.get(self.actor_model_group.async_run_method(method_name="save_model"))
+            weights = Path(self.args.ckpt.output_dir)
+        write_measured(settings.validated, self.validated, self.step, measured, weights)
+        self.validated = self.step
+        return measured[self.step]
+
+    def _accuracy(self) -> float:
+        """Share of right greedy answers. Raises R2IError where no row has one."""
+        given = {**self.generate_kwargs, "temperature": 0.0, "n_samples_per_prompt": 1}
+        found = [sample.info for sample in self.samples_generator.generate_eval_samples(**given)]
+        right = [float(info["accuracy"]) for info in found if not info["masked"]]
+        if not right:
+            raise R2IError(f"none of {len(found)} held-out rows has an answer", "the log says why of each")
+        return fmean(right)
 
 
 class Engine(vllm_engine.RolloutRayActor.__ray_metadata__.modified_class.__ray_actor_class__):  # type: ignore[misc]

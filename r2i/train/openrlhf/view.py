@@ -7,7 +7,7 @@ its own: a second OpenRLHF episode would end the first with a short batch, whose
 
 import json
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from r2i.core.images import read_size
 from r2i.core.params import Dapo
 from r2i.core.records import TRAIN
 from r2i.core.tables import LEVEL, Row, table_parts
+from r2i.train.held_out import split_rows
 from r2i.train.rows import in_training_order
 from r2i.train.tokens import Tokens, conversation
 
@@ -36,25 +37,38 @@ SCHEMA = pa.schema(
     ]
 )
 
+HELD = -1
+
 
 @dataclass(frozen=True)
 class ViewFacts:
     """`prompts`: lines of the view. Rows left out: `too_long` (over dapo.max_prompt tokens), `unfit` (an image that
     can't be read or is too narrow, or a prompt with an image's mark in its text). `repeated`: lines that show a row
-    again. `dropped`: lines of the last, short batch."""
+    again. `dropped`: lines of the last, short batch. `held`: rows held out for validation, of `held_images`."""
 
     prompts: int
     too_long: int
     unfit: int
     repeated: int
     dropped: int
+    held: int = 0
+    held_images: int = 0
 
 
-def write_view(table: Path, rows: list[Row], dapo: Dapo, seed: int, count_tokens: Tokens, path: Path) -> ViewFacts:
+def write_view(
+    table: Path,
+    rows: list[Row],
+    dapo: Dapo,
+    seed: int,
+    count_tokens: Tokens,
+    path: Path,
+    validation: tuple[float, Path] | None = None,
+) -> ViewFacts:
     """Write the view of `rows` (records.TRAIN; `image` is not needed) whose images lie in `table`.
 
-    The order of lines depends on ids and the seed alone. Raises TableError where the table lacks a row, or no row is
-    left.
+    The order of lines depends on ids and the seed alone. `validation`: the share of images to hold out, and the view of
+    their rows, a line each. Raises TableError where the table lacks a row, or no row is left, and R2IError where a
+    share of them holds none out or leaves less than a batch.
     """
     places, too_long, unfit = _fitting(table, rows, dapo.max_prompt, count_tokens)
     kept = [row for row in rows if row["row_id"] in places]
@@ -66,13 +80,23 @@ def write_view(table: Path, rows: list[Row], dapo: Dapo, seed: int, count_tokens
             if too_long
             else "make them anew: their images can't be used",
         )
+    share, held_path = validation or (0.0, path)
+    kept, held = split_rows(kept, share, seed, dapo.rollout_prompts)
+    if held:
+        _write_lines(held_path, [(in_training_order(held, seed), HELD)], places)
     lines, dropped = lines_of(len(kept), dapo)
+    turns = range(math.ceil(lines / len(kept)))
+    _write_lines(path, ((_in_order(kept, seed, turn)[: lines - turn * len(kept)], turn) for turn in turns), places)
+    repeated, images = max(0, lines - len(kept)), len({row["image_id"] for row in held})
+    return ViewFacts(lines, too_long, unfit, repeated, dropped, len(held), images)
+
+
+def _write_lines(path: Path, turns: Iterable[tuple[list[Row], int]], places: Mapping[str, str]) -> None:
+    """`turns`: rows in order, each time with what their labels say (_line)."""
     with new_file(path) as part, pq.ParquetWriter(part, SCHEMA, compression="zstd", compression_level=LEVEL) as writer:
-        for turn in range(math.ceil(lines / len(kept))):
-            ordered = _in_order(kept, seed, turn)[: lines - turn * len(kept)]
-            made = [_line(row, places[row["row_id"]], turn) for row in ordered]
+        for rows, turn in turns:
+            made = [_line(row, places[row["row_id"]], turn) for row in rows]
             writer.write_table(pa.Table.from_pylist(made, schema=SCHEMA))
-    return ViewFacts(lines, too_long, unfit, max(0, lines - len(kept)), dropped)
 
 
 def lines_of(rows: int, dapo: Dapo) -> tuple[int, int]:
@@ -97,7 +121,7 @@ def _in_order(rows: list[Row], seed: int, turn: int) -> list[Row]:
 
 
 def _line(row: Row, place: str, turn: int) -> dict[str, Any]:
-    """`turn` makes the label unique to its line."""
+    """`turn` makes the label unique to its line, and is HELD in one of a row that is not trained on."""
     names = ("row_id", "label", "options", "answer", "question")
     label = json.dumps({name: row[name] for name in names} | {"turn": turn}, ensure_ascii=False)
     return {"prompt": conversation(row["prompt"]), "images": [place], "label": label, "datasource": "r2i"}

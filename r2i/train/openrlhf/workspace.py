@@ -39,12 +39,18 @@ class Files:
     """Folder: the base with the pixel limits of this run in its processor."""
     prompts: Path
     """What OpenRLHF reads: one line for each prompt, images by reference."""
+    held: Path
+    """Rows that are held out for validation, as `prompts`."""
+    facts: Path
+    """ViewFacts of both, as JSON."""
     agent_settings: Path
     """AgentSettings, as JSON."""
     rollout_counts: Path
     """Folder: what each agent executor counts (r2i.train.openrlhf.executor.Tally)."""
     checkpoints: Path
     """DeepSpeed's checkpoints, to resume from."""
+    validated: Path
+    """Folder: what was measured on held-out rows (r2i.train.openrlhf.validated)."""
     result: Path
     """Folder: the trained model and its processor, written at the end."""
     tensorboard: Path
@@ -59,9 +65,12 @@ class Files:
             root=root,
             student=root / "student",
             prompts=root / "prompts.parquet",
+            held=root / "held.parquet",
+            facts=root / "view.json",
             agent_settings=root / "agent.json",
             rollout_counts=root / "rollouts",
             checkpoints=root / "checkpoints",
+            validated=root / "validated",
             result=root / "result",
             tensorboard=root / "tensorboard",
             log=root / "train.log",
@@ -69,11 +78,13 @@ class Files:
 
 
 def fingerprint_of(train: Train, table: Path, seed: int) -> str:
-    """32 hex digits that change with the rows and their images, the base, the dapo params, the seed and OpenRLHF's
-    version. Not with the cluster, the judge's address, or r2i's code: these don't discard days of training."""
+    """32 hex digits that change with the rows and their images, the base, the dapo params, the seed, OpenRLHF's
+    version and, where there is one, the validation. Not with the cluster, the judge's address, or r2i's code: these
+    don't discard days of training."""
     where: Any = {"max_calls": True, "endpoint": {"base_url", "api_key_env", "concurrency", "rpm", "tpm"}}
     dapo = train.dapo.model_dump(mode="json", exclude={"watch": True, "judge": where})
-    inputs = [train.base, dapo, seed, library_versions(ENGINES[:1])]
+    inputs: list[Any] = [train.base, dapo, seed, library_versions(ENGINES[:1])]
+    inputs += [train.validation, train.choose, train.save_every] if train.validation else []
     digest = hashlib.sha256(json.dumps(inputs).encode())
     base = Path(train.base)
     weights = sorted(path for path in base.iterdir() if path.is_file()) if base.is_dir() else []
@@ -119,7 +130,8 @@ class AgentSettings:
     """What an agent executor needs to know; OpenRLHF builds it without arguments, in processes of its own.
 
     `engines`: vLLM engines that share the judge's budget, each with its own executor. `counts`: Files.rollout_counts.
-    `workspace`: the main workspace, which holds the store of replies.
+    `workspace`: the main workspace, which holds the store of replies. The trainer reads `validated`: the folder of
+    that name in Files; `choose`: of Train.
     """
 
     dapo: Dapo
@@ -127,9 +139,11 @@ class AgentSettings:
     seed: int
     counts: Path
     workspace: Path
+    validated: Path
+    choose: str
 
 
-def write_settings(files: Files, dapo: Dapo, engines: int, seed: int) -> None:
+def write_settings(files: Files, dapo: Dapo, engines: int, seed: int, choose: str = "last") -> None:
     """Write `files.agent_settings`. Raises R2IError for a judge that would run in the executor's process."""
     if dapo.judge and dapo.judge.endpoint.kind != "openai":
         raise R2IError(
@@ -141,6 +155,8 @@ def write_settings(files: Files, dapo: Dapo, engines: int, seed: int) -> None:
         "engines": engines,
         "seed": seed,
         "counts": str(files.rollout_counts),
+        "validated": str(files.validated),
+        "choose": choose,
         "workspace": str(paths.main_workspace().resolve()),
     }
     with new_file(files.agent_settings) as part:
@@ -153,7 +169,8 @@ def read_settings() -> AgentSettings:
     try:
         values = json.loads(Path(name).read_text(encoding="utf-8"))
         dapo = Dapo.model_validate(values["dapo"])
-        return AgentSettings(dapo, values["engines"], values["seed"], Path(values["counts"]), Path(values["workspace"]))
+        counts, workspace, validated = (Path(values[name]) for name in ("counts", "workspace", "validated"))
+        return AgentSettings(dapo, values["engines"], values["seed"], counts, workspace, validated, values["choose"])
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
         raise R2IError(
             f"no agent settings in ${SETTINGS_VARIABLE} ({name or 'unset'}): {error}",
