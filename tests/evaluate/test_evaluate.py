@@ -198,6 +198,7 @@ def set_evaluate(folder: Path, **values: Any) -> None:
 
 def evaluate(folder: Path, monkeypatch: pytest.MonkeyPatch, model: Any) -> dict[str, Any]:
     monkeypatch.setattr(r2i.endpoint, "connect", connecting(model))
+    monkeypatch.setattr("r2i.evaluate.looks.connect", connecting(model))
     run_stage(monkeypatch, "evaluate", "--model", "base")
     return json.loads((folder / "metrics/evaluate-base.json").read_text())
 

@@ -84,12 +84,8 @@ def test_without_a_sample_params_are_the_bound_of_every_call(params: Params) -> 
     assert lines["vote", JUDGE].requests == questions
     assert lines["overlay", profile.overlay.student.model].samples == questions * profile.overlay.tries
     assert lines["train@dapo", "Qwen/Qwen3-VL-4B-Instruct"].requests == pytest.approx(37 * 3 * 8 * 0.1)
-    # eight views and a zoom's first step, then eight samples of the full view; three models, each with the judge
-    for name, model in (
-        ("base", "Qwen/Qwen3-VL-8B-Instruct"),
-        ("distilled", "models/distilled"),
-        ("sft", "models/sft"),
-    ):
+    # eight views and a zoom's first step, then eight samples of the full view; two models, each with the judge
+    for name, model in (("base", "Qwen/Qwen3-VL-8B-Instruct"), ("distilled", "models/distilled")):
         assert (lines[f"evaluate@{name}", model].requests, lines[f"evaluate@{name}", model].samples) == (8450, 14365)
         assert lines[f"evaluate@{name}", JUDGE].requests == pytest.approx(845 * 16 * 0.1)
     assert not any(line.sampled for line in lines.values())
