@@ -169,7 +169,7 @@ def _about(one: Result) -> Iterator[str]:
     fails = "" if claim.fails_at is None else f", fails on the other side of {_size(claim.fails_at, claim)}"
     yield f"**{claim.says}.** {claim.test} Holds {side} {_size(bound, claim)}{fails}."
     for pair, found in zip(claim.also, one.found[1:], strict=True):
-        told = "not run" if found is None else f"{amount(found, claim)}, {found.seeds} seeds"
+        told = "not run" if found is None else f"{amount(found, claim)}, {found.seeds} seed{'s' * (found.seeds > 1)}"
         yield f"- {pair.as_}: {told}"
 
 
